@@ -1,0 +1,47 @@
+# Everything a developer or a CI run calls. `make install` needs Python 3.11+ and pip, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: install demo test check format soak bench proto lock clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[edge,cloud,train,simulator,dev]"
+	touch $@
+
+demo: install
+	$(BIN)/tidegate demo
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: install
+	$(BIN)/python -m pytest -m soak --override-ini timeout=3600
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+proto: install
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. models/tidegate.proto
+
+lock: install
+	( echo "# The versions that the tests ran with. \`make lock\` writes this file."; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' ) > constraints.txt
+
+clean:
+	rm -rf $(VENV) out runs dist

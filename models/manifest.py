@@ -1,0 +1,169 @@
+"""manifest.json: what a run folder or a model package says about itself.
+
+Unknown fields are kept through a read and a write (a newer tidegate may have put them there); an unknown format
+number is refused.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from models.configuration import parse
+from models.durable import write_atomic
+from models.errors import ConfigError, PackageError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+Task = Literal["classification", "detection"]
+Fit = Literal["letterbox", "letterbox-centre", "stretch", "crop"]
+Interpolation = Literal["linear", "area"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How a camera's picture becomes the graph's input, uint8 (1, height, width, 3) BGR."""
+
+    height: int
+    width: int
+    fit: Fit = "stretch"
+    interpolation: Interpolation = "linear"
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.height <= 4096 and 1 <= self.width <= 4096):
+            raise ValueError(f"input must be 1..4096 pixels a side, got {self.height}x{self.width}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One ONNX file of the model. `accuracy` is the task's metric (top-1, or AP50-95) on the data the report names,
+    nan where nothing was measured; `latency_ms` is the p50 of one single-threaded run by hardware class."""
+
+    name: str
+    file: str
+    sha256: str
+    bytes: int
+    accuracy: float = float("nan")
+    latency_ms: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if Path(self.file).name != self.file:
+            raise ValueError(f"a variant's file must be a plain name, got {self.file!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`labels` in class order. `threshold`: the runtime keeps scores above it. `chosen`: the variant to run.
+    `release` is 0 until signed; a gateway takes any release >= the highest `floor` it has seen."""
+
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    input: InputSpec
+    threshold: float = 0.25
+    chosen: str = "fp32"
+    variants: tuple[Variant, ...] = ()
+    release: int = 0
+    floor: int = 0
+    lineage: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"name must be lower-case letters, digits and dashes (at most 63), got {self.name!r}")
+        if not self.labels:
+            raise ValueError("labels must name at least one class")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be in 0..1, got {self.threshold}")
+        if self.release < 0 or self.floor < 0 or self.floor > max(self.release, 0):
+            raise ValueError(f"need 0 <= floor <= release, got floor {self.floor}, release {self.release}")
+
+    def variant(self, name: str | None = None) -> Variant:
+        """The named variant, or the chosen one."""
+        wanted = name or self.chosen
+        for variant in self.variants:
+            if variant.name == wanted:
+                return variant
+        have = ", ".join(variant.name for variant in self.variants) or "none"
+        raise PackageError(f"model {self.name}: no variant {wanted!r}; it has {have}")
+
+    def with_variants(self, *variants: Variant) -> "Manifest":
+        """The same model with these variants added, or put in place of their namesakes."""
+        names = {variant.name for variant in variants}
+        kept = tuple(variant for variant in self.variants if variant.name not in names)
+        return replace(self, variants=kept + variants)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run folder or package; PackageError names what is wrong with it."""
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise PackageError(
+            f"{folder} holds no {MANIFEST}: expected a run folder or model package "
+            f"(make one with `tidegate train` or `tidegate import`)"
+        ) from exc
+    return parse_manifest(data, where=str(path))
+
+
+def parse_manifest(data: bytes, *, where: str) -> Manifest:
+    """The manifest in `data`, JSON text."""
+    try:
+        document = json.loads(data)
+    except ValueError as exc:
+        raise PackageError(f"{where} is not JSON: {exc}") from exc
+    if not isinstance(document, dict):
+        raise PackageError(f"{where}: expected an object, got {type(document).__name__}")
+    if document.get("format", FORMAT) != FORMAT:
+        raise PackageError(
+            f"{where}: format {document.get('format')!r} is not known here (this tidegate reads {FORMAT})"
+        )
+    known = {key: value for key, value in document.items() if key in _FIELDS}
+    unknown = {key: value for key, value in document.items() if key not in _FIELDS}
+    known["variants"] = [
+        {key: value for key, value in variant.items() if key in Variant.__dataclass_fields__}
+        for variant in known.get("variants", [])
+    ]
+    try:
+        return replace(parse(Manifest, known, where=where), unknown=unknown)
+    except ConfigError as exc:
+        raise PackageError(str(exc)) from exc
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Canonical JSON: sorted keys, two spaces, NaN as null-free absence."""
+    document: dict[str, Any] = dict(manifest.unknown)
+    for name in _FIELDS:
+        document[name] = _plain(getattr(manifest, name))
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Put manifest.json into `folder`, atomically."""
+    write_atomic(folder / MANIFEST, manifest_bytes(manifest))
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_FIELDS = tuple(name for name in Manifest.__dataclass_fields__ if name != "unknown")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, InputSpec | Variant):
+        plain = {name: _plain(getattr(value, name)) for name in type(value).__dataclass_fields__}
+        # JSON knows no NaN: an accuracy that was not measured is left out
+        return {key: item for key, item in plain.items() if item == item}
+    return value

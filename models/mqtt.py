@@ -1,0 +1,175 @@
+"""A connection to an MQTT 3.1.1 broker, for whoever of ours speaks to one. paho lives here.
+
+MQTT 3.1.1 features only: the embedded broker of the simulator knows no more. Delivery is at least once and no
+promise is built on the broker's acknowledgement: the lake's is the one that counts.
+"""
+
+import logging
+import queue
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+from models.errors import ConfigError, UplinkError
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S = 15
+MAX_RECONNECT_S = 5
+_INBOX = 10_000  # messages; a reader that falls further behind loses the newest, which are sent again
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where a broker listens. `ca` verifies it (always, and by host name); `certificate` and `key` are this
+    client's, PEM. Without `ca` the connection is plain TCP, which is only allowed to this machine itself."""
+
+    host: str
+    port: int
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.ca is None and self.host not in ("127.0.0.1", "localhost", "::1"):
+            raise ValueError(
+                f"a broker on {self.host} needs TLS: set ca (PEM of the authority that signed its certificate)"
+            )
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the broker delivered."""
+
+    topic: str
+    payload: bytes
+
+
+class Connection:
+    """Stays connected in the background, with back-off; subscribes again each time it is back."""
+
+    def __init__(self, broker: Broker, *, client_id: str, subscriptions: Sequence[str] = ()) -> None:
+        self._broker = broker
+        self._subscriptions = [(topic, 1) for topic in subscriptions]
+        self._inbox: queue.Queue[Message | None] = queue.Queue(_INBOX)
+        self._subscribed = threading.Event()
+        self._closed = False
+        self._said_down = False
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
+        self._client.reconnect_delay_set(min_delay=1, max_delay=MAX_RECONNECT_S)
+        self._client.max_inflight_messages_set(20)
+        if broker.ca is not None:
+            self._client.tls_set_context(_tls_context(broker))
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        self._client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_S)
+        self._client.loop_start()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Hand a message (QoS 1) to the connection; UplinkError when it is down."""
+        if not self._client.is_connected():
+            # paho would keep it in memory and send it later; our spool does that better
+            raise UplinkError(f"not connected to the broker at {self._broker.host}:{self._broker.port}")
+        info = self._client.publish(topic, payload, qos=1)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise UplinkError(f"publish to {topic} failed: {paho.error_string(info.rc)}")
+
+    def messages(self) -> Iterator[Message]:
+        """Messages on the subscriptions, until `close`."""
+        while (message := self._inbox.get()) is not None:
+            yield message
+
+    def wait_until_ready(self, timeout_s: float) -> bool:
+        """True once connected and subscribed."""
+        return self._subscribed.wait(timeout_s)
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._client.is_connected())
+
+    def close(self) -> None:
+        self._closed = True
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._end_inbox()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _on_connect(self, client: paho.Client, _: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        if reason.is_failure:
+            self._say_down(str(reason))
+            return
+        if self._said_down:
+            log.info("connected to the broker at %s:%d again", self._broker.host, self._broker.port)
+            self._said_down = False
+        if self._subscriptions:
+            client.subscribe(self._subscriptions)
+        else:
+            self._subscribed.set()
+
+    def _on_subscribe(self, client: paho.Client, _: Any, mid: int, reasons: list[ReasonCode], properties: Any) -> None:
+        refused = [topic for (topic, _), reason in zip(self._subscriptions, reasons, strict=False) if reason.is_failure]
+        if refused:
+            log.error("the broker refuses a subscription to %s", ", ".join(refused))
+        else:
+            self._subscribed.set()
+
+    def _on_disconnect(self, client: paho.Client, _: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        self._subscribed.clear()
+        if not self._closed:
+            self._say_down(str(reason))
+
+    def _on_connect_fail(self, client: paho.Client, _: Any) -> None:
+        self._say_down("no connection")
+
+    def _say_down(self, reason: str) -> None:
+        if not self._said_down:
+            log.warning("the broker at %s:%d is away: %s", self._broker.host, self._broker.port, reason)
+            self._said_down = True
+
+    def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        try:
+            self._inbox.put_nowait(Message(message.topic, bytes(message.payload)))
+        except queue.Full:
+            # never block paho's thread: it also answers pings. What was dropped is sent again, or acked again.
+            log.warning("inbox of %d messages is full, one on %s dropped", _INBOX, message.topic)
+
+    def _end_inbox(self) -> None:
+        while True:
+            try:
+                self._inbox.put_nowait(None)
+                return
+            except queue.Full:
+                self._inbox.get_nowait()
+
+
+def _tls_context(broker: Broker) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(broker.ca))
+        if broker.certificate is not None and broker.key is not None:
+            context.load_cert_chain(broker.certificate, broker.key)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(
+            f"TLS files of the broker cannot be used: ca {broker.ca}, certificate {broker.certificate}, "
+            f"key {broker.key}: {exc}; expected PEM files that this user can read"
+        ) from exc
+    return context

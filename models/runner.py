@@ -1,0 +1,126 @@
+"""Running a canonical model: one session, one thread, the same arithmetic in evaluation and on the gateway.
+
+onnxruntime is imported here and nowhere else on a gateway, because its telemetry must be switched off first.
+"""
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import; a later call is too late
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from models.detections import Detections, Float32, Int64, UInt8
+from models.errors import ModelError
+from models.fitting import fit
+from models.manifest import InputSpec, Manifest, Task
+
+INPUT = "image"
+OUTPUTS: dict[Task, tuple[str, ...]] = {
+    "classification": ("scores",),
+    "detection": ("boxes", "scores", "classes"),
+}
+
+
+class Runner:
+    """A session on one ONNX file that keeps the canonical contract.
+
+    The contract: input `image` uint8 (1, H, W, 3) BGR; a classifier answers `scores` float32 (1, C), a detector
+    `boxes` float32 (n, 4) xyxy in pixels of the input, `scores` float32 (n,), `classes` int64 (n,), after NMS.
+    """
+
+    def __init__(self, model: Path | bytes, manifest: Manifest, *, threads: int = 1) -> None:
+        """Open the session; ModelError when the file is no model or breaks the contract."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # two sessions that spin on two cores halve each other's throughput
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        where = str(model) if isinstance(model, Path) else f"model {manifest.name}"
+        try:
+            self._session = ort.InferenceSession(
+                str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
+            )
+        # onnxruntime raises its own classes and bare RuntimeError, none of them with a common base
+        except Exception as exc:
+            raise ModelError(f"{where} is not an ONNX model that onnxruntime can load: {_first_line(exc)}") from exc
+        self._spec = manifest.input
+        self._task: Task = manifest.task
+        self._threshold = manifest.threshold
+        self._class_count = len(manifest.labels)
+        self._outputs = list(OUTPUTS[manifest.task])
+        self._check_contract(where)
+
+    def run(self, image: UInt8) -> Detections:
+        """What the model sees in a camera's picture, uint8 (H, W, 3) BGR; boxes in that picture's pixels."""
+        fitted, placement = fit(image, self._spec)
+        found = self.run_fitted(fitted)
+        if self._task == "classification":
+            whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+            return Detections(whole[: len(found)], found.scores, found.class_ids, found.tracks)
+        return Detections(placement.to_original(found.xyxy), found.scores, found.class_ids, found.tracks)
+
+    def run_fitted(self, fitted: UInt8) -> Detections:
+        """The same on an already fitted picture (spec.height, spec.width, 3); boxes in the fitted picture's pixels."""
+        if self._task == "classification":
+            probabilities = self.probabilities(fitted)
+            best = int(np.argmax(probabilities))
+            if not probabilities[best] > self._threshold:  # also when it is NaN
+                return Detections.empty()
+            box = (0, 0, self._spec.width, self._spec.height)
+            return Detections.of([box], [probabilities[best]], [best])
+        boxes, scores, classes = self.candidates(fitted)
+        keep = np.flatnonzero(scores > self._threshold)
+        order = keep[np.argsort(-scores[keep], kind="stable")]
+        return Detections.of(boxes[order], scores[order], classes[order])
+
+    def probabilities(self, fitted: UInt8) -> Float32:
+        """A classifier's scores, float32 (C,)."""
+        (scores,) = self._infer(fitted)
+        return np.asarray(scores[0], np.float32)
+
+    def candidates(self, fitted: UInt8) -> tuple[Float32, Float32, Int64]:
+        """A detector's raw answer after NMS, below the threshold too: boxes (n, 4), scores (n,), classes (n,)."""
+        boxes, scores, classes = self._infer(fitted)
+        return boxes, scores, classes
+
+    def _infer(self, fitted: UInt8) -> list[Any]:
+        try:
+            return list(self._session.run(self._outputs, {INPUT: fitted[None]}))
+        except Exception as exc:  # see __init__: no common base class
+            raise ModelError(f"the model failed on a picture of shape {fitted.shape}: {_first_line(exc)}") from exc
+
+    def _check_contract(self, where: str) -> None:
+        inputs = {value.name: (value.type, value.shape) for value in self._session.get_inputs()}
+        expected = {INPUT: ("tensor(uint8)", [1, self._spec.height, self._spec.width, 3])}
+        if inputs != expected:
+            raise ModelError(
+                f"{where} is not canonical: inputs are {inputs}, expected {expected}; turn it into a canonical "
+                f"model with `tidegate import`"
+            )
+        types = {value.name: value.type for value in self._session.get_outputs()}
+        wanted = {name: "tensor(int64)" if name == "classes" else "tensor(float)" for name in self._outputs}
+        if {name: types.get(name) for name in wanted} != wanted:
+            raise ModelError(f"{where} is not a canonical {self._task} model: outputs are {types}, expected {wanted}")
+        if self._task == "classification":
+            (scores,) = [value for value in self._session.get_outputs() if value.name == "scores"]
+            if scores.shape != [1, self._class_count]:
+                raise ModelError(
+                    f"{where} answers scores of shape {scores.shape}, but its manifest names {self._class_count} labels"
+                )
+
+
+def open_runner(folder: Path, manifest: Manifest, variant: str | None = None, *, threads: int = 1) -> Runner:
+    """A runner on a variant (default: the chosen one) of a run folder or package."""
+    return Runner(folder / manifest.variant(variant).file, manifest, threads=threads)
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).strip().splitlines()[0][:200] if str(exc).strip() else type(exc).__name__
+
+
+__all__ = ["INPUT", "OUTPUTS", "InputSpec", "Runner", "open_runner"]

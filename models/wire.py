@@ -1,0 +1,360 @@
+"""Bytes between gateways and the cloud: a small fixed envelope around a zstd-compressed protobuf (tidegate.proto).
+
+    offset  size
+         0     2  "TG"
+         2     1  version, 1
+         3     1  reserved, 0
+         4     8  stream, big-endian as all below
+        12     8  first
+        20     8  last
+        28     4  CRC-32 of bytes 0..27 and of the body
+        32     -  body: zstd frame of a Batch
+
+The envelope outlives the body's format: whoever cannot read a body can still say which records it held.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+from google.protobuf.message import DecodeError
+
+from models import tidegate_pb2 as pb
+from models.detections import Detections, Int64
+from models.errors import WireError
+from models.records import BOX_SCALE, SCORE_SCALE, Batch, FrameResult, Health, Record, Tombstone
+
+VERSION = 1
+MAX_BODY_BYTES = 8 << 20  # decompressed; a hostile body must not fill the memory
+_HEAD = struct.Struct(">2sBBQQQ")
+_CRC = struct.Struct(">I")
+ENVELOPE_BYTES = _HEAD.size + _CRC.size
+_MAX_SEQ = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Which records a message holds, readable whatever its body is."""
+
+    stream: str
+    first: int
+    last: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAck:
+    """Records 1..last of a stream are in the lake; `refused` of them were set aside as unreadable instead."""
+
+    stream: str
+    last: int
+    refused: tuple[Tombstone, ...] = ()
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """A message: envelope and body."""
+    body = zstandard.ZstdCompressor(level=9, write_content_size=True).compress(_batch_to_pb(batch).SerializeToString())
+    return seal(batch.stream, batch.first, batch.last, body)
+
+
+def seal(stream: str, first: int, last: int, body: bytes) -> bytes:
+    """The envelope around any body."""
+    head = _HEAD.pack(b"TG", VERSION, 0, int(stream, 16), first, last)
+    return head + _CRC.pack(zlib.crc32(body, zlib.crc32(head))) + body
+
+
+def open_envelope(message: bytes) -> Envelope:
+    """The envelope; WireError for bytes that are none of ours or were damaged on the way."""
+    if len(message) < ENVELOPE_BYTES:
+        raise WireError(f"a message of {len(message)} bytes is shorter than the envelope ({ENVELOPE_BYTES})")
+    head, body = message[: _HEAD.size], message[ENVELOPE_BYTES:]
+    magic, version, _, stream, first, last = _HEAD.unpack(head)
+    if magic != b"TG":
+        raise WireError(f"a message must start with 'TG', got {message[:2]!r}")
+    if version != VERSION:
+        raise WireError(f"envelope version {version} is not known here (this tidegate reads {VERSION})")
+    if zlib.crc32(body, zlib.crc32(head)) != _CRC.unpack(message[_HEAD.size : ENVELOPE_BYTES])[0]:
+        raise WireError("checksum of a message does not match: it was damaged on the way")
+    if not 1 <= first <= last <= _MAX_SEQ:
+        raise WireError(f"a message must hold records first..last with 1 <= first <= last, got {first}..{last}")
+    return Envelope(f"{stream:016x}", first, last, body)
+
+
+def decode_body(envelope: Envelope) -> Batch:
+    """The batch in an envelope; WireError when the body is not readable or not what the envelope says."""
+    try:
+        parameters = zstandard.get_frame_parameters(envelope.body)
+        if parameters.content_size > MAX_BODY_BYTES:  # "unknown" is a huge number, and refused too
+            raise WireError(f"a body must say its size and be at most {MAX_BODY_BYTES} bytes once decompressed")
+        plain = zstandard.ZstdDecompressor().decompress(envelope.body, max_output_size=MAX_BODY_BYTES)
+        return _batch_from_pb(pb.Batch.FromString(plain), envelope)
+    # ValueError: Batch refuses gaps; IndexError: a dictionary index too high
+    except (zstandard.ZstdError, DecodeError, ValueError, IndexError, OverflowError) as exc:
+        raise WireError(
+            f"the body of {envelope.stream} {envelope.first}..{envelope.last} is unreadable: {exc}"
+        ) from exc
+
+
+def decode_batch(message: bytes) -> Batch:
+    """The batch in a message."""
+    return decode_body(open_envelope(message))
+
+
+def encode_record(record: Record) -> bytes:
+    """A record as the spool keeps it."""
+    match record:
+        case FrameResult():
+            return pb.Record(frame=_frame_to_pb(record)).SerializeToString()
+        case Health():
+            return pb.Record(health=_health_to_pb(record)).SerializeToString()
+        case Tombstone():
+            return pb.Record(tombstone=_tombstone_to_pb(record)).SerializeToString()
+
+
+def decode_record(data: bytes) -> Record:
+    """A record from the spool; WireError when it is damaged."""
+    try:
+        record = pb.Record.FromString(data)
+        match record.WhichOneof("kind"):
+            case "frame":
+                return _frame_from_pb(record.frame)
+            case "health":
+                return _health_from_pb(record.health)
+            case "tombstone":
+                return _tombstone_from_pb(record.tombstone)
+    except (DecodeError, ValueError) as exc:
+        raise WireError(f"a spooled record of {len(data)} bytes is unreadable: {exc}") from exc
+    raise WireError(f"a spooled record of {len(data)} bytes is of no known kind")
+
+
+def encode_acks(acks: Sequence[StreamAck]) -> bytes:
+    """What ingest tells a gateway."""
+    return pb.Ack(
+        streams=[
+            pb.StreamAck(stream=int(ack.stream, 16), last=ack.last, refused=[_tombstone_to_pb(x) for x in ack.refused])
+            for ack in acks
+        ]
+    ).SerializeToString()
+
+
+def decode_acks(data: bytes) -> tuple[StreamAck, ...]:
+    """What ingest said; WireError for garbage."""
+    try:
+        message = pb.Ack.FromString(data)
+    except DecodeError as exc:
+        raise WireError(f"an acknowledgement of {len(data)} bytes is unreadable: {exc}") from exc
+    return tuple(
+        StreamAck(f"{ack.stream:016x}", ack.last, tuple(_tombstone_from_pb(x) for x in ack.refused))
+        for ack in message.streams
+    )
+
+
+def _batch_to_pb(batch: Batch) -> pb.Batch:
+    results = [result for _, result in batch.frames]
+    cameras = sorted({result.camera for result in results})
+    models = sorted({(result.model, result.release) for result in results})
+    camera = np.array([cameras.index(result.camera) for result in results], np.int64)
+    counts = np.array([len(result.detections) for result in results], np.int64)
+    frames = pb.Frames(
+        seq=_delta(np.array([seq for seq, _ in batch.frames], np.int64), start=batch.first),
+        camera=camera.tolist(),
+        model=[models.index((result.model, result.release)) for result in results],
+        frame=_delta_by(np.array([result.frame for result in results], np.int64), _Groups(camera)),
+        captured_at_us=_delta_by(np.array([result.captured_at_us for result in results], np.int64), _Groups(camera)),
+        detections=counts.tolist(),
+    )
+    if counts.sum():
+        rows = _concatenate([result.detections for result in results])
+        groups = _detection_groups(np.repeat(camera, counts), rows.tracks, rows.class_ids, counts)
+        boxes = _boxes_to_int(rows)
+        frames.class_id.extend(rows.class_ids.tolist())
+        frames.track.extend(rows.tracks.tolist())
+        frames.score.extend(_delta_by(np.rint(rows.scores * SCORE_SCALE).astype(np.int64), groups))
+        for column, values in zip((frames.x1, frames.y1, frames.width, frames.height), boxes.T, strict=True):
+            column.extend(_delta_by(values, groups))
+    labels: dict[tuple[str, int], dict[int, str]] = {model: {} for model in models}
+    for result in results:
+        labels[result.model, result.release].update(
+            zip(result.detections.class_ids.tolist(), result.labels, strict=True)
+        )
+    return pb.Batch(
+        box_scale=BOX_SCALE,
+        score_scale=SCORE_SCALE,
+        cameras=cameras,
+        models=[pb.Model(name=name, release=release, labels=labels[name, release]) for name, release in models],
+        frames=frames,
+        health=[_health_to_pb(health) for _, health in batch.health],
+        health_seq=[seq for seq, _ in batch.health],
+        tombstones=[_tombstone_to_pb(stone) for stone in batch.tombstones],
+    )
+
+
+def _batch_from_pb(message: pb.Batch, envelope: Envelope) -> Batch:
+    columns = message.frames
+    seqs = np.cumsum(np.array(columns.seq, np.int64)) + envelope.first
+    n = len(seqs)
+    camera = np.array(columns.camera, np.int64)
+    counts = np.array(columns.detections, np.int64)
+    if not n == len(camera) == len(columns.model) == len(columns.frame) == len(columns.captured_at_us) == len(counts):
+        raise ValueError("columns of frames differ in length")
+    tracks = np.array(columns.track, np.uint64).astype(np.int64)
+    class_ids = np.array(columns.class_id, np.int64)
+    parts = (columns.score, columns.x1, columns.y1, columns.width, columns.height)
+    if any(len(part) != len(tracks) for part in (class_ids, *parts)) or counts.sum() != len(tracks):
+        raise ValueError("columns of detections differ in length")
+    if message.box_scale < 1 or message.score_scale < 1:
+        raise ValueError("scales must be at least 1")
+    groups = _detection_groups(np.repeat(camera, counts), tracks, class_ids, counts)
+    score, x1, y1, width, height = (_undelta_by(np.array(part, np.int64), groups) for part in parts)
+    xyxy = (np.stack((x1, y1, x1 + width, y1 + height), axis=1) / message.box_scale).astype(np.float32)
+    rows = Detections(xyxy, (score / message.score_scale).astype(np.float32), class_ids, tracks)
+    numbers = _undelta_by(np.array(columns.frame, np.int64), _Groups(camera))
+    times = _undelta_by(np.array(columns.captured_at_us, np.int64), _Groups(camera))
+    ends = np.cumsum(counts)
+    frames = []
+    for i in range(n):
+        model = message.models[columns.model[i]]
+        found = rows.where(np.arange(ends[i] - counts[i], ends[i]))
+        result = FrameResult(
+            camera=message.cameras[camera[i]],
+            frame=int(numbers[i]),
+            captured_at_us=int(times[i]),
+            model=model.name,
+            release=model.release,
+            detections=found,
+            labels=tuple(_label(model.labels, class_id) for class_id in found.class_ids.tolist()),
+        )
+        frames.append((int(seqs[i]), result))
+    health = tuple(
+        (int(seq), _health_from_pb(item)) for seq, item in zip(message.health_seq, message.health, strict=True)
+    )
+    tombstones = tuple(_tombstone_from_pb(stone) for stone in message.tombstones)
+    return Batch(envelope.stream, envelope.first, envelope.last, tuple(frames), health, tombstones)
+
+
+class _Groups:
+    """Rows that share a key, in their own order: what a row's difference is taken against."""
+
+    def __init__(self, *keys: Int64) -> None:
+        n = len(keys[0])
+        self.order = np.lexsort((np.arange(n), *reversed(keys))) if n else np.zeros(0, np.int64)
+        self.starts = np.ones(n, np.bool_)
+        if n > 1:
+            self.starts[1:] = np.any([key[self.order][1:] != key[self.order][:-1] for key in keys], axis=0)
+
+
+def _detection_groups(camera: Int64, tracks: Int64, class_ids: Int64, counts: Int64) -> _Groups:
+    untracked = tracks == 0
+    frame = np.repeat(np.arange(len(counts)), counts)
+    # position among the frame's untracked detections of the same class: rank within (frame, class)
+    ordinal = np.zeros(len(tracks), np.int64)
+    within = _Groups(frame, np.where(untracked, class_ids, -1 - np.arange(len(tracks))))
+    ordinal[within.order] = _rank_in_runs(within.starts)
+    return _Groups(camera, tracks, np.where(untracked, class_ids, 0), np.where(untracked, ordinal, 0))
+
+
+def _rank_in_runs(starts: npt.NDArray[np.bool_]) -> Int64:
+    index = np.arange(len(starts))
+    return index - np.maximum.accumulate(np.where(starts, index, 0)) if len(starts) else index
+
+
+def _delta(values: Int64, *, start: int) -> list[int]:
+    steps: list[int] = np.diff(values, prepend=start).tolist()
+    return steps
+
+
+def _delta_by(values: Int64, groups: _Groups) -> list[int]:
+    ordered = values[groups.order]
+    steps = ordered - np.where(groups.starts, 0, np.concatenate(([0], ordered[:-1])))
+    result = np.empty_like(values)
+    result[groups.order] = steps
+    listed: list[int] = result.tolist()
+    return listed
+
+
+def _undelta_by(steps: Int64, groups: _Groups) -> Int64:
+    ordered = np.cumsum(steps[groups.order])
+    if len(ordered):
+        # what had been summed up before a group began does not belong to it
+        before = np.concatenate(([0], ordered[:-1]))
+        group = np.cumsum(groups.starts) - 1
+        ordered = ordered - before[groups.starts][group]
+    values = np.empty_like(steps)
+    values[groups.order] = ordered
+    return values
+
+
+def _concatenate(parts: list[Detections]) -> Detections:
+    return Detections(
+        np.concatenate([part.xyxy for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.class_ids for part in parts]),
+        np.concatenate([part.tracks for part in parts]),
+    )
+
+
+def _boxes_to_int(found: Detections) -> Int64:
+    """(n, 4): x1, y1, width, height in quarter pixels."""
+    corners = np.rint(found.xyxy.astype(np.float64) * BOX_SCALE).astype(np.int64)
+    return np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
+
+
+def _label(labels: Mapping[int, str], class_id: int) -> str:
+    if class_id not in labels:  # a protobuf map would invent an empty one
+        raise ValueError(f"class {class_id} has no label in the batch")
+    return labels[class_id]
+
+
+def _frame_to_pb(result: FrameResult) -> pb.FrameRow:
+    found = result.detections
+    boxes = _boxes_to_int(found)
+    return pb.FrameRow(
+        camera=result.camera,
+        frame=result.frame,
+        captured_at_us=result.captured_at_us,
+        model=result.model,
+        release=result.release,
+        labels=result.labels,
+        class_id=found.class_ids.tolist(),
+        track=found.tracks.tolist(),
+        score=np.rint(found.scores * SCORE_SCALE).astype(np.int64).tolist(),
+        x1=boxes[:, 0].tolist(),
+        y1=boxes[:, 1].tolist(),
+        width=boxes[:, 2].tolist(),
+        height=boxes[:, 3].tolist(),
+    )
+
+
+def _frame_from_pb(row: pb.FrameRow) -> FrameResult:
+    x1, y1 = np.array(row.x1, np.int64), np.array(row.y1, np.int64)
+    xyxy = np.stack((x1, y1, x1 + np.array(row.width, np.int64), y1 + np.array(row.height, np.int64)), axis=1)
+    found = Detections(
+        (xyxy / BOX_SCALE).astype(np.float32),
+        (np.array(row.score, np.int64) / SCORE_SCALE).astype(np.float32),
+        np.array(row.class_id, np.int64),
+        np.array(row.track, np.uint64).astype(np.int64),
+    )
+    return FrameResult(row.camera, row.frame, row.captured_at_us, row.model, row.release, found, tuple(row.labels))
+
+
+def _health_to_pb(health: Health) -> pb.Health:
+    return pb.Health(**{name: getattr(health, name) for name in Health.__dataclass_fields__})
+
+
+def _health_from_pb(message: pb.Health) -> Health:
+    values = {name: getattr(message, name) for name in Health.__dataclass_fields__}
+    values["score_histogram"] = tuple(message.score_histogram)
+    values["class_mix"] = dict(message.class_mix)
+    return Health(**values)
+
+
+def _tombstone_to_pb(stone: Tombstone) -> pb.Tombstone:
+    return pb.Tombstone(first=stone.first, last=stone.last, reason=stone.reason)
+
+
+def _tombstone_from_pb(stone: pb.Tombstone) -> Tombstone:
+    return Tombstone(stone.first, stone.last, stone.reason)

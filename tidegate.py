@@ -1,0 +1,59 @@
+"""The `tidegate` command. Each subcommand is a module with `arguments(parser)` and `run(args) -> exit code`,
+imported only when it is called."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+
+from models.errors import TidegateError
+
+COMMANDS = {
+    "demo": ("simulator.commands.demo", "run the whole loop on this machine and report on it"),
+    "up": ("simulator.commands.up", "start a local cloud: broker, object store, control plane, ingest"),
+    "train": ("cloud.commands.train", "train a model on a folder of images"),
+    "import": ("cloud.commands.import_", "turn a foreign ONNX file into a canonical model"),
+    "compress": ("cloud.commands.compress", "make an int8 variant and let the gate judge it"),
+    "evaluate": ("cloud.commands.evaluate", "measure a model's accuracy on labelled images"),
+    "release": ("cloud.commands.release", "sign a model and publish it in the registry"),
+    "component": ("greengrass.commands.component", "build Greengrass components"),
+    "deploy": ("greengrass.commands.deploy", "register components and deploy them to a fleet"),
+    "gateway": ("edge.commands.gateway", "run a gateway on this machine"),
+    "rollout": ("cloud.commands.rollout", "roll a release out ring by ring, watching how it behaves"),
+    "ingest": ("cloud.commands.ingest", "commit gateways' results to the lake"),
+    "query": ("cloud.commands.query", "run SQL over the lake"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand. Exit code 0: done, 1: failed, 2: called wrongly."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="tidegate", description="Edge-to-cloud inference for vision models.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    called = next((word for word in arguments if not word.startswith("-")), None)
+    for name, (module_name, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == called:
+            module = importlib.import_module(module_name)
+            module.arguments(command)
+            command.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        return int(args.run(args))
+    except TidegateError as exc:
+        print(f"tidegate {args.command}: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        print(f"tidegate {args.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
