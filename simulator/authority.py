@@ -1,0 +1,126 @@
+"""A certificate authority of our own, for the local broker and its devices.
+
+moto's certificates carry a key that is not the one asked for, so none of them can open a TLS connection.
+"""
+
+import datetime
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from models.durable import write_atomic
+from models.mqtt import Broker
+
+VALID_DAYS = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """PEM files of somebody's certificate and private key, and of the authority that vouches for them."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    def broker(self, host: str, port: int) -> Broker:
+        """How this somebody connects to the broker there."""
+        return Broker(host, port, self.ca, self.certificate, self.key)
+
+
+class Authority:
+    """Signs certificates; kept in `folder`, and found again there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ca = folder / "ca.crt"
+        key_file = folder / "ca.key"
+        if not self.ca.exists():
+            key = ec.generate_private_key(ec.SECP256R1())
+            name = _name("tidegate local authority")
+            certificate = (
+                _builder(name, name, key.public_key())
+                .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+                .add_extension(_key_usage(signs_certificates=True), critical=True)
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+                .sign(key, hashes.SHA256())
+            )
+            _write_key(key_file, key)
+            write_atomic(self.ca, certificate.public_bytes(serialization.Encoding.PEM))
+        self._certificate = x509.load_pem_x509_certificate(self.ca.read_bytes())
+        loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+        if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+            raise TypeError(f"{key_file} holds no elliptic-curve key")
+        self._key = loaded
+
+    def server(self) -> Identity:
+        """The broker's own identity: 127.0.0.1 and localhost."""
+        names = x509.SubjectAlternativeName(
+            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        )
+        return self._issue("broker", ExtendedKeyUsageOID.SERVER_AUTH, names)
+
+    def device(self, thing: str) -> Identity:
+        """The identity of a device or service; its common name is what the broker's access rules go by."""
+        return self._issue(thing, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+
+    def _issue(self, name: str, usage: x509.ObjectIdentifier, alternative: x509.SubjectAlternativeName | None) -> Identity:
+        identity = Identity(self.ca, self._folder / f"{name}.crt", self._folder / f"{name}.key")
+        if identity.certificate.exists():
+            return identity
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            _builder(_name(name), self._certificate.subject, key.public_key())
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        if alternative is not None:
+            builder = builder.add_extension(alternative, critical=False)
+        _write_key(identity.key, key)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        write_atomic(identity.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        return identity
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_atomic(path, pem, mode=0o600)

@@ -1,0 +1,56 @@
+"""An independent count of what a gateway recorded.
+
+A trigger in the spool's own database copies each record, in the same transaction, to a table that the gateway does
+not know. What a kill rolls back is rolled back here too; what was recorded stays counted after the lake acknowledged
+it and the spool forgot it.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.spool import Spool
+from models.records import FrameResult
+from models.wire import decode_record
+
+_TRIGGER = """
+CREATE TABLE IF NOT EXISTS witness (stream TEXT, seq INTEGER, payload BLOB);
+CREATE TRIGGER IF NOT EXISTS witness_records AFTER INSERT ON records
+BEGIN INSERT INTO witness VALUES (new.stream, new.seq, new.payload); END;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFrame:
+    """A frame's result that was committed to the spool."""
+
+    stream: str
+    seq: int
+    camera: str
+    frame: int
+
+
+def install(spool: Path) -> None:
+    """Make the spool's database, before the gateway first opens it, and set the witness beside its records."""
+    spool.parent.mkdir(parents=True, exist_ok=True)
+    Spool(spool).close()
+    database = sqlite3.connect(spool)
+    try:
+        database.executescript(_TRIGGER)
+    finally:
+        database.close()
+
+
+def recorded_frames(spool: Path) -> list[RecordedFrame]:
+    """Every frame's result that was ever committed to this spool, in the order of commit."""
+    database = sqlite3.connect(f"file:{spool}?mode=ro", uri=True)
+    try:
+        rows = database.execute("SELECT stream, seq, payload FROM witness ORDER BY rowid").fetchall()
+    finally:
+        database.close()
+    decoded = [(stream, seq, decode_record(payload)) for stream, seq, payload in rows]
+    return [
+        RecordedFrame(stream, seq, record.camera, record.frame)
+        for stream, seq, record in decoded
+        if isinstance(record, FrameResult)
+    ]
