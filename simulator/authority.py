@@ -68,7 +68,9 @@ class Authority:
         """The identity of a device or service; its common name is what the broker's access rules go by."""
         return self._issue(thing, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
-    def _issue(self, name: str, usage: x509.ObjectIdentifier, alternative: x509.SubjectAlternativeName | None) -> Identity:
+    def _issue(
+        self, name: str, usage: x509.ObjectIdentifier, alternative: x509.SubjectAlternativeName | None
+    ) -> Identity:
         identity = Identity(self.ca, self._folder / f"{name}.crt", self._folder / f"{name}.key")
         if identity.certificate.exists():
             return identity
@@ -120,7 +122,5 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     write_atomic(path, pem, mode=0o600)

@@ -1,0 +1,95 @@
+"""What AWS would be, on 127.0.0.1: broker, object store, IoT, Greengrass' control plane, and our ingest.
+
+Product code reaches all of it through boto3 and MQTT; `environment` holds the endpoints and is all that differs.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import boto3
+
+from models.mqtt import Broker
+from simulator import processes
+from simulator.authority import Authority
+from simulator.aws import Aws
+from simulator.broker import INGEST, LocalBroker
+
+BUCKET = "tidegate"
+
+
+class LocalCloud:
+    """Up when constructed, gone when closed; the lake, the keys and the logs stay in `folder`."""
+
+    def __init__(self, folder: Path, *, embedded_broker: bool | None = None, commit_s: float = 1.0) -> None:
+        self.folder = folder.resolve()
+        self.lake = self.folder / "lake"
+        self.authority = Authority(self.folder / "certificates")
+        self.broker = LocalBroker(self.folder / "broker", self.authority, embedded=embedded_broker)
+        self._commit_s = commit_s
+        self._ingest: subprocess.Popen[bytes] | None = None
+        self.broker.start()
+        self._aws = Aws(self.folder / "control-plane")
+        self.environment = {**self._aws.environment, **self._places()}
+        s3 = boto3.client("s3", endpoint_url=self.environment["AWS_ENDPOINT_URL_S3"], **_credentials(self.environment))
+        s3.create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": self.environment["AWS_DEFAULT_REGION"]}
+        ) if self.environment["AWS_DEFAULT_REGION"] != "us-east-1" else s3.create_bucket(Bucket=BUCKET)
+        self.start_ingest()
+
+    def device(self, thing: str) -> Broker:
+        """How this thing connects to the broker, with a certificate of its own."""
+        return self.authority.device(thing).broker(self.broker.host, self.broker.port)
+
+    def start_ingest(self) -> None:
+        """The real `tidegate ingest`, as a process of its own."""
+        command = [sys.executable, "-m", "tidegate", "ingest", "--commit-s", str(self._commit_s)]
+        self._ingest = processes.start(command, log=self.folder / "ingest.log", environment=self.environment)
+
+    def stop_ingest(self) -> None:
+        """SIGTERM: it commits what it holds."""
+        if self._ingest is not None:
+            processes.stop(self._ingest)
+            self._ingest = None
+
+    def adopt_environment(self) -> None:
+        """Point this very process at the local cloud, as `export` would do for a shell."""
+        os.environ.update(self.environment)
+
+    def close(self) -> None:
+        self.stop_ingest()
+        self._aws.close()
+        self.broker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _places(self) -> dict[str, str]:
+        identity = self.authority.device(INGEST)
+        return {
+            "TIDEGATE_REGISTRY": f"s3://{BUCKET}/registry",
+            "TIDEGATE_ARTIFACTS": f"s3://{BUCKET}/components",
+            "TIDEGATE_LAKE": str(self.lake),
+            "TIDEGATE_KEYS": str(self.folder / "keys"),
+            "TIDEGATE_STATE": str(self.folder / "rollouts"),
+            "TIDEGATE_BROKER": f"{self.broker.host}:{self.broker.port}",
+            "TIDEGATE_BROKER_CA": str(identity.ca),
+            "TIDEGATE_BROKER_CERTIFICATE": str(identity.certificate),
+            "TIDEGATE_BROKER_KEY": str(identity.key),
+        }
+
+
+def _credentials(environment: dict[str, str]) -> dict[str, str]:
+    return {
+        "region_name": environment["AWS_DEFAULT_REGION"],
+        "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
+    }
