@@ -1,4 +1,4 @@
-"""amqtt as a process of its own, with the same rules as mosquitto gets: `python -m simulator.embedded_broker CONFIG`."""
+"""amqtt as a process of its own, with mosquitto's rules: `python -m simulator.embedded_broker CONFIG`."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from models.errors import WireError
 from models.topics import acks_topic, parse_results_topic
 
 
-class CertificateNames(BaseAuthPlugin):
+class CertificateNames(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
     """Lets in whoever shows a certificate of our authority, under its common name."""
 
     async def authenticate(self, *, session: Session) -> bool | None:
@@ -26,7 +26,7 @@ class CertificateNames(BaseAuthPlugin):
         return name is not None
 
 
-class TopicRules(BaseTopicPlugin):
+class TopicRules(BaseTopicPlugin):  # type: ignore[misc]
     """A gateway's own topics for a gateway, everybody's for ingest."""
 
     async def topic_filtering(
@@ -42,7 +42,7 @@ class TopicRules(BaseTopicPlugin):
                 return parse_results_topic(topic).gateway == name
             except WireError:
                 return False
-        return topic == acks_topic(name)
+        return bool(topic == acks_topic(name))
 
 
 def _common_name(certificate: dict[str, object]) -> str | None:

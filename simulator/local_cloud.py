@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import boto3
 
@@ -17,6 +17,9 @@ from simulator import processes
 from simulator.authority import Authority
 from simulator.aws import Aws
 from simulator.broker import INGEST, LocalBroker
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 BUCKET = "tidegate"
 
@@ -34,10 +37,7 @@ class LocalCloud:
         self.broker.start()
         self._aws = Aws(self.folder / "control-plane")
         self.environment = {**self._aws.environment, **self._places()}
-        s3 = boto3.client("s3", endpoint_url=self.environment["AWS_ENDPOINT_URL_S3"], **_credentials(self.environment))
-        s3.create_bucket(
-            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": self.environment["AWS_DEFAULT_REGION"]}
-        ) if self.environment["AWS_DEFAULT_REGION"] != "us-east-1" else s3.create_bucket(Bucket=BUCKET)
+        self._s3().create_bucket(Bucket=BUCKET)
         self.start_ingest()
 
     def device(self, thing: str) -> Broker:
@@ -72,6 +72,16 @@ class LocalCloud:
     ) -> None:
         self.close()
 
+    def _s3(self) -> "S3Client":
+        return boto3.client(
+            "s3",
+            endpoint_url=self.environment["AWS_ENDPOINT_URL_S3"],
+            # the one region in which a bucket needs no location
+            region_name="us-east-1",
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+        )
+
     def _places(self) -> dict[str, str]:
         identity = self.authority.device(INGEST)
         return {
@@ -85,11 +95,3 @@ class LocalCloud:
             "TIDEGATE_BROKER_CERTIFICATE": str(identity.certificate),
             "TIDEGATE_BROKER_KEY": str(identity.key),
         }
-
-
-def _credentials(environment: dict[str, str]) -> dict[str, str]:
-    return {
-        "region_name": environment["AWS_DEFAULT_REGION"],
-        "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
-        "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
-    }

@@ -1,5 +1,6 @@
 """Child processes that never outlive us, not even when we are killed."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -42,10 +43,8 @@ def stop(process: subprocess.Popen[bytes], *, patience_s: float = 5.0) -> int:
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL to the whole group, at once."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

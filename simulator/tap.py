@@ -1,4 +1,4 @@
-"""Listening beside ingest: how many bytes the gateways put on the wire, and what the same results would weigh as JSON."""
+"""Listening beside ingest: the bytes that gateways put on the wire, and what the same results weigh as JSON."""
 
 import gzip
 import json

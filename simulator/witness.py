@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.spool import Spool
-
 from models.records import FrameResult
 from models.wire import decode_record
 

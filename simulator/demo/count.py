@@ -1,5 +1,6 @@
 """Counting frames from end to end, by numbers that left the camera in the pixels and by what the witness saw."""
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -67,9 +68,7 @@ def lost_at_swaps(lake: Iterable[LakeFrame]) -> list[int]:
     the last frame of the old and the first of the new."""
     rows = sorted(lake, key=lambda row: row.frame)
     return [
-        after.frame - before.frame - 1
-        for before, after in zip(rows, rows[1:], strict=False)
-        if after.release != before.release
+        after.frame - before.frame - 1 for before, after in itertools.pairwise(rows) if after.release != before.release
     ]
 
 
@@ -78,5 +77,5 @@ def _repeats(counts: Iterable[int]) -> int:
 
 
 def _widest_gaps(numbers: Sequence[int], wanted: int) -> list[tuple[int, int]]:
-    gaps = sorted(zip(numbers, numbers[1:], strict=False), key=lambda gap: gap[0] - gap[1])
+    gaps = sorted(itertools.pairwise(numbers), key=lambda gap: gap[0] - gap[1])
     return gaps[:wanted]
