@@ -1,0 +1,224 @@
+"""What the simulated cameras look at, with the truth known: machined flanges on a conveyor, or a folder's photos.
+
+A scene is a pure function of its seed and the frame's number, so that a camera, a data set and a count afterwards
+agree on what was to be seen.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from models.detections import UInt8
+from models.errors import DataError
+from simulator.flange import Defect, Flange, Sprite, draw, make_flange
+
+LABELS = ("defect", "empty", "good")
+_MARGIN = 0.36  # a part and its shadow, from its middle
+_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a frame shows: its class, and for a part on the belt its number, its defect and its box (xyxy, pixels)."""
+
+    label: str
+    part: int = -1
+    defect: Defect = "none"
+    xyxy: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+
+class Shot(NamedTuple):
+    """A picture, uint8 (H, W, 3) BGR, and what is to be seen on it."""
+
+    image: UInt8
+    truth: Truth
+
+
+class Scene(Protocol):
+    """Something a simulated camera can look at."""
+
+    def frame(self, number: int) -> Shot:
+        """Frame `number` (0, 1, 2 ...): always the same for the same number."""
+        ...
+
+
+class Photos:
+    """The pictures of a folder with one sub-folder a class, shuffled, over and over."""
+
+    def __init__(self, folder: Path, *, width: int = 320, height: int = 240, seed: int = 0) -> None:
+        found = [path for path in sorted(folder.glob("*/*")) if path.suffix.lower() in _PICTURES]
+        if not found:
+            raise DataError(f"{folder} holds no pictures; expected one sub-folder a class with .jpg or .png files")
+        order = np.random.default_rng(seed).permutation(len(found))
+        self._paths = [found[index] for index in order]
+        self._size = (width, height)
+
+    def frame(self, number: int) -> Shot:
+        path = self._paths[number % len(self._paths)]
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise DataError(f"{path} is not a picture that OpenCV can read; remove it from the folder")
+        resized = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        return Shot(np.asarray(resized, np.uint8), Truth(label=path.parent.name))
+
+
+class Conveyor:
+    """A belt that carries flanges past the camera, some of them defective, under a lamp that drifts.
+
+    A frame is labelled by what it shows: `defect` when the middle of a part is in view and its defect is visible,
+    `good` when no defect is, `empty` when no part's middle is in view. Lengths are parts of the picture's height.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        width: int = 320,
+        height: int = 240,
+        *,
+        defect_rate: float = 0.3,
+        gap_rate: float = 0.1,
+        speed: float = 0.055,
+    ) -> None:
+        self._seed = seed
+        self._width, self._height = width, height
+        self._view = width / height
+        self._pitch = self._view + 2 * _MARGIN  # so far apart that at most one part is in view
+        self._defect_rate, self._gap_rate, self._speed = defect_rate, gap_rate, speed
+        rng = np.random.default_rng((seed, 1))
+        self._belt = _belt_texture(height, rng)
+        self._lamp = _lamp(width, height, rng)
+        self._grain = rng.normal(0, 5.0, (height + 64, width + 64, 3)).astype(np.int16)
+        self._phase = rng.uniform(0, 2 * math.pi, 2)
+        self._sprite = lru_cache(maxsize=4)(draw)
+
+    def truth(self, number: int) -> Truth:
+        """What frame `number` shows, without rendering it."""
+        for part, x, y in self._parts_near(number):
+            if 0 <= x < self._view:
+                visible = part.defect != "none" and 0.04 < x + part.defect_at()[0] < self._view - 0.04
+                return Truth("defect" if visible else "good", part.number, part.defect, self._box(part, x, y))
+        return Truth("empty")
+
+    def frame(self, number: int) -> Shot:
+        rng = np.random.default_rng((self._seed, 3, number))
+        shift = int(number * self._speed * self._height) % self._belt.shape[1]
+        picture = np.roll(self._belt, shift, axis=1)[:, : self._width].copy()
+        for part, x, y in self._parts_near(number):
+            _paste(picture, self._sprite(part, self._height), x * self._height, y * self._height)
+        lit = cv2.multiply(picture, self._lamp, scale=self._brightness(number) / 255, dtype=cv2.CV_16S)
+        top, left = rng.integers(0, 64, 2)
+        grain = self._grain[top : top + self._height, left : left + self._width]
+        image = cv2.add(lit, grain, dtype=cv2.CV_8U)
+        return Shot(np.asarray(image, np.uint8), self.truth(number))
+
+    def _box(self, part: Flange, x: float, y: float) -> tuple[float, float, float, float]:
+        left, right = ((x + side * part.radius) * self._height for side in (-1, 1))
+        top, bottom = ((y + side * part.radius) * self._height for side in (-1, 1))
+        return max(0.0, left), max(0.0, top), min(float(self._width), right), min(float(self._height), bottom)
+
+    def _brightness(self, number: int) -> float:
+        """The lamp warms up and ages, and mains hum beats with the shutter."""
+        slow = math.sin(number / 190 + self._phase[0])
+        hum = math.sin(number * 2.1 + self._phase[1])
+        return 1.0 + 0.16 * slow + 0.03 * hum
+
+    def _parts_near(self, number: int) -> Iterator[tuple[Flange, float, float]]:
+        """Parts that may reach into the view, with their middle's (x, y). The belt runs from left to right."""
+        travelled = number * self._speed
+        first = math.floor((travelled - self._view - _MARGIN) / self._pitch)
+        last = math.ceil((travelled + _MARGIN) / self._pitch)
+        for slot in range(first, last + 1):
+            part = _in_slot(self._seed, slot, self._defect_rate, self._gap_rate)
+            if part is not None:
+                yield part, travelled - slot * self._pitch + part.place[0], part.place[1]
+
+
+def render_dataset(folder: Path, *, count: int, seed: int, width: int = 320, height: int = 240) -> None:
+    """Write `count` conveyor pictures, as many of each class, as folder/{train,val}/<class>/<number>.jpg.
+
+    A fifth is val. The validation pictures come from later on the same belt: no part is in both.
+    """
+    scene = Conveyor(seed, width, height, defect_rate=0.5)
+    per_class = -(-count // len(LABELS))
+    in_val = max(1, per_class // 5)
+    numbers = iter(_spaced_numbers(np.random.default_rng((seed, 2))))
+    for split, quota in (("train", per_class - in_val), ("val", in_val)):
+        for label in LABELS:
+            (folder / split / label).mkdir(parents=True, exist_ok=True)
+        missing = dict.fromkeys(LABELS, quota)
+        for _ in range(100):  # a split never begins with the part that the one before ended with
+            next(numbers)
+        while any(missing.values()):
+            number = next(numbers)
+            label = scene.truth(number).label
+            if not missing[label]:
+                continue
+            missing[label] -= 1
+            path = folder / split / label / f"{number:07d}.jpg"
+            if not cv2.imwrite(str(path), scene.frame(number).image, (cv2.IMWRITE_JPEG_QUALITY, 88)):
+                raise DataError(f"{path} could not be written; is the disk full?")
+
+
+def _spaced_numbers(rng: np.random.Generator) -> Iterator[int]:
+    number = 0
+    while True:
+        number += int(rng.integers(3, 30))
+        yield number
+
+
+@lru_cache(maxsize=256)
+def _in_slot(seed: int, slot: int, defect_rate: float, gap_rate: float) -> Flange | None:
+    """What lies in a slot of the belt: always the same for the same seed."""
+    rng = np.random.default_rng((seed, 4, slot + 2**31))
+    return None if rng.random() < gap_rate else make_flange(slot, rng, defect_rate=defect_rate)
+
+
+def _paste(picture: UInt8, sprite: Sprite, x: float, y: float) -> None:
+    """Lay a sprite, its middle at pixel (x, y), and its shadow into the picture; what hangs over is cut off."""
+    size = sprite.colour.shape[0]
+    left, top = round(x) - size // 2, round(y) - size // 2
+    x0, x1 = max(left, 0), min(left + size, picture.shape[1])
+    y0, y1 = max(top, 0), min(top + size, picture.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    cut = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    alpha = sprite.alpha[cut]
+    below = picture[y0:y1, x0:x1]
+    below[:] = below * (1 - alpha) * (1 - sprite.shadow[cut]) + sprite.colour[cut] * alpha
+
+
+def _belt_texture(height: int, rng: np.random.Generator) -> UInt8:
+    """A worn rubber belt with a chevron profile between two steel rails, periodic along x."""
+    width = 4 * height
+    x, y = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None] / height
+    ribs = width / 48
+    chevron = np.sin(2 * np.pi * (x / ribs + np.abs(y - 0.5) * 2.2))
+    grey = 74 + 7 * np.tanh(3 * chevron)
+    blotches = rng.normal(0, 1, (height // 8, width // 8)).astype(np.float32)
+    grey += 6 * cv2.resize(blotches, (width, height), interpolation=cv2.INTER_CUBIC)
+    grey += rng.normal(0, 3.5, (height, width))
+    belt = np.repeat(grey[:, :, None], 3, axis=2) * np.array((0.98, 1.0, 0.94))
+    for _ in range(10):  # oil that dripped
+        centre = (int(rng.integers(20, width - 20)), int(rng.uniform(0.2, 0.8) * height))
+        axes = (int(height * rng.uniform(0.01, 0.035)), int(height * rng.uniform(0.008, 0.02)))
+        cv2.ellipse(belt, centre, axes, float(rng.uniform(0, 180)), 0, 360, (50, 52, 54), -1, cv2.LINE_AA)
+    profile = np.clip(np.minimum(y, 1 - y) / 0.075, 0, 1)
+    rail = 118 + 60 * np.sin(np.pi * profile) * np.ones_like(x)
+    on_rail = profile < 1
+    belt = np.where(on_rail[:, :, None], rail[:, :, None] * np.array((1.0, 0.98, 0.95)), belt)
+    return np.asarray(np.clip(belt, 0, 255), np.uint8)
+
+
+def _lamp(width: int, height: int, rng: np.random.Generator) -> UInt8:
+    """A ring lamp, off centre: uint8 (H, W, 3), 255 is full light; a little warmer where it is brightest."""
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] - float(rng.uniform(-0.3, 0.3))
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] - float(rng.uniform(-0.3, 0.3))
+    light = np.clip(1.02 - 0.22 * (x * x + 0.8 * y * y), 0.3, 1)
+    tint = np.stack((light**1.15, light, light**0.97), axis=2)
+    return np.asarray(tint * 255, np.uint8)
