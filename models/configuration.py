@@ -41,6 +41,8 @@ def parse(cls: type[T], data: object, *, where: str) -> T:
 
 
 def _convert(hint: Any, value: object, where: str) -> Any:
+    if hint is Any:
+        return value
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         inner = [arm for arm in get_args(hint) if arm is not type(None)]
@@ -53,7 +55,7 @@ def _convert(hint: Any, value: object, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where} must be a list, got {_short(value)}")
         return tuple(_convert(get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a table, got {_short(value)}")
         return {str(key): _convert(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
@@ -64,7 +66,7 @@ def _convert(hint: Any, value: object, where: str) -> Any:
     # JSON over some nuclei turns 60 into 60.0; a whole float is an int all the same
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where} must be {hint.__name__}, got {_short(value)}")

@@ -48,16 +48,16 @@ def replay(golden: Golden, variant: str, runner: Runner) -> list[str]:
         return [f"no golden answers for variant {variant!r}"]
     return [
         f"{name}: {difference}"
-        for name, frame in golden.frames.items()
-        for difference in disagreements(expected[name], runner.run_fitted(frame))
+        for name, found in expected.items()
+        for difference in disagreements(found, runner.run_fitted(golden.frames[name]), threshold=runner.threshold)
     ]
 
 
-def disagreements(expected: Detections, got: Detections) -> list[str]:
-    """Decisions that differ. Rows whose score alone sits near the threshold may come or go."""
+def disagreements(expected: Detections, got: Detections, *, threshold: float) -> list[str]:
+    """Decisions that differ. Rows whose score is within the tolerance of `threshold` may come or go."""
     differences = []
     free = list(range(len(got)))
-    floor = float(min(expected.scores.min(initial=1.0), got.scores.min(initial=1.0))) + MAX_SCORE_DIFFERENCE
+    floor = threshold + MAX_SCORE_DIFFERENCE
     for row in range(len(expected)):
         box = expected.xyxy[row]
         match = next(
@@ -113,15 +113,23 @@ def read_golden(folder: Path) -> Golden:
         answers = {
             variant: {name: _from_json(found) for name, found in frames.items()} for variant, frames in document.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
         raise PackageError(f"{target / ANSWERS} cannot be read: {exc}") from exc
-    frames: dict[str, UInt8] = {}
-    for name in sorted({name for answered in answers.values() for name in answered}):
-        picture = cv2.imread(str(target / name), cv2.IMREAD_COLOR)
-        if picture is None or Path(name).name != name:
-            raise PackageError(f"{target / name} is not a picture")
-        frames[name] = np.asarray(picture, np.uint8)
-    return Golden(frames, answers)
+    names = sorted({name for answered in answers.values() for name in answered})
+    return Golden({name: _read_picture(target, name) for name in names}, answers)
+
+
+def _read_picture(folder: Path, name: str) -> UInt8:
+    path = folder / name
+    if Path(name).name != name or not path.is_file():
+        raise PackageError(f"{path} is missing, or not a plain file name")
+    try:
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error as exc:  # an absurd size in its header
+        raise PackageError(f"{path} is not a picture: {exc.err}") from exc
+    if picture is None:
+        raise PackageError(f"{path} is not a picture")
+    return np.asarray(picture, np.uint8)
 
 
 def _to_json(found: Detections) -> dict[str, object]:

@@ -6,6 +6,7 @@ number is refused.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from models.errors import ConfigError, PackageError
 FORMAT = 1
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 Task = Literal["classification", "detection"]
 Fit = Literal["letterbox", "letterbox-centre", "stretch", "crop"]
@@ -42,7 +44,8 @@ class InputSpec:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One ONNX file of the model. `accuracy` is the task's metric (top-1, or AP50-95) on the data the report names,
-    nan where nothing was measured; `latency_ms` is the p50 of one single-threaded run by hardware class."""
+    nan where nothing was measured; `latency_ms` is the p50 of one single-threaded run by hardware class. `unknown`:
+    fields that a newer tidegate put there."""
 
     name: str
     file: str
@@ -50,9 +53,10 @@ class Variant:
     bytes: int
     accuracy: float = float("nan")
     latency_ms: dict[str, float] = field(default_factory=dict)
+    unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if Path(self.file).name != self.file:
+        if not _FILE.fullmatch(self.file):
             raise ValueError(f"a variant's file must be a plain name, got {self.file!r}")
 
 
@@ -79,6 +83,11 @@ class Manifest:
             raise ValueError(f"name must be lower-case letters, digits and dashes (at most 63), got {self.name!r}")
         if not self.labels:
             raise ValueError("labels must name at least one class")
+        for label in self.labels:
+            if not label or not label.isprintable():
+                raise ValueError(f"a label must be one line of printable text, got {label!r}")
+        if len({variant.name for variant in self.variants}) < len(self.variants):
+            raise ValueError("two variants have the same name")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must be in 0..1, got {self.threshold}")
         if self.release < 0 or self.floor < 0 or self.floor > max(self.release, 0):
@@ -117,7 +126,7 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest:
     """The manifest in `data`, JSON text."""
     try:
         document = json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise PackageError(f"{where} is not JSON: {exc}") from exc
     if not isinstance(document, dict):
         raise PackageError(f"{where}: expected an object, got {type(document).__name__}")
@@ -125,24 +134,22 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest:
         raise PackageError(
             f"{where}: format {document.get('format')!r} is not known here (this tidegate reads {FORMAT})"
         )
-    known = {key: value for key, value in document.items() if key in _FIELDS}
-    unknown = {key: value for key, value in document.items() if key not in _FIELDS}
-    known["variants"] = [
-        {key: value for key, value in variant.items() if key in Variant.__dataclass_fields__}
-        for variant in known.get("variants", [])
-    ]
+    sorted_out = _set_unknown_apart(Manifest, document)
+    variants = sorted_out.get("variants")
+    if isinstance(variants, list):
+        sorted_out["variants"] = [
+            _set_unknown_apart(Variant, variant) if isinstance(variant, dict) else variant for variant in variants
+        ]
+    # an unknown field of `input` is refused: whoever does not understand it would fit pictures wrongly
     try:
-        return replace(parse(Manifest, known, where=where), unknown=unknown)
+        return parse(Manifest, sorted_out, where=where)
     except ConfigError as exc:
         raise PackageError(str(exc)) from exc
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """Canonical JSON: sorted keys, two spaces, NaN as null-free absence."""
-    document: dict[str, Any] = dict(manifest.unknown)
-    for name in _FIELDS:
-        document[name] = _plain(getattr(manifest, name))
-    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """Canonical JSON: sorted keys, two spaces; a number that is not finite is left out, since JSON knows none."""
+    return (json.dumps(_plain(manifest), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -156,14 +163,22 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_FIELDS = tuple(name for name in Manifest.__dataclass_fields__ if name != "unknown")
+def _set_unknown_apart(cls: type[Manifest | Variant], document: dict[str, Any]) -> dict[str, Any]:
+    known = set(cls.__dataclass_fields__) - {"unknown"}
+    apart = {key: value for key, value in document.items() if key not in known}
+    return {key: value for key, value in document.items() if key in known} | {"unknown": apart}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, InputSpec | Variant):
-        plain = {name: _plain(getattr(value, name)) for name in type(value).__dataclass_fields__}
-        # JSON knows no NaN: an accuracy that was not measured is left out
-        return {key: item for key, item in plain.items() if item == item}
+    if isinstance(value, Manifest | Variant | InputSpec):
+        fields = {name: getattr(value, name) for name in type(value).__dataclass_fields__}
+        return _plain({**fields.pop("unknown", {}), **fields})
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if not _is_not_finite(item)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value if not _is_not_finite(item)]
     return value
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -8,11 +8,12 @@ import logging
 import queue
 import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -55,6 +56,14 @@ class Message:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Unacknowledged:
+    """QoS 1 messages handed to the connection for which the broker has not answered yet."""
+
+    messages: int
+    payload_bytes: int
+
+
 class Connection:
     """Stays connected in the background, with back-off; subscribes again each time it is back."""
 
@@ -62,6 +71,8 @@ class Connection:
         self._broker = broker
         self._subscriptions = [(topic, 1) for topic in subscriptions]
         self._inbox: queue.Queue[Message | None] = queue.Queue(_INBOX)
+        self._outgoing: deque[tuple[paho.MQTTMessageInfo, int]] = deque()
+        self._outgoing_lock = threading.Lock()
         self._subscribed = threading.Event()
         self._closed = False
         self._said_down = False
@@ -78,14 +89,34 @@ class Connection:
         self._client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_S)
         self._client.loop_start()
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Hand a message (QoS 1) to the connection; UplinkError when it is down."""
+    def publish(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1) -> None:
+        """Hand a message to the connection; UplinkError when it is down."""
         if not self._client.is_connected():
             # paho would keep it in memory and send it later; our spool does that better
             raise UplinkError(f"not connected to the broker at {self._broker.host}:{self._broker.port}")
-        info = self._client.publish(topic, payload, qos=1)
+        info = self._client.publish(topic, payload, qos=qos)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise UplinkError(f"publish to {topic} failed: {paho.error_string(info.rc)}")
+        if qos == 1:
+            with self._outgoing_lock:
+                self._outgoing.append((info, len(payload)))
+                while self._outgoing and self._outgoing[0][0].is_published():
+                    self._outgoing.popleft()
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Add subscriptions (QoS 1) to those of the constructor; made now, or as soon as the broker is there."""
+        known = {topic for topic, _ in self._subscriptions}
+        self._subscribed.clear()
+        self._subscriptions += [(topic, 1) for topic in dict.fromkeys(topics) if topic not in known]
+        if self._client.is_connected():
+            # all of them, so that every answer lists its reasons in the order of the one list we keep
+            self._client.subscribe(list(self._subscriptions))
+
+    @property
+    def unacknowledged(self) -> Unacknowledged:
+        with self._outgoing_lock:
+            waiting = [size for info, size in self._outgoing if not info.is_published()]
+        return Unacknowledged(len(waiting), sum(waiting))
 
     def messages(self) -> Iterator[Message]:
         """Messages on the subscriptions, until `close`."""
@@ -122,7 +153,7 @@ class Connection:
             log.info("connected to the broker at %s:%d again", self._broker.host, self._broker.port)
             self._said_down = False
         if self._subscriptions:
-            client.subscribe(self._subscriptions)
+            client.subscribe(list(self._subscriptions))
         else:
             self._subscribed.set()
 

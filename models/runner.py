@@ -55,6 +55,11 @@ class Runner:
         self._outputs = list(OUTPUTS[manifest.task])
         self._check_contract(where)
 
+    @property
+    def threshold(self) -> float:
+        """Only what scores above it is reported."""
+        return self._threshold
+
     def run(self, image: UInt8) -> Detections:
         """What the model sees in a camera's picture, uint8 (H, W, 3) BGR; boxes in that picture's pixels."""
         fitted, placement = fit(image, self._spec)

@@ -17,13 +17,14 @@ from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater
 
-from models.durable import sync_folder, write_atomic
+from models.durable import sync_folder, sync_tree, write_atomic
 from models.errors import PackageError
 from models.manifest import MANIFEST, Manifest, read_manifest, sha256_file
 
 METADATA = "tuf"
 ACCEPTED = "accepted.json"
 MAX_TARGET_BYTES = 1 << 30
+_CHUNK_BYTES = 1 << 20
 
 
 def accept(package: Path, *, root: bytes, into: Path) -> Manifest:
@@ -42,6 +43,8 @@ def accept(package: Path, *, root: bytes, into: Path) -> Manifest:
             if digests.get(variant.file) != variant.sha256:
                 raise PackageError(f"{package}: variant {variant.name!r} is not the file that the manifest describes")
         write_atomic(staging / ACCEPTED, json.dumps(digests, indent=1, sort_keys=True).encode())
+        # or a power cut after the rename leaves an accepted release of empty files
+        sync_tree(staging)
         staging.rename(into)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -56,17 +59,19 @@ def recheck(accepted: Path) -> Manifest:
     Signatures and expiry are not looked at again: a clock that jumps must not brick a gateway.
     """
     try:
-        digests = json.loads((accepted / ACCEPTED).read_bytes())
-    except (OSError, ValueError) as exc:
+        digests = {str(name): digest for name, digest in json.loads((accepted / ACCEPTED).read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, RecursionError) as exc:
         raise PackageError(f"{accepted}: the list of accepted digests cannot be read: {exc}") from exc
+    if MANIFEST not in digests:
+        raise PackageError(f"{accepted}: the list of accepted digests does not name {MANIFEST}")
     for name, digest in digests.items():
         try:
             found = sha256_file(accepted / name)
-        except OSError as exc:
-            raise PackageError(f"{accepted / name} is missing from an accepted release: {exc.strerror}") from exc
+        except (OSError, ValueError) as exc:
+            raise PackageError(f"{accepted / name} is missing from an accepted release: {exc}") from exc
         if found != digest:
             raise PackageError(
-                f"{accepted / name} has changed since it was accepted (sha256 {found[:12]}, not {digest[:12]})"
+                f"{accepted / name} has changed since it was accepted (sha256 {found[:12]}, not {str(digest)[:12]})"
             )
     return read_manifest(accepted)
 
@@ -117,7 +122,7 @@ def _target_names(path: Path) -> list[str]:
 
 def _is_inside(name: str) -> bool:
     path = Path(name)
-    return not path.is_absolute() and ".." not in path.parts
+    return not path.is_absolute() and ".." not in path.parts and path.parts[:1] not in ((), (METADATA,), (ACCEPTED,))
 
 
 class _FolderFetcher(FetcherInterface):
@@ -125,8 +130,10 @@ class _FolderFetcher(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = Path(unquote(urlparse(url).path))
-        try:
-            return iter((path.read_bytes(),))
-        except (FileNotFoundError, IsADirectoryError) as exc:
+        if not path.is_file():  # nor a pipe, which would never end
             # 404 is how TUF learns that there is no newer root
-            raise DownloadHTTPError(path.name, 404) from exc
+            raise DownloadHTTPError(path.name, 404)
+        with path.open("rb") as file:
+            # by pieces: TUF stops at the signed length, however long the file is
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
