@@ -1,0 +1,35 @@
+"""Run every bar and print a table: `python -m benchmarks`. Exit code 1 when one falls short."""
+
+import json
+import subprocess
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+BARS = ("wire_bytes", "demo_time")
+
+
+def main() -> int:
+    table = Table("bar", "value", "required", "holds", title="performance bars")
+    everything_holds = True
+    console = Console()
+    for name in BARS:
+        with console.status(f"measuring {name}"):
+            ran = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json"], capture_output=True, text=True)
+        try:
+            bar = json.loads(ran.stdout.strip().splitlines()[-1])
+        except (ValueError, IndexError):
+            table.add_row(name, "-", "-", f"[red]could not be measured: {ran.stderr.strip()[-200:]}[/red]")
+            everything_holds = False
+            continue
+        sign = "<=" if bar["better"] == "lower" else ">="
+        verdict = "[green]yes[/green]" if bar["holds"] else "[red]no[/red]"
+        table.add_row(bar["bar"], f"{bar['value']:.4g} {bar['unit']}", f"{sign} {bar['required']:g}", verdict)
+        everything_holds &= bar["holds"]
+    console.print(table)
+    return 0 if everything_holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
