@@ -121,7 +121,7 @@ def sign_release(
         shutil.copyfile(run / variant.file, draft / variant.file)
         shutil.copytree(run / golden.FOLDER, draft / golden.FOLDER)
         write_manifest(draft, replace(manifest, variants=(variant,), release=release, floor=floor))
-        _sign_files(draft, keys, version=release, expires=expires)
+        sign_files(draft, keys, version=release, expires=expires)
         with tempfile.TemporaryDirectory() as proof:
             accept(draft, root=keys.root, into=Path(proof) / "accepted")
         sync_tree(draft)
@@ -133,23 +133,8 @@ def sign_release(
     return out
 
 
-def _check_variant(run: Path, manifest: Manifest, variant: Variant) -> None:
-    path = run / variant.file
-    if not path.is_file() or sha256_file(path) != variant.sha256:
-        raise PackageError(
-            f"{path} is not the file that the manifest describes (sha256 {variant.sha256[:12]}): "
-            f"train, import or compress again"
-        )
-    differences = golden.replay(golden.read_golden(run), variant.name, open_runner(run, manifest))
-    if differences:
-        raise PackageError(
-            f"{run}: variant {variant.name!r} does not answer as its golden frames say: {differences[0]}; "
-            f"no gateway would take it"
-        )
-
-
-def _sign_files(package: Path, keys: Keys, *, version: int, expires: datetime) -> None:
-    """Write `tuf`/ over every file in `package`. All versions are the release's, so that parts of two don't mix."""
+def sign_files(package: Path, keys: Keys, *, version: int, expires: datetime) -> None:
+    """Write `package`/tuf over every file in it, whatever it is. All parts carry one version: parts of two don't mix."""
     until = _whole_seconds(expires)
     files = sorted(path for path in package.rglob("*") if path.is_file())
     names = {path.relative_to(package).as_posix(): path for path in files}
@@ -166,6 +151,21 @@ def _sign_files(package: Path, keys: Keys, *, version: int, expires: datetime) -
     (metadata / f"{root_version}.root.json").write_bytes(keys.root)
     for signed in (targets, snapshot, timestamp):
         (metadata / f"{signed.type}.json").write_bytes(_sign(Metadata(signed), keys.signers[signed.type]))
+
+
+def _check_variant(run: Path, manifest: Manifest, variant: Variant) -> None:
+    path = run / variant.file
+    if not path.is_file() or sha256_file(path) != variant.sha256:
+        raise PackageError(
+            f"{path} is not the file that the manifest describes (sha256 {variant.sha256[:12]}): "
+            f"train, import or compress again"
+        )
+    differences = golden.replay(golden.read_golden(run), variant.name, open_runner(run, manifest))
+    if differences:
+        raise PackageError(
+            f"{run}: variant {variant.name!r} does not answer as its golden frames say: {differences[0]}; "
+            f"no gateway would take it"
+        )
 
 
 def _sign(metadata: Metadata[Any], signer: CryptoSigner) -> bytes:

@@ -4,6 +4,7 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,41 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def _colour_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that needs no training: which of blue, green and red a picture has most of."""
+    import numpy as np
+    from onnx import TensorProto, helper, save_model
+
+    from cloud.run_folder import add_variant
+    from models.golden import record_golden, write_golden
+    from models.manifest import InputSpec, Manifest, write_manifest
+    from models.runner import open_runner
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["pixels"], ["means"], axes=[1, 2], keepdims=0),
+            helper.make_node("Softmax", ["means"], ["scores"], axis=1),
+        ],
+        "colour",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 8, 8, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
+    )
+    run = tmp_path_factory.mktemp("colour") / "run"
+    run.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
+    save_model(model, str(run / "model.onnx"))
+    write_manifest(run, Manifest("colour", "classification", ("blue", "green", "red"), InputSpec(8, 8)))
+    manifest = add_variant(run, "fp32", "model.onnx")
+    frames = [np.full((8, 8, 3), np.eye(3)[channel] * 200, np.uint8) for channel in range(3)]
+    write_golden(run, record_golden(frames, {"fp32": open_runner(run, manifest)}))
+    return run
+
+
+@pytest.fixture
+def colour_run(_colour_run: Path, tmp_path: Path) -> Path:
+    """A run folder of this test's own, of a model named `colour` that knows blue, green and red pictures (8 x 8)."""
+    return Path(shutil.copytree(_colour_run, tmp_path / "colour-run"))
