@@ -1,0 +1,50 @@
+"""Who may publish and subscribe to what: topics, filters and a component's accessControl. Pure functions."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+LOCAL = "aws.greengrass.ipc.pubsub"
+IOT_CORE = "aws.greengrass.ipc.mqttproxy"
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether a topic is one that an MQTT filter (`+` one level, `#` the rest) selects."""
+    levels, wanted = topic.split("/"), topic_filter.split("/")
+    if topic.startswith("$") and wanted[0] in ("+", "#"):
+        return False  # MQTT 3.1.1, 4.7.2
+    for position, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if position >= len(levels) or level not in ("+", levels[position]):
+            return False
+    return len(levels) == len(wanted)
+
+
+def allowed(configuration: Mapping[str, Any], service: str, operation: str, topic: str) -> bool:
+    """Whether a component with this configuration may do `operation` on the topic or filter."""
+    return any(
+        _resource_matches(service, resource, topic)
+        for policy in _policies(configuration, service)
+        if {"*", f"aws.greengrass#{operation}"} & set(_strings(policy, "operations"))
+        for resource in _strings(policy, "resources")
+    )
+
+
+def _policies(configuration: Mapping[str, Any], service: str) -> Iterator[Mapping[str, Any]]:
+    control = configuration.get("accessControl")
+    policies = control.get(service) if isinstance(control, dict) else None
+    for policy in policies.values() if isinstance(policies, dict) else ():
+        if isinstance(policy, dict):
+            yield policy
+
+
+def _strings(policy: Mapping[str, Any], key: str) -> list[str]:
+    values = policy.get(key)
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+
+def _resource_matches(service: str, resource: str, topic: str) -> bool:
+    # "*" stands for any characters in both services; "+" and "#" mean something towards IoT Core only
+    pattern = ".*".join(re.escape(part) for part in resource.split("*"))
+    return re.fullmatch(pattern, topic) is not None or (service == IOT_CORE and matches(resource, topic))

@@ -1,0 +1,75 @@
+"""Running a component's script in a session of its own, so that nothing of it outlives the nucleus."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+# The watcher reads from a pipe that only the nucleus can write to and never does: it ends when the nucleus ends,
+# however that happens, and then the whole process group goes. PR_SET_PDEATHSIG would reach the first process only,
+# would also fire when the *thread* that started it ends, and needs code between fork and exec. The double fork hands
+# the watcher to init, so that the component has no child it does not know.
+_LAUNCH = """\
+exec 3<&0 </dev/null
+( ( trap '' TERM INT HUP; read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 & )
+exec 3<&-
+exec /bin/sh -c "$1"
+"""
+
+
+class Script:
+    """A running shell script and whatever it started; the first process is what `exec` in the script makes of it."""
+
+    def __init__(self, script: str, *, folder: Path, environment: Mapping[str, str], log: Path) -> None:
+        pipe_end, self._lifeline = os.pipe()
+        try:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(
+                    ["/bin/sh", "-c", _LAUNCH, "sh", script],
+                    stdin=pipe_end,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=dict(environment),
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(pipe_end)
+        # the watcher stays in the group until `kill`, so until then the group's number belongs to nobody else
+        self._lock = threading.Lock()
+        self.killed = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """The exit status of the first process (negative: by that signal), None when it has not ended in time."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def terminate(self) -> None:
+        """SIGTERM to the first process: a program that the script did not `exec` never sees it."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """SIGKILL to all that is left of the group. May be called more than once."""
+        with self._lock:
+            if self.killed:
+                return
+            self.killed = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            os.close(self._lifeline)
