@@ -38,11 +38,11 @@ def main(argv: list[str] | None = None) -> int:
         if name == called:
             module = importlib.import_module(module_name)
             module.arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(call=module.run)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        return int(args.run(args))
+        return int(args.call(args))
     except TidegateError as exc:
         print(f"tidegate {args.command}: {exc}", file=sys.stderr)
         return exc.exit_code

@@ -134,7 +134,7 @@ def sign_release(
 
 
 def sign_files(package: Path, keys: Keys, *, version: int, expires: datetime) -> None:
-    """Write `package`/tuf over every file in it, whatever it is. All parts carry one version: parts of two don't mix."""
+    """Write `package`/tuf over all its files, whatever they are. All carry one version, so parts of two don't mix."""
     until = _whole_seconds(expires)
     files = sorted(path for path in package.rglob("*") if path.is_file())
     names = {path.relative_to(package).as_posix(): path for path in files}

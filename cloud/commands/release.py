@@ -1,0 +1,138 @@
+"""`tidegate release`: sign a run folder's chosen variant and publish it under the next number."""
+
+import argparse
+import hashlib
+import json
+import os
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cloud.registry import ReleaseId, next_release, publish, read_release, releases
+from cloud.sign import ROOT, Keys, create_keys, has_keys, load_keys, sign_release
+from greengrass.objects import ObjectStore, open_store
+from models.errors import UsageError
+from models.manifest import Manifest, read_manifest
+
+DEFAULT_DAYS = 365
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run folder to release")
+    what.add_argument("--list", metavar="NAME", help="show the releases of a model instead")
+    parser.add_argument(
+        "--registry",
+        metavar="URI",
+        default=os.environ.get("TIDEGATE_REGISTRY"),
+        help="s3://BUCKET/PREFIX or a folder (default: $TIDEGATE_REGISTRY)",
+    )
+    parser.add_argument(
+        "--keys",
+        metavar="DIR",
+        type=Path,
+        default=os.environ.get("TIDEGATE_KEYS"),
+        help="folder of signing keys, made on a model's first release (default: $TIDEGATE_KEYS)",
+    )
+    parser.add_argument(
+        "--floor",
+        metavar="N",
+        type=int,
+        help="the lowest release that gateways may go back to from now on (default: as in the release before). "
+        "Raise it only once a roll-out is confirmed: what is below can't be reverted to",
+    )
+    parser.add_argument(
+        "--expires-days",
+        metavar="N",
+        type=int,
+        default=DEFAULT_DAYS,
+        help="how long gateways may accept the release for the first time (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.registry is None:
+        raise UsageError(
+            "which registry? give --registry URI (a folder or s3://BUCKET/PREFIX) or set TIDEGATE_REGISTRY"
+        )
+    store = open_store(args.registry)
+    return _list(store, args) if args.list is not None else _release(store, args)
+
+
+def _list(store: ObjectStore, args: argparse.Namespace) -> int:
+    found = [read_release(store, ReleaseId(args.list, number)) for number in releases(store, args.list)]
+    if args.json:
+        print(json.dumps([_entry(manifest) for manifest in found], indent=2))
+        return 0
+    if not found:
+        Console().print(f"no releases of {args.list!r} in {args.registry}")
+        return 0
+    table = Table("release", "task", "labels", "variant", "bytes", "accuracy", "floor")
+    for manifest in found:
+        variant = manifest.variant()
+        accuracy = f"{variant.accuracy:.3f}" if variant.accuracy == variant.accuracy else "-"
+        row = (manifest.task, len(manifest.labels), variant.name, variant.bytes, accuracy, manifest.floor)
+        table.add_row(f"{manifest.name}@{manifest.release}", *map(str, row))
+    Console().print(table)
+    return 0
+
+
+def _release(store: ObjectStore, args: argparse.Namespace) -> int:
+    if args.keys is None:
+        raise UsageError("which keys? give --keys DIR (made there on first use) or set TIDEGATE_KEYS")
+    if args.expires_days < 1:
+        raise UsageError(f"--expires-days must be at least 1, got {args.expires_days}")
+    name = read_manifest(args.run).name
+    published = releases(store, name)
+    lowest = read_release(store, ReleaseId(name, published[-1])).floor if published else 0
+    floor = lowest if args.floor is None else args.floor
+    if floor < lowest:
+        raise UsageError(
+            f"--floor must be at least {lowest}, as in {name}@{published[-1]}, got {floor}: it never falls"
+        )
+    keys = _keys(args.keys, name, first=not published)
+    number = next_release(store, name)
+    expires = datetime.now(UTC) + timedelta(days=args.expires_days)
+    with tempfile.TemporaryDirectory() as temporary:
+        package = Path(temporary) / "package"
+        sign_release(args.run, keys, release=number, floor=floor, expires=expires, out=package)
+        release = publish(store, package, args.run)
+        entry = _entry(read_manifest(package))
+    root = (args.keys / name / ROOT).absolute()
+    digest = hashlib.sha256(keys.root).hexdigest()
+    if args.json:
+        print(json.dumps({**entry, "root": str(root), "root_sha256": digest}, indent=2))
+    else:
+        print(release)
+        print(f"root of trust: {root}\nits sha256: {digest}")
+    return 0
+
+
+def _keys(folder: Path, name: str, *, first: bool) -> Keys:
+    if has_keys(folder, name) or not first:
+        # new keys for a model that gateways know already would sign what they all refuse
+        return load_keys(folder, name)
+    keys = create_keys(folder, name)
+    Console(stderr=True).print(
+        f"New signing keys of model {name!r} are in {folder / name}. Keep that folder safe and backed up: "
+        f"without it no gateway takes another release of this model.",
+        highlight=False,
+    )
+    return keys
+
+
+def _entry(manifest: Manifest) -> dict[str, object]:
+    variant = manifest.variant()
+    return {
+        "release": f"{manifest.name}@{manifest.release}",
+        "name": manifest.name,
+        "number": manifest.release,
+        "floor": manifest.floor,
+        "variant": variant.name,
+        "bytes": variant.bytes,
+        "sha256": variant.sha256,
+    }
