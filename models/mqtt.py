@@ -123,6 +123,13 @@ class Connection:
         while (message := self._inbox.get()) is not None:
             yield message
 
+    def receive(self, timeout_s: float) -> Message | None:
+        """The next message; None when there was none in time, or after `close`."""
+        try:
+            return self._inbox.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
     def wait_until_ready(self, timeout_s: float) -> bool:
         """True once connected and subscribed."""
         return self._subscribed.wait(timeout_s)

@@ -24,12 +24,15 @@ import zstandard
 from google.protobuf.message import DecodeError
 
 from models import tidegate_pb2 as pb
+from models.columns import Columns, FrameColumns
 from models.detections import Detections, Int64
 from models.errors import WireError
 from models.records import BOX_SCALE, SCORE_SCALE, Batch, FrameResult, Health, Record, Tombstone
 
 VERSION = 1
-MAX_BODY_BYTES = 8 << 20  # decompressed; a hostile body must not fill the memory
+# A hostile body must not fill the memory: an empty message of 2 bytes takes some 250 once it is parsed.
+MAX_BODY_BYTES = 2 << 20  # decompressed
+MAX_BODY_MESSAGES = 16_384  # health and tombstones, which are objects; frames are columns
 _HEAD = struct.Struct(">2sBBQQQ")
 _CRC = struct.Struct(">I")
 ENVELOPE_BYTES = _HEAD.size + _CRC.size
@@ -56,8 +59,15 @@ class StreamAck:
 
 
 def encode_batch(batch: Batch) -> bytes:
-    """A message: envelope and body."""
-    body = zstandard.ZstdCompressor(level=9, write_content_size=True).compress(_batch_to_pb(batch).SerializeToString())
+    """A message: envelope and body. WireError when it would be larger than `decode_batch` takes: cut it smaller."""
+    plain = _batch_to_pb(batch).SerializeToString()
+    messages = len(batch.health) + len(batch.tombstones)
+    if len(plain) > MAX_BODY_BYTES or messages > MAX_BODY_MESSAGES:
+        raise WireError(
+            f"batch {batch.stream} {batch.first}..{batch.last} is too large: {len(plain)} bytes uncompressed, "
+            f"{messages} health messages and tombstones; at most {MAX_BODY_BYTES} and {MAX_BODY_MESSAGES}; cut it"
+        )
+    body = zstandard.ZstdCompressor(level=9, write_content_size=True).compress(plain)
     return seal(batch.stream, batch.first, batch.last, body)
 
 
@@ -84,19 +94,33 @@ def open_envelope(message: bytes) -> Envelope:
     return Envelope(f"{stream:016x}", first, last, body)
 
 
+def body_bytes(envelope: Envelope) -> int:
+    """What the body says that it decompresses to, without doing so; WireError when it does not say, or too much."""
+    try:
+        size = zstandard.get_frame_parameters(envelope.body).content_size
+    except zstandard.ZstdError as exc:
+        raise _unreadable(envelope, exc) from exc
+    if size > MAX_BODY_BYTES:  # "unknown" is a huge number, and refused too
+        raise _unreadable(envelope, f"it must say its size and be at most {MAX_BODY_BYTES} bytes once decompressed")
+    return size
+
+
+def decode_columns(envelope: Envelope) -> Columns:
+    """The batch in an envelope, as columns; WireError when the body is unreadable or not what the envelope says."""
+    size = body_bytes(envelope)
+    try:
+        plain = zstandard.ZstdDecompressor().decompress(envelope.body, max_output_size=size)
+        return _columns_from_pb(pb.Batch.FromString(plain), envelope)
+    # ValueError: the columns' own checks; OverflowError: a number above int64
+    except (zstandard.ZstdError, DecodeError, ValueError, OverflowError) as exc:
+        raise _unreadable(envelope, exc) from exc
+
+
 def decode_body(envelope: Envelope) -> Batch:
     """The batch in an envelope; WireError when the body is not readable or not what the envelope says."""
-    try:
-        parameters = zstandard.get_frame_parameters(envelope.body)
-        if parameters.content_size > MAX_BODY_BYTES:  # "unknown" is a huge number, and refused too
-            raise WireError(f"a body must say its size and be at most {MAX_BODY_BYTES} bytes once decompressed")
-        plain = zstandard.ZstdDecompressor().decompress(envelope.body, max_output_size=MAX_BODY_BYTES)
-        return _batch_from_pb(pb.Batch.FromString(plain), envelope)
-    # ValueError: Batch refuses gaps; IndexError: a dictionary index too high
-    except (zstandard.ZstdError, DecodeError, ValueError, IndexError, OverflowError) as exc:
-        raise WireError(
-            f"the body of {envelope.stream} {envelope.first}..{envelope.last} is unreadable: {exc}"
-        ) from exc
+    columns = decode_columns(envelope)
+    frames = zip(columns.frames.seqs.tolist(), _frame_results(columns.frames), strict=True)
+    return Batch(envelope.stream, envelope.first, envelope.last, tuple(frames), columns.health, columns.tombstones)
 
 
 def decode_batch(message: bytes) -> Batch:
@@ -193,47 +217,86 @@ def _batch_to_pb(batch: Batch) -> pb.Batch:
     )
 
 
-def _batch_from_pb(message: pb.Batch, envelope: Envelope) -> Batch:
+def _columns_from_pb(message: pb.Batch, envelope: Envelope) -> Columns:
+    if len(message.health) + len(message.tombstones) > MAX_BODY_MESSAGES:
+        raise ValueError(f"at most {MAX_BODY_MESSAGES} health messages and tombstones in a batch")
+    if len(message.health) != len(message.health_seq):
+        raise ValueError("every health message needs its seq")
+    health = tuple((seq, _health_from_pb(item)) for seq, item in zip(message.health_seq, message.health, strict=True))
+    tombstones = tuple(_tombstone_from_pb(stone) for stone in message.tombstones)
+    frames = _frames_from_pb(message, envelope.first)
+    return Columns(envelope.stream, envelope.first, envelope.last, frames, health, tombstones)
+
+
+def _frames_from_pb(message: pb.Batch, first: int) -> FrameColumns:
     columns = message.frames
-    seqs = np.cumsum(np.array(columns.seq, np.int64)) + envelope.first
-    n = len(seqs)
-    camera = np.array(columns.camera, np.int64)
-    counts = np.array(columns.detections, np.int64)
-    if not n == len(camera) == len(columns.model) == len(columns.frame) == len(columns.captured_at_us) == len(counts):
-        raise ValueError("columns of frames differ in length")
+    camera, model, counts = _int64(columns.camera), _int64(columns.model), _int64(columns.detections)
+    steps, times = _int64(columns.frame), _int64(columns.captured_at_us)
     tracks = np.array(columns.track, np.uint64).astype(np.int64)
-    class_ids = np.array(columns.class_id, np.int64)
-    parts = (columns.score, columns.x1, columns.y1, columns.width, columns.height)
-    if any(len(part) != len(tracks) for part in (class_ids, *parts)) or counts.sum() != len(tracks):
+    class_ids = _int64(columns.class_id)
+    parts = [_int64(part) for part in (columns.score, columns.x1, columns.y1, columns.width, columns.height)]
+    # lengths are compared before anything is repeated `counts` times
+    if any(len(column) != len(camera) for column in (columns.seq, model, counts, steps, times)):
+        raise ValueError("columns of frames differ in length")
+    if any(len(part) != len(tracks) for part in (class_ids, *parts)) or int(counts.sum()) != len(tracks):
         raise ValueError("columns of detections differ in length")
     if message.box_scale < 1 or message.score_scale < 1:
         raise ValueError("scales must be at least 1")
+    by_camera = _Groups(camera)
     groups = _detection_groups(np.repeat(camera, counts), tracks, class_ids, counts)
-    score, x1, y1, width, height = (_undelta_by(np.array(part, np.int64), groups) for part in parts)
-    xyxy = (np.stack((x1, y1, x1 + width, y1 + height), axis=1) / message.box_scale).astype(np.float32)
-    rows = Detections(xyxy, (score / message.score_scale).astype(np.float32), class_ids, tracks)
-    numbers = _undelta_by(np.array(columns.frame, np.int64), _Groups(camera))
-    times = _undelta_by(np.array(columns.captured_at_us, np.int64), _Groups(camera))
-    ends = np.cumsum(counts)
-    frames = []
-    for i in range(n):
-        model = message.models[columns.model[i]]
-        found = rows.where(np.arange(ends[i] - counts[i], ends[i]))
-        result = FrameResult(
-            camera=message.cameras[camera[i]],
-            frame=int(numbers[i]),
-            captured_at_us=int(times[i]),
-            model=model.name,
-            release=model.release,
-            detections=found,
-            labels=tuple(_label(model.labels, class_id) for class_id in found.class_ids.tolist()),
-        )
-        frames.append((int(seqs[i]), result))
-    health = tuple(
-        (int(seq), _health_from_pb(item)) for seq, item in zip(message.health_seq, message.health, strict=True)
+    rows = _undelta_by(np.stack(parts, axis=1), groups)  # score, x1, y1, width, height
+    xyxy = (np.concatenate((rows[:, 1:3], rows[:, 1:3] + rows[:, 3:]), axis=1) / message.box_scale).astype(np.float32)
+    labels, label = _labels_from_pb(message.models, np.repeat(model, counts), class_ids)
+    return FrameColumns(
+        seqs=np.cumsum(_int64(columns.seq)) + first,
+        camera=camera,
+        model=model,
+        numbers=_undelta_by(steps, by_camera),
+        captured_at_us=_undelta_by(times, by_camera),
+        counts=counts,
+        found=Detections(xyxy, (rows[:, 0] / message.score_scale).astype(np.float32), class_ids, tracks),
+        label=label,
+        cameras=tuple(message.cameras),
+        models=tuple((item.name, item.release) for item in message.models),
+        labels=labels,
     )
-    tombstones = tuple(_tombstone_from_pb(stone) for stone in message.tombstones)
-    return Batch(envelope.stream, envelope.first, envelope.last, tuple(frames), health, tombstones)
+
+
+def _labels_from_pb(models: Sequence[pb.Model], model: Int64, class_ids: Int64) -> tuple[tuple[str, ...], Int64]:
+    """The distinct labels, and for each detection the index of its own."""
+    pairs, label = np.unique(model << 32 | class_ids, return_inverse=True)
+    if len(pairs) and pairs[-1] >> 32 >= len(models):
+        raise ValueError(f"model {pairs[-1] >> 32} of {len(models)}")
+    return tuple(_label(models[pair >> 32].labels, pair & 0xFFFFFFFF) for pair in pairs.tolist()), label
+
+
+def _frame_results(columns: FrameColumns) -> list[FrameResult]:
+    found, labels = columns.found, [columns.labels[index] for index in columns.label.tolist()]
+    results, start = [], 0
+    for camera, model, frame, captured_at_us, count in zip(
+        columns.camera.tolist(),
+        columns.model.tolist(),
+        columns.numbers.tolist(),
+        columns.captured_at_us.tolist(),
+        columns.counts.tolist(),
+        strict=True,
+    ):
+        rows = slice(start, start + count)
+        name, release = columns.models[model]
+        detections = Detections(found.xyxy[rows], found.scores[rows], found.class_ids[rows], found.tracks[rows])
+        results.append(
+            FrameResult(columns.cameras[camera], frame, captured_at_us, name, release, detections, tuple(labels[rows]))
+        )
+        start += count
+    return results
+
+
+def _int64(values: Sequence[int]) -> Int64:
+    return np.array(values, np.int64)
+
+
+def _unreadable(envelope: Envelope, reason: object) -> WireError:
+    return WireError(f"the body of {envelope.stream} {envelope.first}..{envelope.last} is unreadable: {reason}")
 
 
 class _Groups:
@@ -277,12 +340,12 @@ def _delta_by(values: Int64, groups: _Groups) -> list[int]:
 
 
 def _undelta_by(steps: Int64, groups: _Groups) -> Int64:
-    ordered = np.cumsum(steps[groups.order])
+    """(n,) or (n, k), one or several columns of the same rows."""
+    ordered = np.cumsum(steps[groups.order], axis=0)
     if len(ordered):
         # what had been summed up before a group began does not belong to it
-        before = np.concatenate(([0], ordered[:-1]))
-        group = np.cumsum(groups.starts) - 1
-        ordered = ordered - before[groups.starts][group]
+        before = ordered[groups.starts] - steps[groups.order][groups.starts]
+        ordered = ordered - before[np.cumsum(groups.starts) - 1]
     values = np.empty_like(steps)
     values[groups.order] = ordered
     return values

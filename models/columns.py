@@ -1,0 +1,129 @@
+"""A batch as columns: how records travel, and how the lake takes them. No object per frame, so that one worker can
+take in a fleet's results."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.detections import Detections, Int64
+from models.records import Health, Tombstone
+
+MAX_TIME_US = 253_402_300_799_999_999  # the end of the year 9999: what every reader of the lake can show
+_MAX_INT64 = 2**63 - 1
+_STREAM = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameColumns:
+    """n frames in order of seq with their m detections, those of a frame following one another.
+
+    int64 (n,): `seqs`; `camera` and `model`, indices into `cameras` and `models` (name, release); `numbers` of the
+    frames; `captured_at_us`, UTC; `counts`, the detections of each frame. `found`: the m detections; `label` int64
+    (m,), indices into `labels`.
+    """
+
+    seqs: Int64
+    camera: Int64
+    model: Int64
+    numbers: Int64
+    captured_at_us: Int64
+    counts: Int64
+    found: Detections
+    label: Int64
+    cameras: tuple[str, ...]
+    models: tuple[tuple[str, int], ...]
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n, m = len(self.seqs), len(self.found)
+        columns = (self.camera, self.model, self.numbers, self.captured_at_us, self.counts)
+        if any(len(column) != n for column in columns):
+            raise ValueError("columns of frames differ in length")
+        if len(self.label) != m or int(self.counts.sum()) != m:
+            raise ValueError("columns of detections differ in length")
+        _check_range("camera", self.camera, len(self.cameras) - 1)
+        _check_range("model", self.model, len(self.models) - 1)
+        _check_range("label", self.label, len(self.labels) - 1)
+        _check_range("frame number", self.numbers, _MAX_INT64)
+        _check_range("captured_at_us", self.captured_at_us, MAX_TIME_US)
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> "FrameColumns":
+        """The frames that the mask (n,) keeps, with their detections."""
+        rows = np.repeat(keep, self.counts)
+        return replace(
+            self,
+            seqs=self.seqs[keep],
+            camera=self.camera[keep],
+            model=self.model[keep],
+            numbers=self.numbers[keep],
+            captured_at_us=self.captured_at_us[keep],
+            counts=self.counts[keep],
+            found=self.found.where(rows),
+            label=self.label[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Records first..last of a stream, without a gap: models.records.Batch, with its frames as columns."""
+
+    stream: str
+    first: int
+    last: int
+    frames: FrameColumns
+    health: tuple[tuple[int, Health], ...] = ()
+    tombstones: tuple[Tombstone, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _STREAM.fullmatch(self.stream):
+            raise ValueError(f"stream must be 16 hex digits, got {self.stream!r}")
+        health = [seq for seq, _ in self.health]
+        firsts = np.concatenate((self.frames.seqs, np.array(health + [x.first for x in self.tombstones], np.int64)))
+        lasts = np.concatenate((self.frames.seqs, np.array(health + [x.last for x in self.tombstones], np.int64)))
+        order = np.argsort(firsts, kind="stable")
+        firsts, lasts = firsts[order], lasts[order]
+        if len(firsts) == 0 or self.first < 1 or firsts[0] != self.first or lasts[-1] != self.last:
+            raise ValueError(f"records must cover {self.first}..{self.last}")
+        if np.any(lasts < firsts) or np.any(firsts[1:] != lasts[:-1] + 1):
+            raise ValueError(f"records {self.first}..{self.last} must follow one another")
+        for _, item in self.health:
+            _check_health(item)
+
+    def after(self, seq: int) -> "Columns":
+        """The part that is newer than `seq`, which must be less than `last`."""
+        if seq < self.first:
+            return self
+        return replace(
+            self,
+            first=seq + 1,
+            frames=self.frames.where(self.frames.seqs > seq),
+            health=tuple(item for item in self.health if item[0] > seq),
+            tombstones=tuple(
+                replace(stone, first=max(stone.first, seq + 1)) for stone in self.tombstones if stone.last > seq
+            ),
+        )
+
+
+def no_frames() -> FrameColumns:
+    """Of a batch that holds health messages or tombstones only."""
+    none = np.zeros(0, np.int64)
+    return FrameColumns(none, none, none, none, none, none, Detections.empty(), none, (), (), ())
+
+
+def _check_range(name: str, values: Int64, limit: int) -> None:
+    if len(values) and not (values.min() >= 0 and values.max() <= limit):
+        raise ValueError(f"{name} must be in 0..{limit}, got {values.min()}..{values.max()}")
+
+
+def _check_health(health: Health) -> None:
+    if not 0 <= health.at_us <= MAX_TIME_US:
+        raise ValueError(f"at_us must be in 0..{MAX_TIME_US}, got {health.at_us}")
+    for name in Health.__dataclass_fields__:
+        value = getattr(health, name)
+        if isinstance(value, int) and value > _MAX_INT64:
+            raise ValueError(f"{name} must be in 0..{_MAX_INT64}, got {value}")
