@@ -34,7 +34,8 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What came in over HTTP. `target` is the path with its query, still percent-encoded."""
+    """What came in over HTTP. `target` is the path with its query, still percent-encoded; names of headers are in
+    lower case."""
 
     method: str
     target: str
@@ -114,8 +115,8 @@ def parse_request(operation: OperationModel, labels: Mapping[str, str], request:
             params[name] = _from_text(member, labels[wire_name], name)
         elif location == "querystring" and wire_name in query:
             params[name] = _from_text(member, query[wire_name][-1], name)
-        elif location in ("header", "headers") and wire_name in request.headers:
-            params[name] = _from_text(member, request.headers[wire_name], name)
+        elif location == "header" and wire_name.lower() in request.headers:
+            params[name] = _from_text(member, request.headers[wire_name.lower()], name)
         elif location is None and document.get(wire_name) is not None:
             params[name] = _from_json(member, document[wire_name], name)
     report = ParamValidator().validate(params, shape)
@@ -135,9 +136,13 @@ def serialize(operation: OperationModel, result: Mapping[str, Any]) -> Response:
     return Response(status, {"Content-Type": "application/json"}, body)
 
 
-def serialize_error(error: ApiError) -> Response:
+def serialize_error(error: ApiError, operation: OperationModel | None = None) -> Response:
     """An error as rest-json carries it: its name in a header, its members in the body."""
-    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}
+    code = error.code
+    known = {shape.name for shape in operation.error_shapes} if operation is not None else set()
+    if code == INVALID and INVALID not in known and "InvalidRequestException" in known:
+        code = "InvalidRequestException"  # the same thing, as some services call it
+    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
     return Response(error.status, headers, json.dumps(error.members).encode())
 
 
@@ -200,7 +205,8 @@ def _check_rules(shape: Shape, value: Any, where: str) -> None:
     elif isinstance(shape, StringShape):
         if shape.enum and value not in shape.enum:
             raise ApiError(INVALID, f"{where} must be one of {', '.join(shape.enum)}, got {value!r}")
-        pattern = shape.metadata.get("pattern")
+        # the models' patterns are Java's, which alone knows \p{C}, control characters
+        pattern = shape.metadata.get("pattern", "").replace(r"\p{C}", r"\x00-\x1f\x7f-\x9f")
         if pattern and not re.fullmatch(pattern, value):
             raise ApiError(INVALID, f"{where} must match {pattern}, got {value!r}")
     limit = shape.metadata.get("max")
