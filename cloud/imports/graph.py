@@ -1,0 +1,113 @@
+"""The parts that make a foreign graph canonical: the picture in front, suppression at the end.
+
+Every node added here has a name that starts with `canonical/`: quantising these is never right.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from models.runner import INPUT, OUTPUTS
+
+PREFIX = "canonical/"
+MIN_SCORE = 0.001
+MAX_IOU = 0.45
+MAX_DETECTIONS = 300
+
+
+@dataclass(slots=True)
+class Nodes:
+    """Nodes and constants in the making. `op` and `constant` return the name of the value that they make."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    def op(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
+        name = out or self._name(kind)
+        self.nodes.append(
+            helper.make_node(kind, inputs, [name], name=f"{PREFIX}{kind}.{len(self.nodes)}", **attributes)
+        )
+        return name
+
+    def best(self, values: str, count: str) -> str:
+        """Indices of the `count` largest of `values` (n,), largest first."""
+        names = [self._name("TopK"), self._name("TopK") + ".order"]
+        self.nodes.append(helper.make_node("TopK", [values, count], names, name=f"{PREFIX}TopK.{len(self.nodes)}"))
+        return names[1]
+
+    def constant(self, value: npt.ArrayLike, dtype: type[np.generic]) -> str:
+        name = f"{PREFIX}constant.{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def _name(self, kind: str) -> str:
+        return f"{PREFIX}{kind}.{len(self.nodes)}.out"
+
+
+def picture_to_planes(nodes: Nodes, into: str) -> None:
+    """The canonical input, uint8 (1, H, W, 3) BGR -> the value `into`, float32 (1, 3, H, W) BGR 0..255."""
+    planes = nodes.op("Transpose", INPUT, perm=[0, 3, 1, 2])  # while it is a quarter of the bytes
+    nodes.op("Cast", planes, out=into, to=TensorProto.FLOAT)
+
+
+def suppress(nodes: Nodes, *, boxes: str, scores: str, classes: str, class_count: int, side: int) -> None:
+    """Candidates -> the canonical outputs of a detector, best score first.
+
+    `boxes` float32 (m, 4) xyxy, `scores` float32 (m,), `classes` int64 (m,). One suppression serves all classes: each
+    class's boxes are moved to a place of their own. They are moved as clipped copies, because one box that overflows
+    to infinity would otherwise land on all the others; `side` is the input's longer side. The boxes answered are not
+    clipped.
+    """
+    limits = nodes.constant(-side, np.float32), nodes.constant(2 * side, np.float32)
+    clipped = nodes.op("Clip", boxes, *limits)
+    places = nodes.constant(_places(class_count, side), np.float32)
+    apart = nodes.op("Add", clipped, nodes.op("Gather", places, classes))
+    selected = nodes.op(
+        "NonMaxSuppression",
+        nodes.op("Unsqueeze", apart, nodes.constant([0], np.int64)),
+        nodes.op("Unsqueeze", scores, nodes.constant([0, 1], np.int64)),
+        nodes.constant(MAX_DETECTIONS, np.int64),
+        nodes.constant(MAX_IOU, np.float32),
+        nodes.constant(MIN_SCORE, np.float32),
+    )
+    kept = nodes.op("Gather", selected, nodes.constant(2, np.int64), axis=1)  # (k, [batch, class, row]) -> (k,)
+    # the standard promises no order
+    order = nodes.best(nodes.op("Gather", scores, kept), nodes.op("Shape", kept))
+    rows = nodes.op("Gather", kept, order)
+    for values, out in zip((boxes, scores, classes), OUTPUTS["detection"], strict=True):
+        nodes.op("Gather", values, rows, out=out)
+
+
+def canonical_detector(
+    model: onnx.ModelProto, *, before: Nodes, after: Nodes, height: int, width: int
+) -> onnx.ModelProto:
+    """`model` between the nodes of `before` and `after`, with a detector's canonical input and outputs."""
+    graph = model.graph
+    outputs = (
+        ("boxes", TensorProto.FLOAT, ["n", 4]),
+        ("scores", TensorProto.FLOAT, ["n"]),
+        ("classes", TensorProto.INT64, ["n"]),
+    )
+    whole = helper.make_graph(
+        [*before.nodes, *graph.node, *after.nodes],
+        graph.name or "model",
+        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, height, width, 3])],
+        [helper.make_tensor_value_info(*output) for output in outputs],
+        [*graph.initializer, *before.constants, *after.constants],
+        value_info=graph.value_info,
+    )
+    result = helper.make_model(whole, producer_name="tidegate", ir_version=model.ir_version)
+    del result.opset_import[:]
+    result.opset_import.extend(model.opset_import)
+    return result
+
+
+def _places(class_count: int, side: int) -> npt.NDArray[np.float32]:
+    """(C, 4): where each class's boxes go, on a square board around 0, so that float32 stays fine-grained."""
+    columns = int(np.ceil(np.sqrt(class_count)))
+    cells = np.stack(np.divmod(np.arange(class_count), columns)[::-1], axis=1) - (columns - 1) / 2
+    return np.tile(cells * 4 * side, 2).astype(np.float32)  # clipped boxes are at most 3 sides wide
