@@ -47,4 +47,8 @@ def _strings(policy: Mapping[str, Any], key: str) -> list[str]:
 def _resource_matches(service: str, resource: str, topic: str) -> bool:
     # "*" stands for any characters in both services; "+" and "#" mean something towards IoT Core only
     pattern = ".*".join(re.escape(part) for part in resource.split("*"))
-    return re.fullmatch(pattern, topic) is not None or (service == IOT_CORE and matches(resource, topic))
+    if re.fullmatch(pattern, topic) is not None:
+        return True
+    # whoever asks for "#" must be granted "#": a "+" covers one level only
+    covers = resource.endswith("#") or not topic.endswith("#")
+    return service == IOT_CORE and covers and matches(resource, topic)

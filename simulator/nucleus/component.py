@@ -50,7 +50,7 @@ class Component:
         self._environment = {**environment, "SVCUID": self.token}
         self._log_file = log_file
         self._personality = personality
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # its lock is reentrant
         self._state = State.NEW
         self._since = time.monotonic()
         self._script: Script | None = None
@@ -73,14 +73,16 @@ class Component:
         return script.pid if script is not None and script.running and self._state is State.RUNNING else None
 
     def install(self) -> bool:
-        """Run the install step, if there is one, as often as errors are allowed; False when it never succeeded."""
-        step = self.recipe.steps.get("install")
-        while step is not None:
-            script = self._launch(step, State.NEW)
-            if script is not None and self._ends_well(script, step):
-                break
-            if not self._may_try_again():
-                return False
+        """Run the steps that come before the first start, as often as errors are allowed; False when one never
+        succeeded."""
+        for name in ("bootstrap", "install"):
+            while name in self.recipe.steps:
+                step = self.recipe.steps[name]
+                script = self._launch(step, State.NEW)
+                if script is not None and self._ends_well(script, step):
+                    break
+                if not self._may_try_again():
+                    return False
         self._set(State.INSTALLED)
         return True
 
@@ -89,11 +91,18 @@ class Component:
         self._thread = threading.Thread(target=self._live, name=f"component {self.name}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """SIGTERM, then SIGKILL for what is still there after the time of grace; returns when nothing is left."""
-        script = self._begin_stop()
+    def terminate(self) -> None:
+        """SIGTERM, and no restart; `stop` waits for what comes of it."""
+        with self._changed:
+            if self._stopping:
+                return
+            script = self._begin_stop()
         if script is not None:
             script.terminate()
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for what is still there after the time of grace; returns when nothing is left."""
+        self.terminate()
         if self._thread is not None:
             self._thread.join(self._personality.stop_grace_s)
         self._end_stop()

@@ -73,7 +73,11 @@ class IpcServer:
         self._frame_limit_bytes = frame_limit_bytes
         self._loop = asyncio.new_event_loop()
         self._connections: set[_Connection] = set()
-        self._server = self._loop.run_until_complete(asyncio.start_unix_server(self._serve, path))
+        try:
+            self._server = self._loop.run_until_complete(asyncio.start_unix_server(self._serve, path))
+        except OSError as exc:
+            self._loop.close()
+            raise ConfigError(f"cannot listen on the unix socket {path}: {exc}") from exc
         self._thread = threading.Thread(target=self._loop.run_forever, name="ipc", daemon=True)
         self._thread.start()
 

@@ -16,7 +16,7 @@ from models.errors import DeployError
 from simulator.nucleus.configuration import lookup, parse_pointer
 
 RECIPE_FORMAT = "2020-01-25"
-TIMEOUTS_S: Mapping[str, float | None] = {"install": 120.0, "startup": 120.0, "run": None}
+TIMEOUTS_S: Mapping[str, float | None] = {"bootstrap": 120.0, "install": 120.0, "startup": 120.0, "run": None}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "aarch64", "arm64": "aarch64", "armv7l": "arm"}
 _MODES = {"NONE": 0, "OWNER": 0o100, "ALL": 0o111}
 _VARIABLE = re.compile(r"\{([\w.-]+):([^{}\s]*)\}")

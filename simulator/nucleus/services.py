@@ -98,13 +98,8 @@ class Services:
 
     def _publish_to_topic(self, stream: Stream, request: Mapping[str, Any]) -> Mapping[str, Any]:
         topic = self._permitted_topic(stream, LOCAL, "PublishToTopic", request.get("topic"))
-        sent = request.get("publishMessage")
-        kind = next(
-            (kind for kind in ("jsonMessage", "binaryMessage") if isinstance(sent, dict) and kind in sent), None
-        )
-        if kind is None or not isinstance(sent, dict) or not isinstance(sent[kind], dict):
-            raise IpcError("InvalidArgumentsError", "publishMessage needs a jsonMessage or a binaryMessage")
-        event = {kind: {"message": sent[kind].get("message"), "context": {"topic": topic}}}
+        kind, content = _local_message(request.get("publishMessage"))
+        event = {kind: {"message": content, "context": {"topic": topic}}}
         for subscription in self._local:
             own = subscription.stream.component == stream.component
             if matches(subscription.topic_filter, topic) and not (own and subscription.others_only):
@@ -162,7 +157,7 @@ class Services:
         path = _key_path(request)
         if "valueToMerge" not in request or (not path and not isinstance(request["valueToMerge"], dict)):
             raise IpcError("InvalidArgumentsError", "valueToMerge is missing, or no object where no keyPath is given")
-        old = self._device.configuration(stream.component)
+        old = self._own_configuration(stream)
         new = merge_at(old, path, request["valueToMerge"])
         if new.get("accessControl") != old.get("accessControl"):
             raise IpcError("InvalidArgumentsError", "a component may not change its own accessControl")
@@ -185,10 +180,16 @@ class Services:
         self._device.report(stream.component, State(request["state"]))
         return {}
 
+    def _own_configuration(self, stream: Stream) -> Configuration:
+        try:
+            return self._device.configuration(stream.component)
+        except KeyError as exc:
+            raise IpcError("ServiceError", f"{stream.component} is being removed from this device") from exc
+
     def _permitted_topic(self, stream: Stream, service: str, operation: str, topic: object) -> str:
         if not isinstance(topic, str) or not topic:
             raise IpcError("InvalidArgumentsError", f"a topic is missing, got {topic!r}")
-        if not allowed(self._device.configuration(stream.component), service, operation, topic):
+        if not allowed(self._own_configuration(stream), service, operation, topic):
             raise IpcError(
                 "UnauthorizedError", f"accessControl of {stream.component} does not let it {operation} {topic}"
             )
@@ -201,6 +202,13 @@ class Services:
 
 def _component(stream: Stream, request: Mapping[str, Any]) -> str:
     return str(request.get("componentName") or stream.component)
+
+
+def _local_message(message: object) -> tuple[str, object]:
+    for kind in ("jsonMessage", "binaryMessage"):
+        if isinstance(message, dict) and isinstance(message.get(kind), dict):
+            return kind, message[kind].get("message")
+    raise IpcError("InvalidArgumentsError", "publishMessage needs a jsonMessage or a binaryMessage")
 
 
 def _key_path(request: Mapping[str, Any]) -> KeyPath:

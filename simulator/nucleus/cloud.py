@@ -1,0 +1,130 @@
+"""The cloud as a core device sees it: its jobs, components' recipes and their artifacts. boto3 lives here.
+
+A real nucleus learns of jobs over MQTT ($aws/things/THING/jobs/notify-next) and signs nothing with AWS keys but with
+its certificate; this one polls the same service's HTTPS API, which is what moto and our control plane speak.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from models.errors import DeployError, StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_greengrassv2 import GreengrassV2Client
+    from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
+    from mypy_boto3_s3 import S3Client
+
+_CHUNK_BYTES = 1 << 16
+_DETAIL_LIMIT = 1024  # characters of a status detail
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_NOTHING_TO_DO = ("ResourceNotFoundException", "InvalidStateTransitionException", "TerminalStateException")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A deployment that waits for this device."""
+
+    id: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundComponent:
+    """What the cloud picked for a name and its version requirements."""
+
+    version: str
+    recipe: Mapping[str, Any]
+
+
+class Cloud:
+    """Clients for one device. All methods raise DeployError or StoreError when the cloud is away or refuses."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """`environment`: the AWS_* variables that boto3 would read."""
+        session = boto3.Session(
+            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=environment.get("AWS_SESSION_TOKEN"),
+            region_name=environment.get("AWS_DEFAULT_REGION"),
+        )
+        config = Config(
+            connect_timeout=3, read_timeout=20, retries={"mode": "standard", "max_attempts": 2}, max_pool_connections=2
+        )
+
+        def endpoint(service: str) -> str | None:
+            return environment.get(f"AWS_ENDPOINT_URL_{service}", environment.get("AWS_ENDPOINT_URL"))
+
+        self._jobs: IoTJobsDataPlaneClient = session.client(
+            "iot-jobs-data", endpoint_url=endpoint("IOT_JOBS_DATA_PLANE"), config=config
+        )
+        self._greengrass: GreengrassV2Client = session.client(
+            "greengrassv2", endpoint_url=endpoint("GREENGRASSV2"), config=config
+        )
+        self._s3: S3Client = session.client("s3", endpoint_url=endpoint("S3"), config=config)
+
+    def next_job(self, thing: str) -> Job | None:
+        """The job in progress or else the oldest queued one, now in progress; None when there is nothing to do."""
+        with _spoken_of(f"jobs of {thing}", DeployError):
+            execution = self._jobs.start_next_pending_job_execution(thingName=thing).get("execution", {})
+        return Job(execution["jobId"], execution["jobDocument"]) if "jobDocument" in execution else None
+
+    def report(self, thing: str, job: Job, *, succeeded: bool, details: Mapping[str, str]) -> None:
+        """Say how a job went; a job that somebody cancelled or superseded meanwhile is nobody's business any more."""
+        clean = {key: _CONTROL.sub(" ", value)[:_DETAIL_LIMIT] for key, value in details.items() if value}
+        with _spoken_of(f"job {job.id}", DeployError):
+            try:
+                self._jobs.update_job_execution(
+                    thingName=thing,
+                    jobId=job.id,
+                    status="SUCCEEDED" if succeeded else "FAILED",
+                    statusDetails=clean,
+                )
+            except ClientError as exc:
+                if exc.response["Error"]["Code"] not in _NOTHING_TO_DO:
+                    raise
+
+    def find_component(self, name: str, requirements: Mapping[str, str], platform: Mapping[str, str]) -> FoundComponent:
+        """The version that meets what everybody (by name) requires of it, and its recipe."""
+        with _spoken_of(f"component {name}", DeployError):
+            found = self._greengrass.resolve_component_candidates(
+                platform={"attributes": dict(platform)},
+                componentCandidates=[{"componentName": name, "versionRequirements": dict(requirements)}],
+            )["resolvedComponentVersions"]
+        if not found:
+            raise DeployError(f"no version of component {name} meets {dict(requirements)}")
+        try:
+            recipe = json.loads(found[0]["recipe"])
+        except ValueError as exc:
+            raise DeployError(f"the recipe of {name} is not JSON, all that this nucleus reads: {exc}") from exc
+        return FoundComponent(found[0]["componentVersion"], recipe)
+
+    def read(self, uri: str, *, offset: int = 0) -> Iterator[bytes]:
+        """An artifact's bytes from `offset` on."""
+        parts = urlsplit(uri)
+        if parts.scheme != "s3":
+            raise StoreError(f"artifact {uri}: this nucleus fetches s3://bucket/key only")
+        with _spoken_of(f"artifact {uri}", StoreError):
+            extra: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
+            body = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"), **extra)["Body"]
+            yield from body.iter_chunks(_CHUNK_BYTES)
+
+    def close(self) -> None:
+        for client in (self._jobs, self._greengrass, self._s3):
+            client.close()
+
+
+@contextmanager
+def _spoken_of(what: str, error: type[DeployError] | type[StoreError]) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as exc:
+        raise error(f"{what}: {exc}") from exc
