@@ -1,0 +1,153 @@
+"""Building components: a recipe, and the artifacts that it names, in the layout that a local deployment takes too.
+
+recipes/NAME-VERSION.json
+artifacts/NAME/VERSION/FILE
+"""
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import models
+from greengrass.recipe import (
+    GATEWAY_ARTIFACT,
+    MODEL_ARTIFACT,
+    Recipe,
+    artifact_uris,
+    check_recipe,
+    gateway_recipe,
+    model_recipe,
+    recipe_bytes,
+)
+from models.durable import write_atomic
+from models.errors import DeployError, PackageError
+from models.manifest import read_manifest
+from models.trust import METADATA
+
+DEFAULT_PYTHON = "/usr/bin/python3"
+# the folders that a gateway runs; nothing else of ours is imported there
+GATEWAY_FOLDERS = ("edge", "models")
+# where a recipe says its artifacts are until `register` has put them somewhere: a bucket that nobody can own
+UNPLACED = "s3://local"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP can say
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltComponent:
+    """A component version on disk. `artifacts` are files whose names are the last parts of the recipe's URIs."""
+
+    name: str
+    version: str
+    recipe: Recipe
+    artifacts: tuple[Path, ...]
+
+
+def project_version() -> str:
+    """The version of this tidegate."""
+    try:
+        return importlib.metadata.version("tidegate")
+    except importlib.metadata.PackageNotFoundError as exc:
+        raise DeployError("tidegate's version is not known: install it (pip install -e .) or give a version") from exc
+
+
+def development_version(configuration: Mapping[str, Any], python: str) -> str:
+    """A version of its own for the code and configuration as they are now, since a version can't be used twice."""
+    digest = hashlib.sha256(json.dumps([dict(configuration), python], sort_keys=True).encode())
+    for name, content in sorted(gateway_files().items()):
+        digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    # a letter first: a number with leading zeros would be no version
+    return f"{project_version()}-dev.g{digest.hexdigest()[:10]}"
+
+
+def gateway_files() -> dict[str, bytes]:
+    """The code that a gateway runs, by its name under `tidegate/`."""
+    root = Path(models.__file__).parent.parent
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for folder in GATEWAY_FOLDERS
+        for path in (root / folder).rglob("*.py")
+    }
+
+
+def build_gateway(
+    out: Path, *, version: str, configuration: Mapping[str, Any], python: str = DEFAULT_PYTHON
+) -> BuiltComponent:
+    """Build the gateway component. `configuration` is the gateway's own (edge/config.py), which it checks itself."""
+    uri = f"{UNPLACED}/{GATEWAY_ARTIFACT}"
+    recipe = gateway_recipe(version, configuration=configuration, python=python, artifact_uri=uri)
+    return _write(out, recipe, {GATEWAY_ARTIFACT: zip_bytes(gateway_files())})
+
+
+def build_model(package: Path, out: Path) -> BuiltComponent:
+    """Build the component of a signed package. PackageError for one that no gateway would take."""
+    manifest = read_manifest(package)
+    if manifest.release < 1 or not (package / METADATA / "timestamp.json").is_file():
+        raise PackageError(f"{package} is not signed: expected a package made by `tidegate release`")
+    files = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*") if path.is_file()}
+    recipe = model_recipe(manifest.name, manifest.release, artifact_uri=f"{UNPLACED}/{MODEL_ARTIFACT}")
+    return _write(out, recipe, {MODEL_ARTIFACT: zip_bytes(files)})
+
+
+def read_built(folder: Path) -> list[BuiltComponent]:
+    """What was built into `folder`, by name and version; DeployError where that is not whole."""
+    recipes = sorted((folder / "recipes").glob("*.json"))
+    if not recipes:
+        raise DeployError(f"{folder} holds no recipes/*.json: build components with `tidegate component build`")
+    return [_read(folder, path) for path in recipes]
+
+
+def content_digest(built: BuiltComponent) -> str:
+    """The same for components that do the same: over the recipe and what is in the archives, wherever they are."""
+    digest = hashlib.sha256(json.dumps(built.recipe, sort_keys=True).encode())
+    for artifact in sorted(built.artifacts):
+        with zipfile.ZipFile(artifact) as archive:
+            for name in sorted(archive.namelist()):
+                # of the content and not of the ZIP: another zlib compresses otherwise
+                digest.update(f"{artifact.name}/{name}\0{hashlib.sha256(archive.read(name)).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def zip_bytes(files: Mapping[str, bytes]) -> bytes:
+    """A ZIP of the files: sorted, without times or owners, so that the same files give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3  # Unix, on whichever system this runs
+            archive.writestr(entry, files[name], zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _write(out: Path, recipe: Recipe, artifacts: Mapping[str, bytes]) -> BuiltComponent:
+    name, version = recipe["ComponentName"], recipe["ComponentVersion"]
+    check_recipe(recipe)
+    folder = out / "artifacts" / name / version
+    try:
+        for file, content in artifacts.items():
+            write_atomic(folder / file, content)
+        # last: a recipe that is there has its artifacts
+        write_atomic(out / "recipes" / f"{name}-{version}.json", recipe_bytes(recipe))
+    except OSError as exc:
+        raise DeployError(f"component {name} cannot be written to {out}: {exc}") from exc
+    return BuiltComponent(name, version, recipe, tuple(folder / file for file in artifacts))
+
+
+def _read(folder: Path, path: Path) -> BuiltComponent:
+    try:
+        recipe = json.loads(path.read_bytes())
+        check_recipe(recipe)
+    except (OSError, ValueError, DeployError) as exc:
+        raise DeployError(f"{path}: {exc}") from exc
+    name, version = recipe["ComponentName"], recipe["ComponentVersion"]
+    artifacts = tuple(folder / "artifacts" / name / version / uri.rpartition("/")[2] for uri in artifact_uris(recipe))
+    for artifact in artifacts:
+        if not zipfile.is_zipfile(artifact):
+            raise DeployError(f"{artifact} is missing or no ZIP, but {path.name} names it; build the component again")
+    return BuiltComponent(name, version, recipe, artifacts)
