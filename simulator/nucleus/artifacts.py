@@ -11,7 +11,6 @@ from models.errors import DeployError, StoreError
 from simulator.nucleus.cloud import Cloud
 from simulator.nucleus.recipe import Artifact, Recipe
 
-
 _FILES, _UNPACKED = Path("packages/artifacts"), Path("packages/artifacts-unarchived")
 
 

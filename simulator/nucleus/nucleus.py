@@ -67,16 +67,13 @@ class Nucleus:
     def close(self) -> None:
         """Shut down in order: components get SIGTERM and their time of grace."""
         if self._powered is not None:
-            # first, so that a deployment at work sees its components go and ends
-            self._powered.device.stop()
             self._powered.close()
             self._powered = None
 
     def power_cut(self) -> None:
         """Everything is dead at once, by SIGKILL. `start` is the power coming back."""
         if self._powered is not None:
-            self._powered.device.power_cut()
-            self._powered.close()
+            self._powered.cut()
             self._powered = None
 
     def pid(self, component: str) -> int | None:
@@ -160,8 +157,17 @@ class _Powered:
         self._inbox.start()
 
     def close(self) -> None:
-        """Stop all but the components, which the device has stopped already."""
+        # before the components go: a deployment at work must not take it for their failure
         self._off.set()
+        self.device.stop()
+        self._end()
+
+    def cut(self) -> None:
+        self._off.set()
+        self.device.power_cut()
+        self._end()
+
+    def _end(self) -> None:
         self._jobs.join()
         self._opened.close()
         self._inbox.join()
