@@ -1,0 +1,207 @@
+"""The model that answers, and changing it between two frames."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.model_store import ModelStore
+from models import golden
+from models.detections import Detections, UInt8
+from models.errors import ModelError, PackageError, TidegateError
+from models.manifest import Manifest, read_manifest, sha256_file
+from models.runner import Runner, open_runner
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25  # one stat of the pointer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A release that is ready to answer: opened, warm, and agreeing with its golden frames."""
+
+    manifest: Manifest
+    runner: Runner
+    variant: str
+    digest: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.manifest.name}@{self.manifest.release}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a model saw in one picture, in `ms` milliseconds."""
+
+    model: LoadedModel
+    found: Detections
+    ms: float
+
+
+class ActiveModel:
+    """The current model and, for a while after a change, the one before.
+
+    One thread calls `resume`, `offer` and `settle`, which take their time; the others may be called from anywhere.
+    """
+
+    def __init__(self, store: ModelStore, *, keep_s: float) -> None:
+        self._store = store
+        self._keep_s = keep_s
+        self._changes = threading.Condition()
+        self._current: LoadedModel | None = None
+        self._previous: LoadedModel | None = None
+        self._previous_until = 0.0
+        self._given_up: list[tuple[Manifest, str]] = []
+        self.swaps = 0
+        self.failed_release = ""
+
+    @property
+    def current(self) -> LoadedModel | None:
+        return self._current
+
+    def resume(self) -> None:
+        """Run again what ran when the gateway stopped, if it is there and works."""
+        for stored in self._store.last_running():
+            try:
+                self._switch(_load(stored.folder, stored.manifest))
+                return
+            except TidegateError as exc:
+                log.error("%s@%d does not start: %s", stored.manifest.name, stored.manifest.release, exc)
+
+    def offer(self, package: Path) -> None:
+        """Take a signed package: verify it, get it ready beside the current model, switch.
+
+        PackageError or ModelError when it is not fit to run; the current model then goes on.
+        """
+        try:
+            stored = self._store.take(package)
+        except PackageError as exc:
+            self.failed_release = f"{_name(package)}: {exc}"
+            raise
+        manifest = stored.manifest
+        if self._current is not None and self._current.manifest.release == manifest.release:
+            return
+        try:
+            loaded = _load(stored.folder, manifest)
+        except TidegateError as exc:
+            self._remember_failure(manifest, str(exc))
+            raise
+        self._switch(loaded)
+
+    def offer_unsigned(self, run: Path) -> None:
+        """Run a run folder as it is, without asking who made it: for trying things out."""
+        manifest = read_manifest(run)
+        self._switch(_load(run, manifest))
+
+    def wait(self, stop: threading.Event) -> LoadedModel | None:
+        """The current model, once there is one; None when told to stop before."""
+        with self._changes:
+            self._changes.wait_for(lambda: self._current is not None or stop.is_set())
+            return self._current
+
+    def wake(self) -> None:
+        """Let whoever waits look at its stop event."""
+        with self._changes:
+            self._changes.notify_all()
+
+    def answer(self, image: UInt8) -> Answer:
+        """What the current model sees. If it fails where the one before it still stands by, that one answers and
+        stays; else ModelError."""
+        while True:
+            model = self._current
+            assert model is not None, "wait() comes first"
+            started = time.perf_counter()
+            try:
+                found = model.runner.run(image)
+            except ModelError as exc:
+                self._go_back(model, exc)
+            else:
+                return Answer(model, found, (time.perf_counter() - started) * 1000)
+
+    def settle(self) -> None:
+        """Write down which models failed since the last call, and let go of one that was kept long enough."""
+        with self._changes:
+            given_up, self._given_up = self._given_up, []
+            if self._previous is not None and time.monotonic() >= self._previous_until:
+                self._previous = None
+        for manifest, why in given_up:
+            self._remember_failure(manifest, why)
+        if given_up and self._current is not None:
+            self._store.now_runs(self._current.manifest.release)
+
+    def _switch(self, loaded: LoadedModel) -> None:
+        with self._changes:
+            before, self._current = self._current, loaded
+            self._previous, self._previous_until = before, time.monotonic() + self._keep_s
+            if before is not None:
+                self.swaps += 1
+            self._changes.notify_all()
+        if loaded.manifest.release:
+            self._store.now_runs(loaded.manifest.release)
+        log.info("%s runs (%s%s)", loaded.label, loaded.variant, f", after {before.label}" if before else "")
+
+    def _go_back(self, failed: LoadedModel, why: ModelError) -> None:
+        with self._changes:
+            if self._current is not failed:
+                return  # another camera's thread was faster
+            if self._previous is None or time.monotonic() >= self._previous_until:
+                raise why
+            back = self._current = self._previous
+            self._previous = None
+            self.swaps += 1
+            self.failed_release = f"{failed.label}: {why}"
+            # the disk can wait, a camera can't
+            self._given_up.append((failed.manifest, str(why)))
+        log.error("%s failed while it ran, back to %s: %s", failed.label, back.label, why)
+
+    def _remember_failure(self, manifest: Manifest, why: str) -> None:
+        self.failed_release = f"{manifest.name}@{manifest.release}: {why}"
+        self._store.has_failed(manifest.release, why)
+
+
+def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | None) -> None:
+    """Offer the package that the pointer file names, now and whenever the file changes, and keep the store's books."""
+    seen: tuple[int, int] | None = None
+    while not stop.is_set():
+        stamp = _stamp(pointer) if pointer else None
+        if pointer and stamp and stamp != seen:
+            seen = stamp
+            try:
+                active.offer(Path(pointer.read_text().strip()))
+            except (TidegateError, OSError) as exc:
+                log.error("a model was refused: %s", exc)
+        active.settle()
+        stop.wait(POLL_S)
+
+
+def _load(folder: Path, manifest: Manifest) -> LoadedModel:
+    """Open the chosen variant, run it once, and compare it with its golden answers."""
+    variant = manifest.variant()
+    runner = open_runner(folder, manifest)
+    runner.run_fitted(np.zeros((manifest.input.height, manifest.input.width, 3), np.uint8))
+    if differences := golden.replay(golden.read_golden(folder), variant.name, runner):
+        raise ModelError(
+            f"{manifest.name}@{manifest.release} does not answer here as it did when it was made: {differences[0]}"
+        )
+    return LoadedModel(manifest, runner, variant.name, sha256_file(folder / variant.file))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _name(package: Path) -> str:
+    try:
+        manifest = read_manifest(package)
+    except PackageError:
+        return str(package)
+    return f"{manifest.name}@{manifest.release}"

@@ -1,0 +1,114 @@
+"""A gateway's configuration: every value with its unit, its default and its range."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from models.manifest import NAME
+
+DEFAULT_LIMIT_BYTES = {
+    "ipc": 5_000,  # nucleus lite loses what is larger on the way in, and it is one billing unit of AWS IoT Core
+    "mqtt": 128 * 1024,  # what AWS IoT Core takes
+}
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_LIVE = ("http://", "https://", "rtsp://", "rtsps://", "usb:", "/dev/video")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """`uri`: a file's path, http(s):// (MJPEG), rtsp(s)://, usb:N or /dev/videoN; `{gateway}` in it stands for the
+    gateway's name. `numbered`: a live camera that writes its frames' numbers into the pixels (models/framecode).
+    `fps` is a cap for a live camera and a pace for a file. After `stall_s` without a new frame it counts as
+    stalled."""
+
+    name: str
+    uri: str
+    numbered: bool = False
+    fps: float | None = None
+    stall_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not _CAMERA_NAME.fullmatch(self.name):
+            raise ValueError(f"camera name must be 1..64 of A-Z a-z 0-9 _ . -, got {self.name!r}")
+        if not self.uri:
+            raise ValueError(f"camera {self.name}: uri must not be empty; expected a file, http://, rtsp:// or usb:0")
+        if "://" in self.uri and not self.uri.startswith((*_LIVE, "file://")):
+            raise ValueError(f"camera {self.name}: uri must be a file, http://, rtsp:// or usb:0, got {self.uri!r}")
+        if self.numbered and not self.is_live:
+            raise ValueError(f"camera {self.name}: numbered is for live cameras; a file's frames are numbered anyway")
+        if self.fps is not None and not 0.01 <= self.fps <= 240:
+            raise ValueError(f"camera {self.name}: fps must be in 0.01..240, got {self.fps:g}")
+        if not 0.1 <= self.stall_s <= 3600:
+            raise ValueError(f"camera {self.name}: stall_s must be in 0.1..3600, got {self.stall_s:g}")
+
+    @property
+    def is_live(self) -> bool:
+        return self.uri.startswith(_LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkConfig:
+    """`kind`: "ipc" through the Greengrass nucleus, "mqtt" straight to a broker at `host`:`port`. `ca` verifies the
+    broker, `certificate` and `key` (PEM) are the gateway's. `limit_bytes` bounds a message with its topic; the
+    default is 5,000 for ipc and 131,072 for mqtt."""
+
+    kind: Literal["ipc", "mqtt"] = "ipc"
+    host: str = ""
+    port: int = 8883
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    limit_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"port must be in 1..65535, got {self.port}")
+        if self.limit_bytes is not None and not 1_000 <= self.limit_bytes <= 128 * 1024:
+            raise ValueError(f"limit_bytes must be in 1000..131072, got {self.limit_bytes}")
+
+    @property
+    def message_limit_bytes(self) -> int:
+        return self.limit_bytes or DEFAULT_LIMIT_BYTES[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """`window_s`: results and health are sent that often, results earlier when a message is full. `trust` holds
+    `<model>.root.json`. `state` is the gateway's own folder (spool, model store). Under `pointers` the component
+    tidegate.Model.<model> leaves its pointer; `package` is used instead where there is no Greengrass, and may be an
+    unsigned run folder if `allow_unsigned`. `spool_limit_bytes` bounds the results that wait for the cloud. For
+    `keep_s` after a swap the model before stays ready to take over again. What the cloud has not acknowledged
+    `ack_timeout_s` after it was sent is sent again."""
+
+    model: str
+    cameras: tuple[CameraConfig, ...]
+    window_s: float = 60.0
+    trust: Path = Path("trust")
+    state: Path = Path("state")
+    pointers: Path = Path("..")
+    package: Path | None = None
+    allow_unsigned: bool = False
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    spool_limit_bytes: int = 256 << 20
+    keep_s: float = 600.0
+    ack_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.model):
+            raise ValueError(f"model must be lower-case letters, digits and dashes (at most 63), got {self.model!r}")
+        names = [camera.name for camera in self.cameras]
+        if not names:
+            raise ValueError("cameras must name at least one camera")
+        if len(set(names)) != len(names):
+            raise ValueError(f"cameras must have different names, got {', '.join(names)}")
+        if not 0.1 <= self.window_s <= 3600:
+            raise ValueError(f"window_s must be in 0.1..3600, got {self.window_s:g}")
+        if not 1 << 20 <= self.spool_limit_bytes <= 1 << 40:
+            raise ValueError(f"spool_limit_bytes must be at least {1 << 20} (1 MiB), got {self.spool_limit_bytes}")
+        if not 0 <= self.keep_s <= 86_400:
+            raise ValueError(f"keep_s must be in 0..86400, got {self.keep_s:g}")
+        if not 0.1 <= self.ack_timeout_s <= 600:
+            raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
+        if self.allow_unsigned and self.package is None:
+            raise ValueError("allow_unsigned is for a package folder given as `package`; set both or neither")

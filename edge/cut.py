@@ -1,0 +1,56 @@
+"""Cutting a batch out of a stream, as large as the uplink takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.errors import WireError
+from models.records import Record, batch_of
+from models.wire import encode_batch
+
+_FULL = 0.9  # of the limit: another try would not gain what it costs
+_TRIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A message that holds records first..last, made of the first `records` that were offered."""
+
+    first: int
+    last: int
+    records: int
+    message: bytes
+
+
+def cut(stream: str, first: int, records: Sequence[Record], *, limit_bytes: int, guess: int) -> Cut:
+    """The longest run from `first` on that fits; WireError when not even one record does.
+
+    How well records compress is only known afterwards, so this tries, starting from `guess` records; the run is at
+    least nine tenths of the limit, or all there is, unless the records are of very different sizes.
+    """
+    best: Cut | None = None
+    too_many = len(records) + 1
+    count = max(1, min(guess, len(records)))
+    for _ in range(_TRIES):
+        tried = _encode(stream, first, records[:count])
+        size = len(tried.message)
+        if size <= limit_bytes:
+            best = tried
+            if size >= limit_bytes * _FULL:
+                break
+        else:
+            too_many = count
+        fitting = best.records if best else 0
+        # in proportion, but at least one step and never beyond what is known to be too many
+        count = max(fitting + 1, min(too_many - 1, int(count * limit_bytes * 0.97 / size)))
+        if count >= too_many:
+            break
+    if best is None and too_many > 1:
+        best = _encode(stream, first, records[:1])
+    if best is not None and len(best.message) <= limit_bytes:
+        return best
+    raise WireError(f"a record of stream {stream} takes more than {limit_bytes} bytes in a message of its own")
+
+
+def _encode(stream: str, first: int, records: Sequence[Record]) -> Cut:
+    batch = batch_of(stream, first, list(records))
+    return Cut(batch.first, batch.last, len(records), encode_batch(batch))

@@ -1,0 +1,207 @@
+"""A gateway: cameras, model, spool and uplink put together, and the windows that they share."""
+
+import contextlib
+import fcntl
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge.active_model import ActiveModel, look_after
+from edge.camera import prepare_opencv
+from edge.config import GatewayConfig
+from edge.model_store import ModelStore
+from edge.observe import Watch
+from edge.ship import Shipper
+from edge.spool import Spool
+from edge.uplink import Uplink, open_uplink
+from edge.vitals import Standing, Vitals
+from models.errors import SpoolError
+
+log = logging.getLogger(__name__)
+
+SPOOL = "spool.db"
+MODELS = "models"
+_JOIN_S = 1.0  # for threads that were told to end; a component has 5 s for everything
+_LOCK_S = 6.0  # the process before this one has 5 s to leave
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: records that were not acknowledged, and why cameras could not be read to their end."""
+
+    waiting: int
+    failures: tuple[str, ...]
+
+
+def run_gateway(config: GatewayConfig, *, gateway: str, stop: threading.Event, keep_running: bool) -> Outcome:
+    """See, infer and ship until `stop`; unless `keep_running`, also until all cameras were files, have ended, and the
+    cloud has acknowledged everything.
+
+    A camera, a model or a cloud that is away is waited for. What a wait can't heal (the configuration, the state
+    folder, a package that is refused) raises a TidegateError before the first frame.
+    """
+    prepare_opencv()
+    with _locked(config.state), Spool(config.state / SPOOL, limit_bytes=config.spool_limit_bytes) as spool:
+        active = _open_model(config)
+        uplink = open_uplink(config.uplink, gateway=gateway)
+        try:
+            return _Gateway(config, gateway, spool, active, uplink, keep_running=keep_running).run(stop)
+        finally:
+            uplink.close()
+
+
+class _Gateway:
+    """The parts, and the threads that they run on."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        gateway: str,
+        spool: Spool,
+        active: ActiveModel,
+        uplink: Uplink,
+        *,
+        keep_running: bool,
+    ) -> None:
+        self._config = config
+        self._spool = spool
+        self._active = active
+        self._keep_running = keep_running
+        self._vitals = Vitals(config.model)
+        self._shipper = Shipper(spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s)
+        self._watches = [
+            Watch(
+                replace(camera, uri=camera.uri.replace("{gateway}", gateway)),
+                model=active,
+                spool=spool,
+                vitals=self._vitals,
+                retry_files=keep_running,
+            )
+            for camera in config.cameras
+        ]
+        self._crash: BaseException | None = None
+        self._ignored = 0
+
+    def run(self, stop: threading.Event) -> Outcome:
+        """Start the threads, end a window whenever one is over, and leave in order."""
+        leave = threading.Event()
+        pointer = None if self._config.package else _pointer(self._config)
+        if self._active.current is None:
+            log.info("no model %s yet; waiting for %s", self._config.model, pointer)
+        self._start("acks", stop, self._shipper.listen)
+        others = [
+            self._start("ship", stop, lambda: self._shipper.run(leave)),
+            self._start("model", stop, lambda: look_after(self._active, leave, pointer=pointer)),
+        ]
+        cameras = [self._start(f"watch-{index}", stop, watch.run) for index, watch in enumerate(self._watches)]
+        try:
+            self._keep_windows(stop, cameras)
+            for watch in self._watches:
+                watch.close()
+            _join(cameras)
+            self._end_window()
+            while not stop.wait(_LOOK_S) and self._spool.streams():
+                self._shipper.tide()
+            self._shipper.step()
+        finally:
+            leave.set()
+            self._shipper.tide()
+            _join(others)
+        if self._crash is not None:
+            raise self._crash
+        failures = tuple(str(watch.failure) for watch in self._watches if watch.failure)
+        return Outcome(sum(stream.last - stream.acked for stream in self._spool.streams()), failures)
+
+    def _keep_windows(self, stop: threading.Event, cameras: list[threading.Thread]) -> None:
+        window_ends = time.monotonic() + self._config.window_s
+        while self._keep_running or any(camera.is_alive() for camera in cameras):
+            left_s = window_ends - time.monotonic()
+            if stop.wait(left_s if self._keep_running else min(left_s, _LOOK_S)):
+                return
+            if time.monotonic() >= window_ends:
+                # at an even pace; windows that a suspended machine slept through are not made up for
+                window_ends = max(window_ends + self._config.window_s, time.monotonic())
+                self._end_window()
+
+    def _end_window(self) -> None:
+        depth, account = self._spool.depth, self._shipper.account
+        if account.ignored > self._ignored:
+            self._ignored = account.ignored
+            self._vitals.error(f"ignored {account.ignored} messages since the start, the last: {account.last_ignored}")
+        if self._spool.trouble:
+            self._vitals.error(self._spool.trouble)
+        standing = Standing(
+            spool_records=depth.records,
+            spool_bytes=depth.bytes,
+            records_dropped=depth.dropped,
+            batches_refused=account.refused,
+            swaps=self._active.swaps,
+            failed_release=self._active.failed_release,
+        )
+        for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
+            self._spool.append(health)
+        with contextlib.suppress(SpoolError):  # the spool's own thread says so, and goes on trying
+            self._spool.flush()
+        self._shipper.tide()
+
+    def _start(self, name: str, stop: threading.Event, work: Callable[[], None]) -> threading.Thread:
+        """Run this on a thread; if it breaks, the gateway stops, and `run` raises what broke it."""
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as exc:
+                self._crash = self._crash or exc
+                stop.set()
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        return thread
+
+
+def _open_model(config: GatewayConfig) -> ActiveModel:
+    store = ModelStore(config.state / MODELS, model=config.model, trust=config.trust)
+    active = ActiveModel(store, keep_s=config.keep_s)
+    if config.package is None:
+        active.resume()
+    elif config.allow_unsigned:
+        active.offer_unsigned(config.package)
+    else:
+        active.offer(config.package)
+    return active
+
+
+def _pointer(config: GatewayConfig) -> Path:
+    return config.pointers / f"tidegate.Model.{config.model}" / "pointer"
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    deadline = time.monotonic() + _JOIN_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    """Keep a second gateway out of this state folder."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        file = (state / "lock").open("w")
+    except OSError as exc:
+        raise SpoolError(f"the state folder {state} cannot be written: {exc.strerror}") from exc
+    with file:
+        deadline = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as exc:
+                if time.monotonic() > deadline:
+                    raise SpoolError(f"another gateway runs in the state folder {state}; stop it first") from exc
+                time.sleep(_LOOK_S)
+        yield

@@ -1,0 +1,137 @@
+"""The gateway's own copies of the releases it took: the one that runs and the one before.
+
+The nucleus deletes an old version's files seconds after an update, and going back must not need the network. What
+has to survive a restart (which release runs, the highest floor seen, what failed here) is in `store.json`.
+"""
+
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from models.configuration import parse
+from models.durable import write_atomic
+from models.errors import ConfigError, PackageError
+from models.manifest import Manifest, read_manifest
+from models.trust import accept, recheck
+
+log = logging.getLogger(__name__)
+
+_STATE = "store.json"
+_FAILURES_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A release that was verified: its folder in the store, and what its signed manifest says."""
+
+    folder: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    running: int = 0
+    previous: int = 0
+    floor: int = 0
+    failed: dict[str, str] = field(default_factory=dict)  # by release: why
+
+
+class ModelStore:
+    """One model's releases under `folder`, for one thread of the process that owns the gateway's state."""
+
+    def __init__(self, folder: Path, *, model: str, trust: Path) -> None:
+        self._folder = folder / model
+        self._model = model
+        self._root = trust / f"{model}.root.json"
+        self._state = self._read_state()
+        for leftover in self._folder.glob(".*"):  # of a copy that a power cut interrupted
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def take(self, package: Path) -> Stored:
+        """Verify a package and copy it here, or find the copy of when it came first; PackageError for one that is not
+        to be run: not signed by whom we trust, of another model, below the floor, or failed here before."""
+        # read unverified only to look for our copy; nothing is believed until the signatures were checked
+        claimed = read_manifest(package).release
+        stored = self._find(claimed) or self._accept(package, claimed)
+        manifest = stored.manifest
+        if manifest.name != self._model:
+            self._remove(claimed)
+            raise PackageError(f"{package} holds model {manifest.name!r}, this gateway runs {self._model!r}")
+        if manifest.release < self._state.floor:
+            raise PackageError(
+                f"{package} is release {manifest.release}, below the floor of {self._state.floor} that a later release "
+                f"set; it may not be gone back to"
+            )
+        if why := self._state.failed.get(str(manifest.release)):
+            raise PackageError(f"{self._model}@{manifest.release} has failed on this gateway before: {why}")
+        if manifest.floor > self._state.floor:
+            self._write_state(replace(self._state, floor=manifest.floor))
+        return stored
+
+    def last_running(self) -> list[Stored]:
+        """What ran when the gateway stopped, and what ran before that, as far as they are here undamaged."""
+        releases = (self._state.running, self._state.previous)
+        return [stored for release in releases if release and (stored := self._find(release))]
+
+    def now_runs(self, release: int) -> None:
+        """Remember it, and keep no other release but the one before."""
+        if release in (0, self._state.running):
+            return  # 0: unsigned, and not from here
+        self._write_state(replace(self._state, running=release, previous=self._state.running))
+        for folder in self._folder.iterdir():
+            if folder.is_dir() and folder.name not in (str(self._state.running), str(self._state.previous)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def has_failed(self, release: int, why: str) -> None:
+        """Remember not to try this release again."""
+        failed = {**self._state.failed, str(release): why}
+        while len(failed) > _FAILURES_KEPT:
+            failed.pop(next(iter(failed)))
+        self._write_state(replace(self._state, failed=failed))
+
+    def _find(self, release: int) -> Stored | None:
+        folder = self._folder / str(release)
+        if not folder.is_dir():
+            return None
+        try:
+            return Stored(folder, recheck(folder))
+        except PackageError as exc:
+            log.error("%s; removed from the model store", exc)
+            self._remove(release)
+            return None
+
+    def _accept(self, package: Path, claimed: int) -> Stored:
+        try:
+            root = self._root.read_bytes()
+        except OSError as exc:
+            raise PackageError(
+                f"no root of trust for model {self._model!r}: {self._root} cannot be read ({exc.strerror}); "
+                f"`tidegate release` says where it put it"
+            ) from exc
+        folder = self._folder / str(claimed)
+        manifest = accept(package, root=root, into=folder)
+        if manifest.release != claimed:
+            self._remove(claimed)
+            raise PackageError(f"{package} was changed while it was verified")
+        return Stored(folder, manifest)
+
+    def _remove(self, release: int) -> None:
+        shutil.rmtree(self._folder / str(release), ignore_errors=True)
+
+    def _read_state(self) -> _State:
+        path = self._folder / _STATE
+        try:
+            return parse(_State, json.loads(path.read_bytes()), where=str(path))
+        except FileNotFoundError:
+            return _State()
+        except (OSError, ValueError, ConfigError) as exc:
+            # written atomically, so this is the disk's doing; the floor is learned again from the next release
+            log.error("%s cannot be read (%s); starting with an empty one", path, exc)
+            return _State()
+
+    def _write_state(self, state: _State) -> None:
+        write_atomic(self._folder / _STATE, (json.dumps(asdict(state), indent=1) + "\n").encode())
+        self._state = state

@@ -1,0 +1,127 @@
+"""Observing: camera, frames, model, detections, spool."""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from edge.active_model import ActiveModel
+from edge.backoff import delays
+from edge.camera import Camera, StalledError, Tally, open_file, open_live
+from edge.config import CameraConfig
+from edge.spool import Spool
+from edge.vitals import CameraState, Vitals
+from models.errors import CameraError, ModelError
+from models.frame import Frame
+from models.records import FrameResult
+
+log = logging.getLogger(__name__)
+
+RETRY_S = (0.5, 10.0)
+
+
+def observe(frames: Iterable[Frame], *, camera: str, model: ActiveModel, spool: Spool, vitals: Vitals) -> None:
+    """Each frame's detections into the spool, until the frames end."""
+    for frame in frames:
+        try:
+            answer = model.answer(frame.image)
+        except ModelError as exc:
+            # this frame could not be looked at; the next one perhaps can
+            vitals.error(str(exc))
+            continue
+        manifest = answer.model.manifest
+        labels = tuple(manifest.labels[class_id] for class_id in answer.found.class_ids.tolist())
+        spool.append(
+            FrameResult.of(
+                camera, frame.number, frame.captured_at_ns, manifest.name, manifest.release, answer.found, labels
+            )
+        )
+        vitals.answered(answer)
+
+
+class Watch:
+    """One camera, looked through until it ends or `close`; opened again, with back-off, when it goes away."""
+
+    def __init__(
+        self, config: CameraConfig, *, model: ActiveModel, spool: Spool, vitals: Vitals, retry_files: bool
+    ) -> None:
+        """SpoolError when the spool has the same numbers from another file already."""
+        self._config = config
+        self._model = model
+        self._spool = spool
+        self._vitals = vitals
+        self._retry_files = retry_files
+        self._tally = vitals.add_camera(config.name)
+        self._tally.last = spool.last_frame(config.name, source=_source(config))
+        self._state: CameraState | None = None
+        self._camera: Camera | None = None
+        self._closed = threading.Event()
+        self.failure: CameraError | None = None
+
+    def run(self) -> None:
+        """Look. Returns at the end of a file, after `close`, or when a file can't be read (then `failure` says why)."""
+        if self._model.wait(self._closed) is None:
+            return
+        retries = delays(*RETRY_S)
+        while not self._closed.is_set():
+            seen = self._tally.seen
+            try:
+                self._look()
+            except CameraError as exc:
+                self._now("stalled" if isinstance(exc, StalledError) else "down", str(exc))
+                if not self._config.is_live and not self._retry_files:
+                    self.failure = exc
+                    return
+            else:
+                self._now("ended", "its file has ended")
+                return
+            if self._tally.seen > seen:
+                retries = delays(*RETRY_S)
+            self._closed.wait(next(retries))
+
+    def close(self) -> None:
+        self._closed.set()
+        self._model.wake()
+        if self._camera is not None:
+            self._camera.close()
+
+    def _look(self) -> None:
+        self._camera = camera = _open(self._config, self._tally)
+        try:
+            if self._closed.is_set():
+                return
+            frames = self._first_said(camera)
+            observe(frames, camera=self._config.name, model=self._model, spool=self._spool, vitals=self._vitals)
+        finally:
+            camera.close()
+
+    def _first_said(self, camera: Camera) -> Iterator[Frame]:
+        for frame in camera:
+            if self._state != "ok":
+                self._now("ok", "it shows pictures")
+            yield frame
+
+    def _now(self, state: CameraState, why: str) -> None:
+        if self._closed.is_set() or state == self._state:
+            return
+        self._state = state
+        self._vitals.camera_is(self._config.name, state)
+        if state in ("down", "stalled"):
+            log.warning("camera %s is %s: %s", self._config.name, state, why)
+            self._vitals.error(why)
+        else:
+            log.info("camera %s is %s: %s", self._config.name, state, why)
+
+
+def _open(config: CameraConfig, tally: Tally) -> Camera:
+    if config.is_live:
+        return open_live(config.uri, tally, numbered=config.numbered, fps=config.fps, stall_s=config.stall_s)
+    return open_file(_file(config), tally, fps=config.fps)
+
+
+def _source(config: CameraConfig) -> str:
+    return "" if config.is_live else str(_file(config).resolve())
+
+
+def _file(config: CameraConfig) -> Path:
+    return Path(config.uri.removeprefix("file://"))

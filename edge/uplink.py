@@ -1,0 +1,52 @@
+"""The way to the cloud, whatever it is made of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.config import UplinkConfig
+from models.errors import UplinkError
+from models.topics import acks_topic
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message that arrived."""
+
+    topic: str
+    payload: bytes
+
+
+class Uplink(Protocol):
+    """`publish` hands a message on, or raises UplinkError: then trying again later may help. That it was handed on
+    does not mean that it arrives. `messages` gives what arrives for this gateway, from one thread, until `close`.
+    A message with its topic is at most `limit_bytes`; `publish` refuses a larger one."""
+
+    @property
+    def limit_bytes(self) -> int: ...
+
+    def publish(self, topic: str, payload: bytes) -> None: ...
+
+    def messages(self) -> Iterator[Inbound]: ...
+
+    def close(self) -> None: ...
+
+
+def open_uplink(config: UplinkConfig, *, gateway: str) -> Uplink:
+    """The uplink that the configuration names, listening for this gateway's acknowledgements. A cloud that is away is
+    no error here."""
+    # an SDK that is not used is not loaded: each is worth 10 MB of memory
+    if config.kind == "ipc":
+        from edge.uplink_ipc import IpcUplink
+
+        return IpcUplink(subscription=acks_topic(gateway), limit_bytes=config.message_limit_bytes)
+    from edge.uplink_mqtt import MqttUplink
+
+    return MqttUplink(config, client_id=gateway, subscription=acks_topic(gateway))
+
+
+def check_size(topic: str, payload: bytes, limit_bytes: int) -> None:
+    """UplinkError for a message that the uplink would lose."""
+    size = len(topic.encode()) + len(payload)
+    if size > limit_bytes:
+        raise UplinkError(f"a message of {size} bytes with its topic is above the uplink's limit of {limit_bytes}")

@@ -1,0 +1,153 @@
+"""Through the Greengrass nucleus, by its IPC (awsiotsdk). What holds there: the nucleus answers "ok" before the broker
+has the message, keeps nothing while the broker is down, and closes the connection on a message too large for it.
+"""
+
+import concurrent.futures
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from awscrt.exceptions import AwsCrtError
+from awsiot import greengrasscoreipc
+from awsiot.eventstreamrpc import EventStreamError, EventStreamOperationError
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+from awsiot.greengrasscoreipc.model import QOS, IoTCoreMessage, UnauthorizedError
+
+from edge.uplink import Inbound, check_size
+from models.errors import ConfigError, UplinkError
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 2.0  # it is on this machine; and a component has 5 s to leave
+_PACE_S = 0.05  # lite takes 10 messages or 15,000 B before the broker has acknowledged one
+_INBOX = 1_000
+
+# RuntimeError: the SDK's ConnectionClosedError and StreamClosedError, and its bare ones
+_FAILURES = (
+    AwsCrtError,
+    EventStreamError,
+    EventStreamOperationError,
+    RuntimeError,
+    OSError,
+    concurrent.futures.TimeoutError,
+)
+
+
+class IpcUplink:
+    """Connects when something is published and the connection is not there; the subscription comes with it."""
+
+    def __init__(self, *, subscription: str, limit_bytes: int) -> None:
+        _check_environment()
+        self.limit_bytes = limit_bytes
+        self._subscription = subscription
+        self._inbox: queue.Queue[Inbound | None] = queue.Queue(_INBOX)
+        self._lock = threading.Lock()
+        self._client: GreengrassCoreIPCClientV2 | None = None
+        self._free_at = 0.0
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        check_size(topic, payload, self.limit_bytes)
+        with self._lock:
+            time.sleep(max(0.0, self._free_at - time.monotonic()))
+            client = self._client or self._connect()
+            try:
+                client.publish_to_iot_core_async(topic_name=topic, payload=payload, qos=QOS.AT_LEAST_ONCE).result(
+                    _TIMEOUT_S
+                )
+            except UnauthorizedError as exc:
+                raise UplinkError(_refused("publish to", topic)) from exc
+            except EventStreamOperationError as exc:
+                # the nucleus is there and answers: most often the broker is not
+                raise UplinkError(f"the nucleus did not take a message: {_reason(exc)}") from exc
+            except _FAILURES as exc:
+                self._disconnect()
+                raise UplinkError(f"the connection to the nucleus is gone: {_reason(exc)}") from exc
+            self._free_at = time.monotonic() + _PACE_S
+
+    def messages(self) -> Iterator[Inbound]:
+        while (message := self._inbox.get()) is not None:
+            yield message
+
+    def close(self) -> None:
+        with self._lock:
+            self._disconnect()
+        self._end_inbox()
+
+    def _connect(self) -> GreengrassCoreIPCClientV2:
+        client = open_client()
+        try:
+            subscribed, _ = client.subscribe_to_iot_core_async(
+                topic_name=self._subscription, qos=QOS.AT_LEAST_ONCE, on_stream_event=self._on_message
+            )
+            subscribed.result(_TIMEOUT_S)
+        except UnauthorizedError as exc:
+            client.close()
+            raise UplinkError(_refused("subscribe to", self._subscription)) from exc
+        except _FAILURES as exc:
+            client.close()
+            raise UplinkError(f"the nucleus did not take the subscription: {_reason(exc)}") from exc
+        self._client = client
+        return client
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _on_message(self, event: IoTCoreMessage) -> None:
+        if event.message is None or event.message.topic_name is None:
+            return
+        try:
+            self._inbox.put_nowait(Inbound(event.message.topic_name, bytes(event.message.payload or b"")))
+        except queue.Full:
+            # never block the SDK's thread; what is dropped here is acknowledged again
+            log.warning("inbox of %d messages is full, one dropped", _INBOX)
+
+    def _end_inbox(self) -> None:
+        while True:
+            try:
+                self._inbox.put_nowait(None)
+                return
+            except queue.Full:
+                self._inbox.get_nowait()
+
+
+def open_client() -> GreengrassCoreIPCClientV2:
+    """A connection to the nucleus that started this process; UplinkError where it does not answer."""
+    _check_environment()
+    try:
+        # no executor: its only work would be to put messages into a queue
+        return GreengrassCoreIPCClientV2(client=greengrasscoreipc.connect(timeout=_TIMEOUT_S), executor=None)
+    except _FAILURES as exc:
+        raise UplinkError(f"the nucleus does not answer: {_reason(exc)}") from exc
+
+
+def read_configuration(key: str) -> Any:
+    """The value under `key` of this component's own configuration; UplinkError where the nucleus has none."""
+    client = open_client()
+    try:
+        answer = client.get_configuration_async(key_path=[key]).result(_TIMEOUT_S).value
+    except _FAILURES as exc:
+        raise UplinkError(f"the nucleus did not give the configuration under {key!r}: {_reason(exc)}") from exc
+    finally:
+        client.close()
+    return answer
+
+
+def _check_environment() -> None:
+    for variable in ("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", "SVCUID"):
+        if not os.environ.get(variable):
+            raise ConfigError(f"{variable} is not set: uplink kind ipc is for a component that Greengrass started")
+
+
+def _refused(what: str, topic: str) -> str:
+    return f"the nucleus refuses to {what} {topic}: accessControl of this component's configuration must allow it"
+
+
+def _reason(exc: BaseException) -> str:
+    # lite puts its text into `_message`, the SDK shows `.message`, which is then None
+    return str(getattr(exc, "_message", None) or getattr(exc, "message", None) or exc or type(exc).__name__)

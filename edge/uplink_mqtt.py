@@ -1,0 +1,34 @@
+"""Straight to an MQTT broker (models/mqtt.py), by TLS with the gateway's own certificate."""
+
+from collections.abc import Iterator
+
+from edge.config import UplinkConfig
+from edge.uplink import Inbound, check_size
+from models.errors import ConfigError
+from models.mqtt import Broker, Connection
+
+
+class MqttUplink:
+    """Stays connected in the background; a broker that is away is an UplinkError of `publish`."""
+
+    def __init__(self, config: UplinkConfig, *, client_id: str, subscription: str) -> None:
+        """ConfigError when the broker's address or the TLS files can't be used."""
+        if not config.host:
+            raise ConfigError("uplink: kind mqtt needs host (and port, ca, certificate, key) of the broker")
+        try:
+            broker = Broker(config.host, config.port, config.ca, config.certificate, config.key)
+        except ValueError as exc:
+            raise ConfigError(f"uplink: {exc}") from exc
+        self.limit_bytes = config.message_limit_bytes
+        self._connection = Connection(broker, client_id=client_id, subscriptions=[subscription])
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        check_size(topic, payload, self.limit_bytes)
+        self._connection.publish(topic, payload)
+
+    def messages(self) -> Iterator[Inbound]:
+        for message in self._connection.messages():
+            yield Inbound(message.topic, message.payload)
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,184 @@
+"""How the gateway is doing: the figures of a window, by release, for the health message."""
+
+import threading
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from resource import RUSAGE_SELF, getpagesize, getrusage
+from typing import Literal, get_args
+
+import numpy as np
+
+from edge.active_model import Answer, LoadedModel
+from edge.camera import Tally
+from models.records import SCORE_BINS, Health
+
+CameraState = Literal["down", "stalled", "ok", "ended"]
+_WORST_FIRST: tuple[CameraState, ...] = get_args(CameraState)
+_CLASSES = 50  # in a class mix: a model of a thousand classes must not outgrow a message
+_TEXT = 300  # characters of an error
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is counted elsewhere; fields as in Health."""
+
+    spool_records: int = 0
+    spool_bytes: int = 0
+    records_dropped: int = 0
+    batches_refused: int = 0
+    swaps: int = 0
+    failed_release: str = ""
+
+
+@dataclass(slots=True)
+class _Figures:
+    """One release's answers within a window."""
+
+    began: float
+    times_ms: array[float] = field(default_factory=lambda: array("f"))
+    histogram: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
+    classes: Counter[int] = field(default_factory=Counter)
+
+
+class Vitals:
+    """Collects from all cameras' threads; `cut` ends a window."""
+
+    def __init__(self, model: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._model = model
+        self._clock = clock
+        self._began = clock()
+        self._lock = threading.Lock()
+        self._figures: dict[LoadedModel, _Figures] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._cameras: dict[str, CameraState] = {}
+        self._reported = Tally()
+        self._errors: list[str] = []
+
+    def add_camera(self, name: str) -> Tally:
+        """A new camera's frame counts, for the camera to keep."""
+        with self._lock:
+            self._cameras[name] = "down"
+            self._tallies[name] = Tally()
+            return self._tallies[name]
+
+    def camera_is(self, name: str, state: CameraState) -> None:
+        with self._lock:
+            self._cameras[name] = state
+
+    @property
+    def camera_state(self) -> CameraState:
+        """The worst of all cameras'."""
+        with self._lock:
+            return min(self._cameras.values(), key=_WORST_FIRST.index, default="down")
+
+    def answered(self, answer: Answer) -> None:
+        """A frame was inferred."""
+        with self._lock:
+            figures = self._figures.get(answer.model)
+            if figures is None:
+                figures = self._figures[answer.model] = _Figures(self._clock())
+            figures.times_ms.append(answer.ms)
+            for score in answer.found.scores.tolist():
+                figures.histogram[_bin(score)] += 1
+            figures.classes.update(answer.found.class_ids.tolist())
+
+    def error(self, what: str) -> None:
+        """Something went wrong that health should tell."""
+        with self._lock:
+            self._errors.append(what[:_TEXT])
+
+    def cut(self, current: LoadedModel | None, standing: Standing, *, at_us: int) -> list[Health]:
+        """End the window: a message for each release that answered in it, for the time in which it did; if none did,
+        one for the current one. What is no release's own (cameras, errors) goes with the last."""
+        whole = self._overall(standing, at_us)
+        with self._lock:
+            began, self._began = self._began, self._clock()
+            ended = self._began
+            figures, self._figures = self._figures, {}
+            errors, self._errors = self._errors, []
+            frames = self._frames_since_last_cut()
+        if not figures and current is not None:
+            figures[current] = _Figures(began)
+        starts = [began, *[its.began for its in figures.values()][1:], ended]
+        spans = [after - before for before, after in pairwise(starts)]
+        reports = [
+            replace(_describe(whole, model, its), window_s=span)
+            for (model, its), span in zip(figures.items(), spans, strict=True)
+        ] or [replace(whole, window_s=ended - began)]
+        last = replace(
+            reports[-1],
+            frames_seen=max(0, frames.seen - sum(report.frames_inferred for report in reports[:-1])),
+            frames_skipped=frames.skipped,
+            frames_missed=frames.missed,
+            errors=len(errors),
+            last_error=errors[-1] if errors else "",
+        )
+        return [*(replace(report, frames_seen=report.frames_inferred) for report in reports[:-1]), last]
+
+    def _overall(self, standing: Standing, at_us: int) -> Health:
+        return Health(
+            at_us=at_us,
+            window_s=0.0,
+            model=self._model,
+            release=0,
+            digest="",
+            variant="",
+            memory_bytes=resident_bytes(),
+            camera_state=self.camera_state,
+            spool_records=standing.spool_records,
+            spool_bytes=standing.spool_bytes,
+            swaps=standing.swaps,
+            failed_release=standing.failed_release[:_TEXT],
+            records_dropped=standing.records_dropped,
+            batches_refused=standing.batches_refused,
+        )
+
+    def _frames_since_last_cut(self) -> Tally:
+        tallies = self._tallies.values()
+        total = Tally(
+            seen=sum(tally.seen for tally in tallies),
+            skipped=sum(tally.skipped for tally in tallies),
+            missed=sum(tally.missed for tally in tallies),
+        )
+        before, self._reported = self._reported, total
+        return Tally(
+            seen=total.seen - before.seen,
+            skipped=total.skipped - before.skipped,
+            missed=total.missed - before.missed,
+        )
+
+
+def _describe(whole: Health, model: LoadedModel, figures: _Figures) -> Health:
+    labels = model.manifest.labels
+    p50, p95 = np.percentile(figures.times_ms, (50, 95)) if figures.times_ms else (0.0, 0.0)
+    return replace(
+        whole,
+        model=model.manifest.name,
+        release=model.manifest.release,
+        digest=model.digest,
+        variant=model.variant,
+        frames_inferred=len(figures.times_ms),
+        p50_ms=float(p50),
+        p95_ms=float(p95),
+        score_histogram=tuple(figures.histogram),
+        class_mix={labels[class_id]: count for class_id, count in figures.classes.most_common(_CLASSES)},
+        detections=figures.classes.total(),
+    )
+
+
+def _bin(score: float) -> int:
+    # a NaN or a score out of range is the model's fault, and belongs to the edge bins
+    return min(SCORE_BINS - 1, max(0, int(score * SCORE_BINS))) if score == score else 0
+
+
+def resident_bytes() -> int:
+    """Memory of this process."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize()
+    except OSError:  # not Linux: the peak is what there is
+        return getrusage(RUSAGE_SELF).ru_maxrss * 1024
