@@ -1,0 +1,99 @@
+"""The sink on Delta tables: every record once, over any crash, with three tables that commit one after the other.
+
+`frames` is the ledger: it is committed last, and only its app transactions say what a stream's last record in the lake
+is, for streams of every lane. Before it go the other rows, `losses` and `health`, each with app transactions of their
+own. When these are ahead of the ledger, a commit was cut off between two tables; whatever the gateway then sends, cut
+otherwise perhaps, the rows that are there already are left out.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from cloud.lake.runs import Run, StreamKey, newer
+from cloud.lake.schema import FRAMES, HEALTH, LOSSES, TABLES
+from cloud.lake.spans import Span, merge
+from cloud.lake.table import LakeTable, OvertakenError, create
+from cloud.lake.tables import Written, frames_table, health_table, losses_table
+from models.errors import LakeError
+
+_ATTEMPTS = 10
+
+
+def create_lake(lake: Path) -> None:
+    """Make the lake's tables where they are not there yet; empty ones can be queried."""
+    for spec in TABLES:
+        create(lake, spec)
+
+
+class DeltaSink:
+    """cloud.lake.sink.Sink on a folder of Delta tables, for one thread."""
+
+    def __init__(self, lake: Path) -> None:
+        """Open the lake, and make it first if it is not there."""
+        create_lake(lake)
+        self._losses = LakeTable(lake, LOSSES)
+        self._health = LakeTable(lake, HEALTH)
+        self._frames = LakeTable(lake, FRAMES)
+        self._in_doubt = False
+
+    def last(self, key: StreamKey) -> int:
+        return self._frames.last(str(key))
+
+    def commit(self, runs: Sequence[Run], *, at: datetime) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                if self._in_doubt:
+                    self._reload()
+                fresh = [part for run in runs if (part := newer(run, self.last(run.key))) is not None]
+                if fresh:
+                    self._append(fresh, at)
+                return
+            except OvertakenError:
+                self._in_doubt = True
+            except LakeError:
+                self._in_doubt = True
+                raise
+        raise LakeError(
+            f"other writers of the same streams came first {_ATTEMPTS} times; is another `tidegate ingest` on the same "
+            f"shards?"
+        )
+
+    def _reload(self) -> None:
+        for table in (self._losses, self._health, self._frames):
+            table.reload()
+        self._in_doubt = False
+
+    def _append(self, runs: Sequence[Run], at: datetime) -> None:
+        written = self._left_behind(runs)
+        lost = [run for run in runs if any(batch.tombstones for batch in run.batches)]
+        if lost:
+            self._losses.append(losses_table(lost, written=written, at=at), _lasts(lost))
+        reporting = [run for run in runs if any(batch.health for batch in run.batches)]
+        if reporting:
+            self._health.append(health_table(reporting, written=written), _lasts(reporting))
+        self._frames.append(frames_table(runs, written=written, day=at.date()), _lasts(runs))
+
+    def _left_behind(self, runs: Sequence[Run]) -> Written:
+        """What a commit that was cut off has already written of these runs."""
+        written: dict[StreamKey, list[Span]] = {}
+        for run in runs:
+            ledger = self.last(run.key)
+            if self._losses.last(str(run.key)) > ledger:
+                rows = self._losses.rows(["first", "last"], _of(run.key) & (pc.field("last") > ledger))
+                spans = zip(rows["first"].to_pylist(), rows["last"].to_pylist(), strict=True)
+                written.setdefault(run.key, []).extend(spans)
+            if self._health.last(str(run.key)) > ledger:
+                seqs = self._health.rows(["seq"], _of(run.key) & (pc.field("seq") > ledger))["seq"].to_pylist()
+                written.setdefault(run.key, []).extend(merge(seqs))
+        return written
+
+
+def _of(key: StreamKey) -> pc.Expression:
+    return (pc.field("gateway") == key.gateway) & (pc.field("stream") == key.stream)
+
+
+def _lasts(runs: Sequence[Run]) -> dict[str, int]:
+    return {str(run.key): run.last for run in runs}

@@ -1,0 +1,96 @@
+"""Reading the lake: SQL by DuckDB over its Delta tables, and the health messages for whoever watches a roll-out."""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pa_dataset
+from deltalake import DeltaTable
+
+from cloud.lake.schema import FRAMES, HEALTH, LOSSES, TABLES, TableSpec
+from cloud.lake.table import lake_errors
+from cloud.lake.tables import GatewayHealth, health_rows
+from cloud.lake.upkeep import compact, sweep
+from models.errors import LakeError
+
+# `results` has a row per detection. `at_us` is what models.records.Health calls it.
+_VIEWS = """
+CREATE VIEW frames AS SELECT * FROM _frames;
+CREATE VIEW results AS
+    SELECT * EXCLUDE (detections, detection), unnest(detection)
+    FROM (SELECT *, unnest(detections) AS detection FROM _frames);
+CREATE VIEW health AS SELECT *, epoch_us(reported_at) AS at_us FROM _health;
+CREATE VIEW losses AS SELECT * FROM _losses;
+"""
+
+# Times in the lake are UTC without a zone. DuckDB's time zones are an extension that is not shipped with it, and
+# without it `now()` would be compared with them in the zone of whatever machine this is.
+_SETTINGS = """
+CREATE MACRO now() AS make_timestamp(epoch_us(get_current_timestamp()));
+SET python_enable_replacements = false;
+"""
+
+
+class Lake:
+    """A lake that `tidegate ingest` made, for reading. Each call sees what was committed before it."""
+
+    def __init__(self, folder: Path) -> None:
+        """LakeError when there is no lake in the folder."""
+        missing = [spec.name for spec in TABLES if not DeltaTable.is_deltatable(str(folder / spec.name))]
+        if missing:
+            raise LakeError(
+                f"{folder} is not a lake: no table {', '.join(missing)} in it; expected the folder that "
+                f"`tidegate ingest --lake` writes"
+            )
+        self._folder = folder
+
+    def query(self, sql: str) -> pa.Table:
+        """The answer to DuckDB SQL over the views frames, results (a row per detection), health and losses.
+
+        Times are UTC. The SQL reaches nothing but the lake, and cannot change it. LakeError when it is wrong.
+        """
+        with duckdb.connect(config={"enable_external_access": False}) as database:
+            for spec in TABLES:
+                database.register(f"_{spec.name}", self._dataset(spec))
+            database.execute(_SETTINGS + _VIEWS)
+            try:
+                answer = database.sql(sql)
+                return pa.table({}) if answer is None else answer.to_arrow_table()
+            # NotImplementedError and others come from Arrow's conversion of exotic types
+            except (duckdb.Error, pa.ArrowException, NotImplementedError) as exc:
+                raise LakeError(_one_line(exc)) from exc
+
+    def health(self, since_us: int = 0) -> list[GatewayHealth]:
+        """All health messages whose window ended at `since_us` (UTC) or later, oldest first."""
+        since = pc.scalar(pa.scalar(since_us, HEALTH.schema.field("reported_at").type))
+        with lake_errors(self._folder / HEALTH.name, "be read"):
+            dataset = DeltaTable(self._folder / HEALTH.name).to_pyarrow_dataset()
+            table = dataset.to_table(filter=pc.field("reported_at") >= since)
+        return health_rows(table.sort_by([("reported_at", "ascending"), ("gateway", "ascending")]))
+
+    def compact(self) -> None:
+        """Rewrite many small files as few large ones, and delete files that nobody can be reading any more."""
+        for spec in (FRAMES, HEALTH, LOSSES):
+            compact(self._folder / spec.name)
+            sweep(self._folder / spec.name)
+
+    def _dataset(self, spec: TableSpec) -> pa_dataset.Dataset:
+        with lake_errors(self._folder / spec.name, "be read"):
+            return DeltaTable(self._folder / spec.name).to_pyarrow_dataset(schema=_without_zones(spec.schema))
+
+
+def _without_zones(schema: pa.Schema) -> pa.Schema:
+    return pa.schema(
+        [field.with_type(pa.timestamp("us")) if pa.types.is_timestamp(field.type) else field for field in schema]
+    )
+
+
+def _one_line(exc: Exception) -> str:
+    """DuckDB's message without the picture of the statement below it, but with the advice."""
+    lines = [line.strip() for line in str(exc).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("LINE ", "^"))]
+    return "; ".join(kept) if kept else type(exc).__name__
+
+
+__all__ = ["GatewayHealth", "Lake"]

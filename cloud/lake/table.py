@@ -1,0 +1,115 @@
+"""One Delta table of the lake, with the last seq that it holds of every stream. deltalake lives here and in upkeep.py.
+
+The rule of exactly once: a stream's last seq is an app transaction in the same commit as its rows. Delta refuses a
+*concurrent* commit of the same app transaction, but takes a later repeat. So what `last` says and what `append`
+commits on must be one state of the table: `last` is never older than the handle.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pa_fs
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.fs import DeltaStorageHandler
+
+from cloud.lake.durable import make_durable
+from cloud.lake.log import read_commit, read_transactions
+from cloud.lake.schema import CONFIGURATION, TableSpec
+from models.errors import LakeError
+
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+
+
+class OvertakenError(LakeError):
+    """Another writer committed first: reload, look at what is there now, and do it again."""
+
+
+class LakeTable:
+    """A handle on a table of the lake, for one writer."""
+
+    def __init__(self, lake: Path, spec: TableSpec) -> None:
+        self._folder = lake / spec.name
+        self.reload()
+
+    def reload(self) -> None:
+        """Forget what was known, and read the table's newest state. LakeError when it cannot be read."""
+        with lake_errors(self._folder, "be read"):
+            self._table = DeltaTable(self._folder)
+            self._files = files_of(self._folder)
+            # after the handle, so never older: see above
+            self._seen, self._last = read_transactions(self._files)
+
+    def last(self, key: str) -> int:
+        """The last seq of the stream that a commit of this table has named; 0 if none has."""
+        return self._last.get(key, 0)
+
+    def append(self, rows: pa.Table, last: Mapping[str, int]) -> None:
+        """Commit rows, and the last seq of their streams with them; durable on return.
+
+        OvertakenError when a stream of these was committed by another since the handle was read. LakeError for all
+        else, and then the commit may have been made or not: reload.
+        """
+        now_ms = int(time.time() * 1000)
+        transactions = [Transaction(key, seq, now_ms) for key, seq in last.items()]
+        with lake_errors(self._folder, "be written"):
+            write_deltalake(
+                self._table,
+                rows,
+                mode="append",
+                writer_properties=_WRITER,
+                commit_properties=CommitProperties(app_transactions=transactions),
+            )
+            self._follow()
+
+    def rows(self, columns: list[str], condition: object) -> pa.Table:
+        """The columns of the rows for which a pyarrow expression holds."""
+        with lake_errors(self._folder, "be read"):
+            return self._table.to_pyarrow_dataset().to_table(columns=columns, filter=condition)
+
+    def _follow(self) -> None:
+        """Take in what was committed up to the handle's version: our own, and what others slipped in before it."""
+        for version in range(self._seen + 1, self._table.version() + 1):
+            commit = read_commit(self._files, version)
+            make_durable(self._folder, version, commit.files)
+            self._last |= commit.transactions
+            self._seen = version
+
+
+def files_of(table: Path) -> pa_fs.FileSystem:
+    """The table's folder, log included, as a file system."""
+    return pa_fs.PyFileSystem(DeltaStorageHandler(str(table)))
+
+
+@contextlib.contextmanager
+def lake_errors(folder: Path, what: str) -> Iterator[None]:
+    """Only LakeError leaves."""
+    try:
+        yield
+    except CommitFailedError as exc:
+        raise OvertakenError(f"table {folder}: another writer committed first: {exc}") from exc
+    except (DeltaError, OSError, pa.ArrowException, ValueError) as exc:
+        reason = str(exc).splitlines()[0]
+        raise LakeError(
+            f"table {folder} cannot {what}: {reason}; is it a lake made by `tidegate ingest`, and is there space and "
+            f"permission?"
+        ) from exc
+
+
+def create(lake: Path, spec: TableSpec) -> None:
+    """Make the table if it is not there."""
+    folder = lake / spec.name
+    with lake_errors(folder, "be made"), contextlib.suppress(CommitFailedError):
+        # suppressed: another worker made it at the same moment
+        if not DeltaTable.is_deltatable(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            DeltaTable.create(
+                folder,
+                spec.schema,
+                mode="ignore",
+                partition_by=list(spec.partition_by) or None,
+                configuration=CONFIGURATION,
+            )

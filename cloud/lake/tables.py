@@ -1,0 +1,156 @@
+"""From runs of records to the rows of the lake's tables. Pure, and by column: frames never become objects here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cloud.lake.runs import Run, StreamKey
+from cloud.lake.schema import DETECTION, FRAMES, HEALTH, LOSSES
+from cloud.lake.spans import Span, covered, subtract
+from models.columns import FrameColumns
+from models.detections import Int64
+from models.records import Health, Tombstone
+
+# Records that are in the lake already, by stream: what an interrupted commit left behind (see delta.py).
+Written = Mapping[StreamKey, Sequence[Span]]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayHealth:
+    """A row of the table `health`."""
+
+    gateway: str
+    stream: str
+    seq: int
+    health: Health
+
+
+def frames_table(runs: Sequence[Run], *, written: Written, day: date) -> pa.Table:
+    """A row per frame, in the columns of schema.FRAMES."""
+    keys, parts = [], []
+    for run in runs:
+        spans = written.get(run.key, ())
+        for batch in run.batches:
+            frames = batch.frames.where(~covered(batch.frames.seqs, spans)) if spans else batch.frames
+            if len(frames):
+                keys.append(run.key)
+                parts.append(frames)
+    if not parts:
+        return FRAMES.schema.empty_table()
+    batch_of_row = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    models = [model for part in parts for model in part.models]
+    model = _shifted([part.model for part in parts], [len(part.models) for part in parts])
+    columns = {
+        "gateway": _strings([key.gateway for key in keys], batch_of_row),
+        "stream": _strings([key.stream for key in keys], batch_of_row),
+        "seq": np.concatenate([part.seqs for part in parts]),
+        "camera": _strings(
+            [camera for part in parts for camera in part.cameras],
+            _shifted([part.camera for part in parts], [len(part.cameras) for part in parts]),
+        ),
+        "frame": np.concatenate([part.numbers for part in parts]),
+        "captured_at": pa.array(np.concatenate([part.captured_at_us for part in parts])).cast(
+            FRAMES.schema.field("captured_at").type
+        ),
+        "model": _strings([name for name, _ in models], model),
+        "release": np.array([release for _, release in models], np.int64)[model],
+        "detections": _detections(parts),
+        "date": pa.repeat(pa.scalar(day, pa.date32()), len(batch_of_row)),
+    }
+    return pa.table(columns, schema=FRAMES.schema)
+
+
+def health_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
+    """A row per health message, in the columns of schema.HEALTH."""
+    rows = [
+        _health_row(run.key, seq, health)
+        for run in runs
+        for batch in run.batches
+        for seq, health in batch.health
+        if not any(first <= seq <= last for first, last in written.get(run.key, ()))
+    ]
+    return pa.Table.from_pylist(rows, schema=HEALTH.schema)
+
+
+def losses_table(runs: Sequence[Run], *, written: Written, at: datetime) -> pa.Table:
+    """A row per range of records that are nowhere else, in the columns of schema.LOSSES."""
+    rows = [
+        {
+            "gateway": run.gateway,
+            "stream": run.key.stream,
+            "first": first,
+            "last": last,
+            "reason": stone.reason,
+            "committed_at": at,
+        }
+        for run in runs
+        for stone in _tombstones(run)
+        for first, last in subtract((stone.first, stone.last), written.get(run.key, ()))
+    ]
+    return pa.Table.from_pylist(rows, schema=LOSSES.schema)
+
+
+def health_rows(table: pa.Table) -> list[GatewayHealth]:
+    """The rows of a table in the columns of schema.HEALTH."""
+    return [GatewayHealth(row["gateway"], row["stream"], row["seq"], _health_of(row)) for row in table.to_pylist()]
+
+
+def _detections(parts: Sequence[FrameColumns]) -> pa.ListArray:
+    found = [part.found for part in parts]
+    boxes = np.concatenate([rows.xyxy for rows in found])
+    label = _strings(
+        [label for part in parts for label in part.labels],
+        _shifted([part.label for part in parts], [len(part.labels) for part in parts]),
+    )
+    structs = pa.StructArray.from_arrays(
+        [
+            label,
+            np.concatenate([rows.class_ids for rows in found]),
+            np.concatenate([rows.scores for rows in found]),
+            *(np.ascontiguousarray(boxes[:, corner]) for corner in range(4)),
+            np.concatenate([rows.tracks for rows in found]),
+        ],
+        fields=list(DETECTION),
+    )
+    counts = np.concatenate([part.counts for part in parts])
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, structs)
+
+
+def _strings(values: Sequence[str], index: Int64) -> pa.Array:
+    """values[index], without a Python string per row."""
+    return pa.DictionaryArray.from_arrays(index, pa.array(values, pa.string())).dictionary_decode()
+
+
+def _shifted(indices: Sequence[Int64], sizes: Sequence[int]) -> Int64:
+    """Indices into each part's own dictionary -> indices into the dictionaries laid end to end."""
+    starts = np.concatenate(([0], np.cumsum(sizes[:-1]))).astype(np.int64)
+    return np.concatenate([index + start for index, start in zip(indices, starts, strict=True)])
+
+
+def _health_row(key: StreamKey, seq: int, health: Health) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(health, name) for name in Health.__dataclass_fields__ if name != "at_us"}
+    row["class_mix"] = list(health.class_mix.items())
+    return row | {"gateway": key.gateway, "stream": key.stream, "seq": seq, "reported_at": health.at_us}
+
+
+def _health_of(row: Mapping[str, Any]) -> Health:
+    values = {name: row[name] for name in Health.__dataclass_fields__ if name in row}
+    values["score_histogram"] = tuple(row["score_histogram"])
+    values["class_mix"] = dict(row["class_mix"])
+    return Health(at_us=_epoch_us(row["reported_at"]), **values)
+
+
+def _tombstones(run: Run) -> Iterator[Tombstone]:
+    for batch in run.batches:
+        yield from batch.tombstones
+
+
+def _epoch_us(at: datetime) -> int:
+    # not timestamp(): a float has lost the microseconds by the year 2242
+    since = at.replace(tzinfo=None) - datetime(1970, 1, 1)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
