@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from greengrass.component import zip_bytes
 from greengrass.objects import ObjectStore
 from models.durable import sync_folder
 from models.errors import StoreError, UsageError
@@ -23,7 +24,6 @@ RUN = "run.zip"
 MAX_UNPACKED_BYTES = 4 << 30
 _RELEASE = re.compile(rf"({NAME.pattern})@([1-9][0-9]{{0,8}})")
 _KEY = re.compile(rf"models/{NAME.pattern}/([1-9][0-9]{{0,8}})/({re.escape(PACKAGE)}|{re.escape(RUN)})")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP can say
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,9 @@ def fetch_run(store: ObjectStore, release: ReleaseId, into: Path) -> Path:
 
 
 def zip_folder(folder: Path) -> bytes:
-    """A ZIP of a folder's files, the same bytes for the same files: sorted, without times or owners."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    """A ZIP of a folder's files, the same bytes for the same files."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return zip_bytes({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
 
 
 def _fetch(store: ObjectStore, release: ReleaseId, file: str, into: Path) -> Path:

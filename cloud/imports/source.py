@@ -4,7 +4,7 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported; see models/runner.py
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,15 @@ from models.errors import ModelError
 
 OPSET = 18  # what files below are raised to; per-channel quantisation needs 13, and reductions changed their form in 18
 IR_VERSION = 10
+
+# RuntimeError: what onnx's C++ raises where a converter is missing
+_CONVERSION_ERRORS = (
+    RuntimeError,
+    ValueError,
+    checker.ValidationError,
+    shape_inference.InferenceError,
+    version_converter.ConvertError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +54,10 @@ class Source:
     outputs: tuple[Port, ...]
     session: ort.InferenceSession
 
-    def run(self, **feed: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    def run(self, feed: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """What the original file answers, its outputs in order."""
         try:
-            return [np.asarray(output) for output in self.session.run(None, feed)]
+            return [np.asarray(output) for output in self.session.run(None, dict(feed))]
         except Exception as exc:  # onnxruntime's errors have no common base
             raise ModelError(f"{self.path} cannot be run: {_first_line(exc)}") from exc
 
@@ -81,14 +90,13 @@ def _normalise(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     inputs = [value for value in model.graph.input if value.name not in weights]  # IR 3 listed weights as inputs too
     del model.graph.input[:]
     model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, IR_VERSION)  # from 4 on weights need not be inputs
     try:
         if _opset(model) < OPSET:
             model = version_converter.convert_version(model, OPSET)
-        model.ir_version = max(model.ir_version, IR_VERSION)
         model = shape_inference.infer_shapes(model)
         checker.check_model(model)
-    # RuntimeError: what onnx's C++ raises where a converter is missing
-    except (RuntimeError, ValueError, checker.ValidationError, shape_inference.InferenceError) as exc:
+    except _CONVERSION_ERRORS as exc:
         raise ModelError(f"{path} cannot be brought from opset {_opset(model)} to {OPSET}: {_first_line(exc)}") from exc
     return model
 

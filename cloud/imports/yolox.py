@@ -1,18 +1,17 @@
 """YOLOX as its authors export it: no decoding in the graph, sigmoids in the head (Megvii, arXiv:2107.08430)."""
 
 import numpy as np
-import numpy.typing as npt
 
-from cloud.imports.adapted import Adapted, Candidates, does_not_fit
+from cloud.imports.adapted import Adapted, Candidates, MisfitError
 from cloud.imports.graph import MIN_SCORE, Nodes, canonical_detector, picture_to_planes, suppress
 from cloud.imports.source import Source
-from models.detections import Float32, UInt8
+from models.detections import Float32
 from models.manifest import InputSpec
 
 STRIDES = (8, 16, 32)
 
 
-def yolox(source: Source, class_count: int) -> Adapted:
+def yolox(source: Source) -> Adapted:
     """Input 1 x 3 x H x W float, BGR 0..255, letterboxed at the top left; output 1 x cells x (4 + 1 + classes).
 
     For each cell of strides 8, 16, 32, row by row: centre = (v[0:2] + cell) * stride, size = exp(v[2:4]) * stride,
@@ -20,7 +19,7 @@ def yolox(source: Source, class_count: int) -> Adapted:
     """
     height, width = _input_size(source)
     cells, strides = _cells(height, width)  # (N, 2), (N, 1)
-    _check_output(source, height, width, class_count)
+    class_count = _class_count(source, height, width)
 
     before, after = Nodes(), Nodes()
     picture_to_planes(before, into=source.inputs[0].name)
@@ -52,13 +51,13 @@ def yolox(source: Source, class_count: int) -> Adapted:
         model=canonical_detector(source.model, before=before, after=after, height=height, width=width),
         task="detection",
         input=InputSpec(height, width, fit="letterbox", interpolation="linear"),
-        documented=lambda fitted: _documented(source, fitted, cells, strides),
+        class_count=class_count,
+        feed=lambda fitted: {source.inputs[0].name: fitted.transpose(2, 0, 1)[None].astype(np.float32)},
+        decode=lambda outputs: _decode(outputs[0], cells, strides),
     )
 
 
-def _documented(source: Source, fitted: UInt8, cells: Float32, strides: Float32) -> Candidates:
-    planes = fitted.transpose(2, 0, 1)[None].astype(np.float32)
-    (answer,) = source.run(**{source.inputs[0].name: planes})
+def _decode(answer: Float32, cells: Float32, strides: Float32) -> Candidates:
     values = answer[0].astype(np.float64)
     centre = (values[:, 0:2] + cells) * strides
     with np.errstate(over="ignore"):
@@ -80,41 +79,31 @@ def _cells(height: int, width: int) -> tuple[Float32, Float32]:
 def _input_size(source: Source) -> tuple[int, int]:
     expected = "one float input of 1x3xHxW, H and W multiples of 32"
     if len(source.inputs) != 1 or source.inputs[0].dtype != "float":
-        raise does_not_fit("yolox", source, f"inputs are {_said(source.inputs)}, expected {expected}")
+        raise MisfitError(f"inputs are {_said(source.inputs)}, expected {expected}")
     match source.inputs[0].shape:
         case (1 | str(), 3, int(height), int(width)) if height > 0 < width and height % 32 == width % 32 == 0:
             return height, width
-    raise does_not_fit("yolox", source, f"input is {source.inputs[0]}, expected {expected}")
+    raise MisfitError(f"input is {source.inputs[0]}, expected {expected}")
 
 
-def _check_output(source: Source, height: int, width: int, class_count: int) -> None:
-    cell_count = sum((height // stride) * (width // stride) for stride in STRIDES)
+def _class_count(source: Source, height: int, width: int) -> int:
     if len(source.outputs) != 1:
-        raise does_not_fit("yolox", source, f"outputs are {_said(source.outputs)}, expected a single one")
+        raise MisfitError(f"outputs are {_said(source.outputs)}, expected a single one")
     grey = np.full((1, 3, height, width), 114, np.float32)
-    (answer,) = source.run(**{source.inputs[0].name: grey})
-    shape = "x".join(map(str, answer.shape))
+    (answer,) = source.run({source.inputs[0].name: grey})
+    cell_count = sum((height // stride) * (width // stride) for stride in STRIDES)
     if answer.ndim != 3 or answer.shape[:2] != (1, cell_count) or answer.shape[2] < 6:
-        raise does_not_fit(
-            "yolox",
-            source,
-            f"output {source.outputs[0].name!r} is {shape}, expected 1x{cell_count}x(5 + classes), "
-            f"a row per cell of strides 8, 16 and 32 in {height}x{width}",
+        raise MisfitError(
+            f"output {source.outputs[0].name!r} is {'x'.join(map(str, answer.shape))}, "
+            f"expected 1x{cell_count}x(5 + classes), a row per cell of strides 8, 16 and 32 in {height}x{width}",
         )
-    if answer.shape[2] != 5 + class_count:
-        raise does_not_fit(
-            "yolox",
-            source,
-            f"it knows {answer.shape[2] - 5} classes (output {shape}), but there are {class_count} labels",
-        )
-    confidences: npt.NDArray[np.float32] = answer[0, :, 4:]
+    confidences = answer[0, :, 4:]
     if not (confidences.min() >= 0 and confidences.max() <= 1):
-        raise does_not_fit(
-            "yolox",
-            source,
+        raise MisfitError(
             f"its confidences reach from {confidences.min():.2f} to {confidences.max():.2f}, expected 0..1; "
             f"export it with the sigmoids of the head",
         )
+    return int(answer.shape[2]) - 5
 
 
 def _said(ports: tuple[object, ...]) -> str:

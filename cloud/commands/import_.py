@@ -1,0 +1,114 @@
+"""`tidegate import`: turn a foreign ONNX file into a run folder with a canonical model."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cloud.imports.adapters import ADAPTERS
+from cloud.imports.bring_in import Imported, import_model
+from cloud.imports.inspect import Inspection, inspect
+from cloud.imports.labels import read_labels
+from cloud.imports.source import read_source
+from models.errors import UsageError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="an ONNX file from anywhere")
+    parser.add_argument("--inspect", action="store_true", help="only say what is in FILE and which adapter takes it")
+    parser.add_argument("--adapter", choices=sorted(ADAPTERS), help="the kind of model that FILE holds")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, in class order")
+    parser.add_argument("--name", help="the model's name from now on: lower-case letters, digits, dashes")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.25,
+        help="gateways report what scores above this (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--golden",
+        type=Path,
+        metavar="DIR",
+        help="pictures to prove the model on and to choose golden frames from (default: drawn ones)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace --out even if it holds a run of another model")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.inspect:
+        found = inspect(read_source(args.file))
+        if args.json:
+            print(json.dumps(dataclasses.asdict(found), indent=2))
+        else:
+            _show_inspection(found)
+        return 0
+    missing = [flag for flag in ("adapter", "labels", "name", "out") if getattr(args, flag) is None]
+    if missing:
+        raise UsageError(f"--{missing[0]} is missing; `tidegate import --inspect {args.file}` shows what FILE holds")
+    imported = import_model(
+        args.file,
+        adapter=args.adapter,
+        labels=read_labels(args.labels),
+        name=args.name,
+        out=args.out,
+        threshold=args.threshold,
+        pictures=args.golden,
+        force=args.force,
+    )
+    if imported.sure == 0:
+        Console(stderr=True).print(
+            "The golden frames show nothing that this model is sure of, so they would not tell a broken one: "
+            "give pictures of what it is for with --golden DIR."
+        )
+    if args.json:
+        print(json.dumps(_document(imported, args.out), indent=2))
+    else:
+        _show_import(imported, args.out)
+    return 0
+
+
+def _document(imported: Imported, out: Path) -> dict[str, object]:
+    manifest = imported.manifest
+    variant = manifest.variant()
+    return {
+        "run": str(out),
+        "name": manifest.name,
+        "task": manifest.task,
+        "labels": len(manifest.labels),
+        "input": dataclasses.asdict(manifest.input),
+        "bytes": variant.bytes,
+        "latency_ms": imported.latency_ms,
+        "proof": {"pictures": imported.frames, "detections_compared": imported.compared},
+        "golden": {"frames": imported.golden, "sure_of": imported.sure},
+    }
+
+
+def _show_import(imported: Imported, out: Path) -> None:
+    manifest = imported.manifest
+    spec, variant = manifest.input, manifest.variant()
+    table = Table(show_header=False, title=f"{manifest.name} in {out}")
+    table.add_row("task", f"{manifest.task}, {len(manifest.labels)} labels")
+    table.add_row("input", f"{spec.width} x {spec.height}, {spec.fit}, {spec.interpolation}")
+    table.add_row("size", f"{variant.bytes:,} bytes")
+    table.add_row("latency", f"{imported.latency_ms:.1f} ms on one thread here")
+    table.add_row("proof", f"{imported.compared} detections in {imported.frames} pictures as documented")
+    table.add_row("golden", f"{imported.golden} frames with {imported.sure} sure detections")
+    Console().print(table)
+
+
+def _show_inspection(found: Inspection) -> None:
+    table = Table(show_header=False, title=found.file)
+    table.add_row("size", f"{found.bytes:,} bytes, opset {found.opset}")
+    table.add_row("inputs", "\n".join(found.inputs))
+    table.add_row("outputs", "\n".join(found.outputs))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.weight_types.items())
+    table.add_row("weights", f"{found.parameters:,} ({kinds})")
+    table.add_row("operators", ", ".join(f"{count} {kind}" for kind, count in found.operators.items()))
+    for name, reason in found.adapters.items():
+        table.add_row(f"adapter {name}", reason or "fits")
+    Console().print(table)
