@@ -1,4 +1,4 @@
-"""What the simulated cameras look at, with the truth known: machined flanges on a conveyor, or a folder's photos.
+"""What the simulated cameras look at, with the truth known: machined parts on a conveyor, or a folder's photos.
 
 A scene is a pure function of its seed and the frame's number, so that a camera, a data set and a count afterwards
 agree on what was to be seen.
@@ -16,18 +16,25 @@ import numpy as np
 
 from models.detections import UInt8
 from models.errors import DataError
-from simulator.flange import Defect, Flange, Sprite, draw, make_flange
+from simulator.part import Defect, Part, Sprite, draw, make_part
 
 LABELS = ("defect", "empty", "good")
-_MARGIN = 0.36  # a part and its shadow, from its middle
+_MARGIN = 0.46  # a part and its shadow, from its middle
+_BLUR = 0.09  # what is less than this from the picture's edge is half in and half out
+_LINES = 6
+_PART_PASSES = 100  # frames, more than a part is in view for
 _PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a frame shows: its class, and for a part on the belt its number, its defect and its box (xyxy, pixels)."""
+    """What a frame shows: its class, and for a part on the belt its number, its defect and its box (xyxy, pixels).
+
+    `clear` is false where two people might label the picture differently: a part or its defect is cut by the edge.
+    """
 
     label: str
+    clear: bool = True
     part: int = -1
     defect: Defect = "none"
     xyxy: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -69,7 +76,7 @@ class Photos:
 
 
 class Conveyor:
-    """A belt that carries flanges past the camera, some of them defective, under a lamp that drifts.
+    """A belt that carries parts past the camera, some of them defective, under a lamp that drifts.
 
     A frame is labelled by what it shows: `defect` when the middle of a part is in view and its defect is visible,
     `good` when no defect is, `empty` when no part's middle is in view. Lengths are parts of the picture's height.
@@ -99,11 +106,13 @@ class Conveyor:
 
     def truth(self, number: int) -> Truth:
         """What frame `number` shows, without rendering it."""
+        clear = True
         for part, x, y in self._parts_near(number):
-            if 0 <= x < self._view:
-                visible = part.defect != "none" and 0.04 < x + part.defect_at()[0] < self._view - 0.04
-                return Truth("defect" if visible else "good", part.number, part.defect, self._box(part, x, y))
-        return Truth("empty")
+            label, sure = _judge(part, x, self._view)
+            if label != "empty":
+                return Truth(label, sure, part.number, part.defect, self._box(part, x, y))
+            clear &= sure
+        return Truth("empty", clear)
 
     def frame(self, number: int) -> Shot:
         rng = np.random.default_rng((self._seed, 3, number))
@@ -117,7 +126,7 @@ class Conveyor:
         image = cv2.add(lit, grain, dtype=cv2.CV_8U)
         return Shot(np.asarray(image, np.uint8), self.truth(number))
 
-    def _box(self, part: Flange, x: float, y: float) -> tuple[float, float, float, float]:
+    def _box(self, part: Part, x: float, y: float) -> tuple[float, float, float, float]:
         left, right = ((x + side * part.radius) * self._height for side in (-1, 1))
         top, bottom = ((y + side * part.radius) * self._height for side in (-1, 1))
         return max(0.0, left), max(0.0, top), min(float(self._width), right), min(float(self._height), bottom)
@@ -128,7 +137,7 @@ class Conveyor:
         hum = math.sin(number * 2.1 + self._phase[1])
         return 1.0 + 0.16 * slow + 0.03 * hum
 
-    def _parts_near(self, number: int) -> Iterator[tuple[Flange, float, float]]:
+    def _parts_near(self, number: int) -> Iterator[tuple[Part, float, float]]:
         """Parts that may reach into the view, with their middle's (x, y). The belt runs from left to right."""
         travelled = number * self._speed
         first = math.floor((travelled - self._view - _MARGIN) / self._pitch)
@@ -139,58 +148,75 @@ class Conveyor:
                 yield part, travelled - slot * self._pitch + part.place[0], part.place[1]
 
 
+def _judge(part: Part, x: float, view: float) -> tuple[str, bool]:
+    """The class of a frame with this part's middle at `x`, and whether that is clear to anybody who looks."""
+    inside = min(x, view - x)  # how far the middle is in view
+    if inside < 0:
+        return "empty", inside < -_BLUR
+    if part.defect == "none":
+        return "good", inside > _BLUR
+    at = x + part.defect_at()[0]
+    shown = min(at, view - at)
+    return ("defect" if shown > 0 else "good"), inside > _BLUR and shown > _BLUR
+
+
 def render_dataset(folder: Path, *, count: int, seed: int, width: int = 320, height: int = 240) -> None:
-    """Write `count` conveyor pictures, as many of each class, as folder/{train,val}/<class>/<number>.jpg.
+    """Write about `count` clear pictures, as many of each class, as folder/{train,val}/<class>/*.jpg.
 
-    A fifth is val. The validation pictures come from later on the same belt: no part is in both.
+    They come from several belts. A fifth is val. Its pictures come from later on the same belts: no part is in both.
     """
-    scene = Conveyor(seed, width, height, defect_rate=0.5)
-    per_class = -(-count // len(LABELS))
-    in_val = max(1, per_class // 5)
-    numbers = iter(_spaced_numbers(np.random.default_rng((seed, 2))))
-    for split, quota in (("train", per_class - in_val), ("val", in_val)):
-        for label in LABELS:
-            (folder / split / label).mkdir(parents=True, exist_ok=True)
-        missing = dict.fromkeys(LABELS, quota)
-        for _ in range(100):  # a split never begins with the part that the one before ended with
-            next(numbers)
-        while any(missing.values()):
-            number = next(numbers)
-            label = scene.truth(number).label
-            if not missing[label]:
-                continue
-            missing[label] -= 1
-            path = folder / split / label / f"{number:07d}.jpg"
-            if not cv2.imwrite(str(path), scene.frame(number).image, (cv2.IMWRITE_JPEG_QUALITY, 88)):
-                raise DataError(f"{path} could not be written; is the disk full?")
+    lines = [Conveyor(seed * 100 + line, width, height, defect_rate=0.5) for line in range(_LINES)]
+    rng = np.random.default_rng((seed, 2))
+    quota = -(-count // len(LABELS) // _LINES)
+    val_quota = max(1, quota // 5)
+    for index, scene in enumerate(lines):
+        start = 0
+        for split, wanted in (("train", quota - val_quota), ("val", val_quota)):
+            for label in LABELS:
+                (folder / split / label).mkdir(parents=True, exist_ok=True)
+            for number, truth in _choose(scene, rng, after=start, each=wanted):
+                path = folder / split / truth.label / f"line{index}-{number:06d}.jpg"
+                _write_jpeg(path, scene.frame(number))
+                start = number + _PART_PASSES
 
 
-def _spaced_numbers(rng: np.random.Generator) -> Iterator[int]:
-    number = 0
-    while True:
+def _choose(scene: Conveyor, rng: np.random.Generator, *, after: int, each: int) -> list[tuple[int, Truth]]:
+    """Numbers of clear frames, well apart, `each` of them of every class."""
+    missing = dict.fromkeys(LABELS, each)
+    chosen: list[tuple[int, Truth]] = []
+    number = after
+    while any(missing.values()):
         number += int(rng.integers(3, 30))
-        yield number
+        truth = scene.truth(number)
+        if truth.clear and missing[truth.label]:
+            missing[truth.label] -= 1
+            chosen.append((number, truth))
+    return chosen
+
+
+def _write_jpeg(path: Path, shot: Shot) -> None:
+    if not cv2.imwrite(str(path), shot.image, (cv2.IMWRITE_JPEG_QUALITY, 88)):
+        raise DataError(f"{path} could not be written; is the disk full?")
 
 
 @lru_cache(maxsize=256)
-def _in_slot(seed: int, slot: int, defect_rate: float, gap_rate: float) -> Flange | None:
+def _in_slot(seed: int, slot: int, defect_rate: float, gap_rate: float) -> Part | None:
     """What lies in a slot of the belt: always the same for the same seed."""
     rng = np.random.default_rng((seed, 4, slot + 2**31))
-    return None if rng.random() < gap_rate else make_flange(slot, rng, defect_rate=defect_rate)
+    return None if rng.random() < gap_rate else make_part(slot, rng, defect_rate=defect_rate)
 
 
 def _paste(picture: UInt8, sprite: Sprite, x: float, y: float) -> None:
     """Lay a sprite, its middle at pixel (x, y), and its shadow into the picture; what hangs over is cut off."""
-    size = sprite.colour.shape[0]
+    size = sprite.painted.shape[0]
     left, top = round(x) - size // 2, round(y) - size // 2
     x0, x1 = max(left, 0), min(left + size, picture.shape[1])
     y0, y1 = max(top, 0), min(top + size, picture.shape[0])
     if x0 >= x1 or y0 >= y1:
         return
     cut = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-    alpha = sprite.alpha[cut]
     below = picture[y0:y1, x0:x1]
-    below[:] = below * (1 - alpha) * (1 - sprite.shadow[cut]) + sprite.colour[cut] * alpha
+    below[:] = below * sprite.through[cut] + sprite.painted[cut]
 
 
 def _belt_texture(height: int, rng: np.random.Generator) -> UInt8:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
-from simulator.flange import DEFECTS
+from simulator.part import DEFECTS
 from simulator.scenes import LABELS, Conveyor, Photos, render_dataset
 
 
@@ -73,21 +73,30 @@ def test_frames_come_much_faster_than_cameras_need_them() -> None:
 
 
 def test_a_data_set_is_balanced_and_shares_no_part_between_train_and_val(tmp_path: Path) -> None:
-    render_dataset(tmp_path, count=60, seed=9)
+    render_dataset(tmp_path, count=54, seed=9)
     counts = {
         f"{split}/{label}": len(list((tmp_path / split / label).iterdir()))
         for split in ("train", "val")
         for label in LABELS
     }
     assert counts == {
-        f"{split}/{label}": 16 if split == "train" else 4 for split in ("train", "val") for label in LABELS
+        f"{split}/{label}": 12 if split == "train" else 6 for split in ("train", "val") for label in LABELS
     }
-    last_trained = max(int(path.stem) for path in tmp_path.glob("train/*/*"))
-    scene = Conveyor(9, defect_rate=0.5)
-    trained = {scene.truth(int(path.stem)).part for path in tmp_path.glob("train/*/*")} - {-1}
-    validated = {scene.truth(int(path.stem)).part for path in tmp_path.glob("val/*/*")} - {-1}
-    assert not trained & validated
-    assert min(int(path.stem) for path in tmp_path.glob("val/*/*")) > last_trained
+    for line in range(6):
+        scene = Conveyor(900 + line, defect_rate=0.5)
+        parts = {
+            split: {scene.truth(int(path.stem[-6:])).part for path in tmp_path.glob(f"{split}/*/line{line}-*.jpg")}
+            for split in ("train", "val")
+        }
+        assert parts["train"] & parts["val"] == {-1}
+
+
+def test_pictures_of_a_data_set_are_clear_and_filed_by_their_truth(tmp_path: Path) -> None:
+    render_dataset(tmp_path, count=54, seed=9)
+    for path in tmp_path.glob("*/*/line0-*.jpg"):
+        truth = Conveyor(900, defect_rate=0.5).truth(int(path.stem[-6:]))
+        assert truth.clear
+        assert truth.label == path.parent.name
 
 
 def test_photos_go_round_with_their_class(tmp_path: Path) -> None:
