@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.request import Request, urlopen
 
 from moto.server import ThreadedMotoServer
 
@@ -13,7 +14,10 @@ REGION = "eu-central-1"
 
 
 class Aws:
-    """Up when constructed, gone when closed. The control plane's memory stays in `state`; moto forgets."""
+    """Up when constructed, gone when closed. The control plane's memory stays in `state`; moto forgets.
+
+    moto keeps one account per process, so there is one of these per process at a time.
+    """
 
     def __init__(self, state: Path) -> None:
         # werkzeug would print a line per request
@@ -22,6 +26,7 @@ class Aws:
         self._moto.start()
         host, port = self._moto.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
+        self._reset_moto()  # of what another one in this process has left
         self.control_plane = ControlPlane(self.endpoint, state, region=REGION)
 
     @property
@@ -40,6 +45,11 @@ class Aws:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def forget(self) -> None:
+        """Start anew: no bucket, thing, component or deployment is left."""
+        self._reset_moto()
+        self.control_plane.forget()
+
     def close(self) -> None:
         self.control_plane.close()
         self._moto.stop()
@@ -51,3 +61,6 @@ class Aws:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _reset_moto(self) -> None:
+        urlopen(Request(f"{self.endpoint}/moto-api/reset", method="POST"), timeout=10).close()

@@ -97,6 +97,14 @@ class ControlPlane:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
+    def forget(self) -> None:
+        """Start anew: no component, deployment or core device is left."""
+        with self._lock:
+            self._components.records.clear()
+            self._deployments.records.clear()
+            self._devices.clear()
+            self._save()
+
     def close(self) -> None:
         self._server.shutdown()
         self._thread.join()

@@ -1,0 +1,234 @@
+"""`tidegate component build` and `tidegate deploy`, as a user calls them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greengrass.component import zip_bytes
+from greengrass.deploy import current_pins
+from greengrass.objects import DiskStore
+from greengrass.register import versions_of
+from tests.greengrass.world import Cloud, make_package
+from tidegate import main
+
+TOML = """
+model = "coco"
+window_s = 5
+
+[[cameras]]
+name = "belt"
+uri = "http://127.0.0.1:8000/{gateway}"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(TOML)
+    return path
+
+
+@pytest.fixture
+def built(tmp_path: Path, config: Path, package: Path) -> str:
+    out = str(tmp_path / "out")
+    assert (
+        main(["component", "build", "--out", out, "--gateway", "--config", str(config), "--package", str(package)]) == 0
+    )
+    return out
+
+
+@pytest.fixture
+def shop(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    monkeypatch.setenv("TIDEGATE_ARTIFACTS", "s3://artifacts/components")
+    cloud.add_group("shop", "one", "two")
+    return cloud
+
+
+def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def _error(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(list(arguments)) == code
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+def test_build_writes_what_a_local_deployment_takes(built: str) -> None:
+    recipe = json.loads((Path(built) / "recipes" / "tidegate.Gateway-0.1.0.json").read_bytes())
+
+    assert recipe["ComponentConfiguration"]["DefaultConfiguration"]["gateway"]["window_s"] == 5
+    assert (Path(built) / "artifacts" / "tidegate.Gateway" / "0.1.0" / "tidegate.zip").is_file()
+    assert (Path(built) / "artifacts" / "tidegate.Model.coco" / "3.0.0" / "package.zip").is_file()
+
+
+def test_a_release_is_built_from_the_registry(
+    tmp_path: Path, package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*") if path.is_file()}
+    DiskStore(tmp_path / "registry").put("models/coco/3/package.zip", zip_bytes(files))
+    out, registry = str(tmp_path / "out"), str(tmp_path / "registry")
+
+    (found,) = _json(capsys, "component", "build", "--out", out, "--model", "coco@3", "--registry", registry)
+
+    assert (found["name"], found["version"]) == ("tidegate.Model.coco", "3.0.0")
+    assert Path(found["artifacts"][0]).is_file()
+
+
+def test_each_development_build_has_a_version_of_its_own(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = (
+        "component",
+        "build",
+        "--out",
+        str(tmp_path / "out"),
+        "--gateway",
+        "--config",
+        str(config),
+        "--development",
+    )
+
+    (first,) = _json(capsys, *build)
+    (again,) = _json(capsys, *build)
+    config.write_text(TOML.replace("5", "6"))
+    (other,) = _json(capsys, *build)
+
+    assert first == again
+    assert other["version"] != first["version"]
+
+
+def test_deploy_registers_and_deploys_and_does_neither_twice(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = _json(capsys, "deploy", "--components", built, "--group", "shop")
+    again = _json(capsys, "deploy", "--components", built, "--group", "shop")
+
+    assert first["changes"] == [
+        {"name": "tidegate.Gateway", "from": None, "to": "0.1.0"},
+        {"name": "tidegate.Model.coco", "from": None, "to": "3.0.0"},
+    ]
+    assert first["devices"] == ["one", "two"]
+    assert again["deployment"] == first["deployment"]
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _json(capsys, "deploy", "--components", built, "--group", "shop", "--dry-run")
+
+    assert [component["name"] for component in said["register"]] == ["tidegate.Gateway", "tidegate.Model.coco"]
+    assert said["changes"][0] == {"name": "tidegate.Gateway", "from": None, "to": "0.1.0"}
+    assert versions_of("tidegate.Gateway") == ()
+    assert current_pins("shop") == {}
+    assert list(shop.store.list("")) == []
+
+    assert main(["deploy", "--components", built, "--group", "shop"]) == 0
+    later = _json(capsys, "deploy", "--components", built, "--group", "shop", "--dry-run")
+    assert later["register"] == []
+    assert later["changes"][0] == {"name": "tidegate.Gateway", "from": "0.1.0", "to": "0.1.0"}
+
+
+def test_only_what_was_picked_is_deployed(shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _json(capsys, "deploy", "--components", built, "--group", "shop", "--only", "tidegate.Gateway")
+
+    assert set(current_pins("shop")) == {"tidegate.Gateway"}
+    assert versions_of("tidegate.Model.coco") == ()
+
+
+def test_without_a_group_components_are_registered_only(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _json(capsys, "deploy", "--components", built)
+
+    assert "deployment" not in said
+    assert versions_of("tidegate.Model.coco") == ("3.0.0",)
+
+
+def test_of_two_builds_of_a_component_one_must_be_picked(
+    shop: Cloud, built: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = make_package(tmp_path / "newer", release=4)
+    assert main(["component", "build", "--out", built, "--package", str(newer)]) == 0
+
+    said = _error(capsys, 2, "deploy", "--components", built, "--group", "shop")
+    assert "tidegate.Model.coco was built in versions 3.0.0, 4.0.0: pick one with --only" in said
+    assert versions_of("tidegate.Gateway") == ()
+
+    _json(capsys, "deploy", "--components", built, "--group", "shop", "--only", "tidegate.Model.coco@4.0.0")
+    assert current_pins("shop")["tidegate.Model.coco"].version == "4.0.0"
+
+
+def test_waiting_says_who_did_not_get_it(shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deploy", "--components", built, "--group", "shop"]) == 0
+    shop.report("one")
+
+    said = _error(capsys, 1, "deploy", "--components", built, "--group", "shop", "--wait", "0")
+    assert "is not on two after 0 s" in said
+
+    shop.report("two")
+    assert _json(capsys, "deploy", "--components", built, "--group", "shop", "--wait", "0")["deployed"] is True
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "arguments"),
+    [
+        (2, "nothing to build", ["component", "build", "--out", "{out}"]),
+        (2, "--gateway and --config go together", ["component", "build", "--out", "{out}", "--gateway"]),
+        (2, "x.toml cannot be read", ["component", "build", "--out", "{out}", "--gateway", "--config", "x.toml"]),
+        (2, "must be NAME@RELEASE", ["component", "build", "--out", "{out}", "--model", "coco"]),
+        (2, "needs the registry", ["component", "build", "--out", "{out}", "--model", "coco@1"]),
+        (1, "package.zip is not there", ["component", "build", "--out=o", "--model=coco@1", "--registry={out}"]),
+        (1, "holds no manifest.json", ["component", "build", "--out", "{out}", "--package", "{out}"]),
+        (2, "needs a place for artifacts", ["deploy", "--components", "{out}"]),
+        (2, "need a --group", ["deploy", "--components", "{out}", "--artifacts", "s3://b", "--wait", "3"]),
+        (1, "holds no recipes", ["deploy", "--components", "{out}", "--artifacts", "s3://b"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    said: str,
+    arguments: list[str],
+) -> None:
+    for name in ("TIDEGATE_REGISTRY", "TIDEGATE_ARTIFACTS"):
+        monkeypatch.delenv(name, raising=False)
+    out = tmp_path / "out"
+
+    assert said in _error(capsys, code, *(argument.format(out=out) for argument in arguments))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("text", ["model = ", "[1, 2", "when = 2026-01-01"])
+def test_a_configuration_that_is_none_is_named(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    config.write_text(text)
+    out = str(tmp_path / "out")
+
+    said = _error(capsys, 2, "component", "build", "--out", out, "--gateway", "--config", str(config))
+
+    assert "gateway.toml is not a configuration in TOML or JSON" in said
+
+
+def test_only_for_what_was_not_built_names_what_was(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _error(capsys, 2, "deploy", "--components", built, "--only", "tidegate.Runtime")
+
+    assert "which are tidegate.Gateway@0.1.0, tidegate.Model.coco@3.0.0" in said
+
+
+def test_a_group_that_is_not_there_stops_before_anything_is_registered(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no thing group 'store'" in _error(capsys, 1, "deploy", "--components", built, "--group", "store")
+    assert versions_of("tidegate.Gateway") == ()

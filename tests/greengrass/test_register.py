@@ -1,0 +1,94 @@
+"""A version is registered once, whatever happens on the way, and never means two things."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from greengrass.component import BuiltComponent, build_gateway, build_model
+from greengrass.objects import DiskStore, S3Store
+from greengrass.recipe import with_artifact_uris
+from greengrass.register import is_registered, register, versions_of
+from models.errors import DeployError, StoreError
+from tests.greengrass.world import Cloud, make_package
+
+
+def test_a_registered_component_has_its_artifact_where_the_recipe_says(cloud: Cloud, gateway: BuiltComponent) -> None:
+    arn = register(gateway, cloud.store)
+
+    assert arn.endswith(":components:tidegate.Gateway:versions:0.1.0")
+    assert cloud.store.get("tidegate.Gateway/0.1.0/tidegate.zip") == gateway.artifacts[0].read_bytes()
+    recipe = cloud.aws.greengrass.get_component(arn=arn)["recipe"]
+    assert b"s3://artifacts/components/tidegate.Gateway/0.1.0/tidegate.zip" in recipe
+
+
+def test_registering_again_changes_nothing(cloud: Cloud, gateway: BuiltComponent) -> None:
+    assert register(gateway, cloud.store) == register(gateway, cloud.store)
+    assert versions_of("tidegate.Gateway") == ("0.1.0",)
+
+
+def test_the_same_version_with_other_content_is_refused(cloud: Cloud, gateway: BuiltComponent, tmp_path: Path) -> None:
+    register(gateway, cloud.store)
+    before = cloud.store.get("tidegate.Gateway/0.1.0/tidegate.zip")
+
+    other = build_gateway(tmp_path / "other", version="0.1.0", configuration={"model": "other"})
+
+    with pytest.raises(DeployError, match="registered with other content"):
+        register(other, cloud.store)
+    with pytest.raises(DeployError, match="registered with other content"):
+        is_registered(other)
+    assert cloud.store.get("tidegate.Gateway/0.1.0/tidegate.zip") == before
+
+
+def test_versions_stand_side_by_side(cloud: Cloud, tmp_path: Path) -> None:
+    for release in (1, 2, 10):
+        register(build_model(make_package(tmp_path / str(release), release=release), tmp_path / "out"), cloud.store)
+
+    assert versions_of("tidegate.Model.coco") == ("10.0.0", "2.0.0", "1.0.0")
+    assert versions_of("tidegate.Model.unheard-of") == ()
+
+
+def test_a_registration_that_died_after_the_upload_is_taken_up(cloud: Cloud, gateway: BuiltComponent) -> None:
+    cloud.store.put("tidegate.Gateway/0.1.0/tidegate.zip", b"half of some earlier build")
+
+    assert not is_registered(gateway)
+    register(gateway, cloud.store)
+
+    assert is_registered(gateway)
+    assert cloud.store.get("tidegate.Gateway/0.1.0/tidegate.zip") == gateway.artifacts[0].read_bytes()
+
+
+def test_a_version_that_was_refused_can_be_registered_later(cloud: Cloud, gateway: BuiltComponent) -> None:
+    class Forgetful(S3Store):
+        def put(self, key: str, data: bytes) -> None:
+            """As if the bucket had lost it, or Greengrass may not read it."""
+
+    with pytest.raises(DeployError, match=r"was refused: s3://.*tidegate.zip: Specified artifact resource cannot be"):
+        register(gateway, Forgetful("artifacts", "elsewhere"))
+    assert not is_registered(gateway)
+
+    register(gateway, cloud.store)
+    assert is_registered(gateway)
+
+
+def test_artifacts_on_a_disk_are_of_no_use_to_devices(cloud: Cloud, gateway: BuiltComponent, tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match=r"s3://BUCKET/PREFIX, got file:///"):
+        register(gateway, DiskStore(tmp_path / "disk"))
+    assert versions_of("tidegate.Gateway") == ()
+    assert not (tmp_path / "disk").exists()
+
+
+def test_a_bucket_that_is_not_there_stops_it_before_anything_is_registered(
+    cloud: Cloud, gateway: BuiltComponent
+) -> None:
+    with pytest.raises(StoreError, match="no such bucket"):
+        register(gateway, S3Store("nowhere-at-all"))
+    assert versions_of("tidegate.Gateway") == ()
+
+
+def test_a_recipe_that_breaks_a_rule_is_not_sent(cloud: Cloud, gateway: BuiltComponent) -> None:
+    broken = with_artifact_uris(gateway.recipe, {"tidegate.zip": "https://example.org/tidegate.zip"})
+
+    with pytest.raises(DeployError, match="needs a Uri like s3://"):
+        register(replace(gateway, recipe=broken), cloud.store)
+    assert versions_of("tidegate.Gateway") == ()

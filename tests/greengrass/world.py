@@ -1,0 +1,52 @@
+"""What the tests of this folder arrange: a cloud with devices, and packages to deploy to them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mypy_boto3_iot import IoTClient
+from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
+
+from greengrass.aws import Aws
+from greengrass.objects import S3Store
+from models.durable import write_atomic
+from models.manifest import InputSpec, Manifest, Variant, write_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """The world of a test. `report` plays a device that has just finished its next job."""
+
+    aws: Aws
+    iot: IoTClient
+    jobs: IoTJobsDataPlaneClient
+    store: S3Store
+
+    def add_group(self, group: str, *things: str) -> None:
+        self.iot.create_thing_group(thingGroupName=group)
+        for thing in things:
+            self.iot.create_thing(thingName=thing)
+            self.iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+
+    def report(self, thing: str, status: str = "SUCCEEDED", **details: str) -> str:
+        """Take the device's next job and report on it; the job's document."""
+        execution = self.jobs.start_next_pending_job_execution(thingName=thing)["execution"]
+        self.jobs.update_job_execution(
+            jobId=execution["jobId"],
+            thingName=thing,
+            status=status,  # type: ignore[arg-type]
+            statusDetails={name.replace("_", "-"): detail for name, detail in details.items()},
+        )
+        return execution["jobDocument"]
+
+
+def make_package(folder: Path, *, name: str = "coco", release: int = 3) -> Path:
+    """A package folder as `tidegate release` lays it out; what is in its files only a gateway would look at."""
+    write_atomic(folder / "model.onnx", b"weights")
+    variant = Variant("fp32", "model.onnx", "00" * 32, 7)
+    write_manifest(
+        folder,
+        Manifest(name, "detection", ("person",), InputSpec(416, 416), variants=(variant,), release=release),
+    )
+    write_atomic(folder / "tuf" / "timestamp.json", b"{}")
+    write_atomic(folder / "golden" / "golden.json", b"{}")
+    return folder
