@@ -1,0 +1,38 @@
+"""What a roll-out needs of the world: groups of gateways that can be given a release."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+Progress = Literal["pending", "succeeded", "failed"]
+
+
+class Fleet(Protocol):
+    """Gateways in groups. Every method may raise DeployError; calling it again later may help."""
+
+    def things(self, group: str) -> tuple[str, ...] | None:
+        """The group's gateways, None when there is no such group."""
+        ...
+
+    def assign(self, group: str, things: tuple[str, ...]) -> None:
+        """Make the group if need be and put `things` into it. Repeating it changes nothing."""
+        ...
+
+    def registered(self, model: str, release: int) -> bool:
+        """Whether the release can be deployed."""
+        ...
+
+    def release_of(self, group: str, model: str) -> int | None:
+        """The release that the group is to run, None when it is given none."""
+        ...
+
+    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        """Give the group a release (None: take the model away); the deployment's id.
+
+        Repeating it makes no second deployment, and answers with the first one's id; unless `again` is said, for
+        gateways on which that one failed.
+        """
+        ...
+
+    def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
+        """How far each of `things` is with a deployment."""
+        ...

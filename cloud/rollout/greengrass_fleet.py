@@ -1,0 +1,46 @@
+"""A fleet behind Greengrass: thing groups, and the model component's versions deployed to them."""
+
+from collections.abc import Mapping
+
+from cloud.rollout.fleet import Progress
+from greengrass.deploy import Pin, current_pins, deploy, progress
+from greengrass.groups import ensure_group, things_in
+from greengrass.recipe import model_component, model_version
+from greengrass.register import versions_of
+from models.errors import RolloutError
+
+
+class GreengrassFleet:
+    """The `Fleet` that the AWS_* variables lead to; what else is deployed to its groups stays as it is."""
+
+    def things(self, group: str) -> tuple[str, ...] | None:
+        return things_in(group)
+
+    def assign(self, group: str, things: tuple[str, ...]) -> None:
+        ensure_group(group, things)
+
+    def registered(self, model: str, release: int) -> bool:
+        return model_version(release) in versions_of(model_component(model))
+
+    def release_of(self, group: str, model: str) -> int | None:
+        pin = current_pins(group).get(model_component(model))
+        return None if pin is None else _release(model, pin.version)
+
+    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        component = model_component(model)
+        if release is None:
+            return deploy(group, {}, remove=(component,), again=again)
+        return deploy(group, {component: Pin(model_version(release))}, again=again)
+
+    def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
+        return progress(deployment, things)
+
+
+def _release(model: str, version: str) -> int:
+    major, _, rest = version.partition(".")
+    if rest != "0.0" or not major.isdigit():
+        raise RolloutError(
+            f"{model_component(model)} is deployed in version {version}, which is no release of ours (N.0.0); "
+            f"deploy a release with `tidegate deploy` first"
+        )
+    return int(major)

@@ -1,0 +1,54 @@
+"""How much worse than the incumbent a candidate may look before it is undone. Fixed figures, fixed for a roll-out."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Counts, ratios and distances that `decide` compares with; a roll-out keeps the ones it began with.
+
+    The frames and windows were chosen on rendered conveyor scenes, where parts come in runs: a five-second look at a
+    belt at 5 frames a second shows two parts at most, so two good looks may well differ by 0.4 in class mix.
+    """
+
+    # what a verdict needs
+    windows: int = 2  # whole health windows with the candidate, per gateway
+    frames: int = 50  # inferred with the candidate, per gateway
+    first_windows: int = 1  # the same where no release ran before: there is nothing to compare with
+    first_frames: int = 10
+    baseline_windows: int = 4  # whole windows with the incumbent, per gateway, before its ring is touched
+    silence_windows: int = 12  # windows' time without a report of the candidate: that gateway is not well
+    patience_windows: int = 30  # windows' time without a verdict, though it reports
+    # A model that fails is given up by the gateway, which says so; errors are whatever else went wrong there, so a
+    # single one (a camera that came back between two frames) is no verdict.
+    errors: int = 3
+    error_share: float = 0.02  # of the frames, and more than twice the incumbent's
+    # worse than the same gateway's incumbent, after what the other gateways went through in the same time
+    p95_ratio: float = 1.5
+    p95_extra_ms: float = 5.0  # and at least so much slower: 1 ms that became 2 hurts nobody
+    p50_ratio: float = 1.2  # at once if the median is slower too, else after `doubt_windows`
+    fps_ratio: float = 0.8
+    memory_ratio: float = 1.5
+    memory_extra_bytes: int = 100_000_000  # and at least so much more
+    # different from the incumbent, beyond what the incumbent differs from itself over as many windows
+    mix_at_once: float = 0.35  # total variation distance 0..1 of the classes' shares, after `mix_windows`
+    mix_windows: int = 3
+    mix_doubt: float = 0.10  # above this a gateway is looked at for longer
+    mix_lasting: float = 0.20  # and then undone above this, after `doubt_windows`
+    doubt_windows: int = 6
+    score_change: float = 0.25  # of the mean score
+    rate_ratio: float = 2.0  # detections per frame, either way
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) <= 0:
+                raise ValueError(f"{field.name} must be above 0, got {getattr(self, field.name)}")
+        if self.silence_windows <= self.windows:
+            raise ValueError(
+                f"silence_windows ({self.silence_windows}) must exceed windows ({self.windows}): "
+                f"a gateway needs time to report"
+            )
+        if self.patience_windows < self.doubt_windows:
+            raise ValueError(
+                f"patience_windows ({self.patience_windows}) must not be below doubt_windows ({self.doubt_windows})"
+            )

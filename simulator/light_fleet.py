@@ -1,0 +1,246 @@
+"""A fleet of gateways without processes: they take deployments, run models that behave as told, and report health.
+
+Time is theirs alone (`clock`, `pause`), so that an hour of roll-out takes a moment. What they report is as noisy as the
+real thing: their cameras look at the simulator's conveyors, where parts come in runs, inference times wander with the
+machine's load, windows are cut at a swap.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cloud.rollout.fleet import Progress
+from models.errors import DeployError
+from models.records import SCORE_BINS, Health
+from simulator.scenes import LABELS, Conveyor
+
+START_US = 1_780_000_000_000_000  # some day in 2026; the fleet's clock begins here
+_STEP_S = 1.0
+_SMALL = (32, 24)  # pixels: nobody looks at the pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What a release does on a gateway. `answers` maps what is there to what is said; scores lie around `score`."""
+
+    p95_ms: float = 12.0
+    memory_bytes: int = 150_000_000
+    accuracy: float = 0.97
+    score: float = 0.94
+    answers: Mapping[str, str] = field(default_factory=dict)
+    per_frame: int = 1
+    errors_per_frame: float = 0.0
+    refused: str = ""  # why every gateway refuses it
+    deadly: bool = False  # the gateway says nothing while it runs
+
+
+@dataclass(frozen=True, slots=True)
+class LightReport:
+    """A row of the lake's health table."""
+
+    gateway: str
+    stream: str
+    seq: int
+    health: Health
+
+
+@dataclass(slots=True)
+class LightGateway:
+    """One gateway. Knobs: `offline` (takes and says nothing), `stubborn` (does not take deployments any more),
+    `clock_s` (its clock is so much ahead), `load` (its machine is so many times slower)."""
+
+    name: str
+    offline: bool = False
+    stubborn: bool = False
+    clock_s: float = 0.0
+    load: float = 1.0
+    fps: float = 10.0
+    camera_state: str = "ok"
+    running: int = 0
+    wanted: int = 0
+    deployment: str = ""
+    due_us: int = 0
+    failed: str = ""
+    frame: int = 0
+    seq: int = 0
+    scene: Conveyor = field(default_factory=lambda: Conveyor(0, *_SMALL))
+
+
+class LightFleet:
+    """A `Fleet` in memory. `behaviours` by release; `down` makes the control plane and the lake fail."""
+
+    def __init__(
+        self,
+        gateways: Sequence[str],
+        *,
+        group: str = "shop",
+        model: str = "flange",
+        behaviours: Mapping[int, Behaviour] | None = None,
+        window_s: float = 5.0,
+        deploy_s: float = 4.0,
+        fps: float = 10.0,
+        defect_rate: float = 0.1,
+        belt_speed: float = 0.2,  # of the picture's height a frame
+        seed: int = 0,
+    ) -> None:
+        self.model, self.window_s, self.deploy_s = model, window_s, deploy_s
+        self.behaviours = dict(behaviours or {})
+        self.gateways = {
+            name: LightGateway(
+                name, fps=fps, scene=Conveyor(seed * 1000 + index, *_SMALL, defect_rate=defect_rate, speed=belt_speed)
+            )
+            for index, name in enumerate(gateways)
+        }
+        self.groups: dict[str, tuple[str, ...]] = {group: tuple(gateways)}
+        self.pins: dict[str, tuple[int | None, str]] = {}
+        self.deployments: list[tuple[str, int | None]] = []  # every one that was made: group, release
+        self.health: list[LightReport] = []
+        self.down = False
+        self._random = random.Random(seed)
+        self._now_us = START_US
+
+    # time
+
+    def clock(self) -> int:
+        return self._now_us
+
+    def pause(self, seconds: float) -> None:
+        """Let the gateways work for so long."""
+        end_us = self._now_us + int(seconds * 1e6)
+        while self._now_us < end_us:
+            self._now_us += int(_STEP_S * 1e6)
+            for index, gateway in enumerate(self.gateways.values()):
+                self._live(gateway, phase_us=index * 1_000_000)
+
+    def settle(self, release: int, windows: int = 12) -> None:
+        """All gateways run `release`, each ring's group is given it, and some windows pass."""
+        for gateway in self.gateways.values():
+            gateway.running = gateway.wanted = release
+        for group in self.groups:
+            if "-ring-" in group:
+                self.pins[group] = (release, f"settled-{group}")
+        self.pause(windows * self.window_s)
+
+    # the lake
+
+    def reports(self, since_us: int) -> list[LightReport]:
+        if self.down:
+            raise DeployError("the simulated cloud is down")
+        return [report for report in self.health if report.health.at_us >= since_us]
+
+    # Fleet
+
+    def things(self, group: str) -> tuple[str, ...] | None:
+        return self.groups.get(group)
+
+    def assign(self, group: str, things: tuple[str, ...]) -> None:
+        self._check_up()
+        self.groups[group] = tuple(sorted({*self.groups.get(group, ()), *things}))
+        release, deployment = self.pins.get(group, (None, ""))
+        if release is not None:
+            self._order(things, release, deployment)
+
+    def registered(self, model: str, release: int) -> bool:
+        return model == self.model and release in self.behaviours
+
+    def release_of(self, group: str, model: str) -> int | None:
+        return self.pins.get(group, (None, ""))[0]
+
+    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        self._check_up()
+        pinned, deployment = self.pins.get(group, (None, ""))
+        if deployment and pinned == release and not again:
+            return deployment
+        deployment = f"deployment-{len(self.deployments)}"
+        self.deployments.append((group, release))
+        self.pins[group] = (release, deployment)
+        self._order(self.groups[group], release or 0, deployment)
+        return deployment
+
+    def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
+        self._check_up()
+        found: dict[str, Progress] = {}
+        for name in things:
+            gateway = self.gateways[name]
+            settled = deployment.startswith("settled") or (gateway.deployment == deployment and not gateway.due_us)
+            found[name] = "succeeded" if settled else "pending"
+        return found
+
+    # inside
+
+    def _check_up(self) -> None:
+        if self.down:
+            raise DeployError("the simulated cloud is down")
+
+    def _order(self, things: Sequence[str], release: int, deployment: str) -> None:
+        for name in things:
+            gateway = self.gateways[name]
+            if not gateway.stubborn:
+                gateway.wanted, gateway.deployment = release, deployment
+                gateway.due_us = self._now_us + int(self.deploy_s * self._random.uniform(0.7, 1.5) * 1e6)
+
+    def _live(self, gateway: LightGateway, *, phase_us: int) -> None:
+        if gateway.offline:
+            return
+        window_us = int(self.window_s * 1e6)
+        since_us = (self._now_us + phase_us) % window_us  # of the window that is open
+        if gateway.due_us and self._now_us >= gateway.due_us and not gateway.stubborn:
+            gateway.due_us = 0
+            behaviour = self.behaviours.get(gateway.wanted)
+            if behaviour is not None and behaviour.refused:
+                gateway.failed = f"{self.model}@{gateway.wanted}: {behaviour.refused}"
+            elif gateway.running != gateway.wanted:
+                self._report(gateway, since_us / 1e6)  # the window is cut at a swap
+                gateway.running = gateway.wanted
+        if since_us < int(_STEP_S * 1e6):
+            self._report(gateway, self.window_s)
+
+    def _report(self, gateway: LightGateway, seconds: float) -> None:
+        behaviour = self.behaviours.get(gateway.running)
+        if behaviour is None or behaviour.deadly or seconds < 0.1:
+            return
+        frames = 0 if gateway.camera_state == "down" else round(seconds * gateway.fps)
+        mix: Counter[str] = Counter()
+        bins = [0] * SCORE_BINS
+        errors = 0
+        for _ in range(frames):
+            seen = gateway.scene.truth(gateway.frame).label
+            gateway.frame += 1
+            if self._random.random() < behaviour.errors_per_frame:
+                errors += 1
+                continue
+            said = seen if self._random.random() < behaviour.accuracy else self._random.choice(LABELS)
+            mix[behaviour.answers.get(said, said)] += behaviour.per_frame
+            score = min(0.999, max(0.0, self._random.gauss(behaviour.score, 0.05)))
+            bins[int(score * SCORE_BINS)] += behaviour.per_frame
+        hiccup = 2.5 if self._random.random() < 0.05 else 1.0
+        busy_ms = behaviour.p95_ms * gateway.load
+        inferred = min(frames, int(seconds * 1000 / busy_ms))
+        gateway.seq += 1
+        health = Health(
+            at_us=self._now_us + int(gateway.clock_s * 1e6),
+            window_s=seconds,
+            model=self.model,
+            release=gateway.running,
+            digest=f"{gateway.running:064x}",
+            variant="fp32",
+            frames_seen=frames,
+            frames_inferred=inferred,
+            frames_skipped=frames - inferred,
+            p50_ms=busy_ms * 0.8 * self._random.lognormvariate(0, 0.05),
+            p95_ms=busy_ms * hiccup * self._random.lognormvariate(0, 0.12),
+            memory_bytes=int(behaviour.memory_bytes * self._random.uniform(0.97, 1.03)),
+            errors=errors,
+            score_histogram=tuple(bins),
+            class_mix=dict(mix),
+            detections=sum(bins),
+            camera_state=gateway.camera_state,
+            failed_release=gateway.failed,
+        )
+        self.health.append(LightReport(gateway.name, "00000000000000aa", gateway.seq, health))
+
+
+def worse(behaviour: Behaviour, **changes: object) -> Behaviour:
+    """The same release, made worse in the ways named."""
+    return replace(behaviour, **changes)  # type: ignore[arg-type]
