@@ -1,6 +1,7 @@
 """A batch as columns: how records travel, and how the lake takes them. No object per frame, so that one worker can
 take in a fleet's results."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -8,10 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detections import Detections, Int64
-from models.records import Health, Tombstone
+from models.records import MAX_NUMBER, MAX_TIME_US, Health, Tombstone
 
-MAX_TIME_US = 253_402_300_799_999_999  # the end of the year 9999: what every reader of the lake can show
-_MAX_INT64 = 2**63 - 1
 _STREAM = re.compile(r"[0-9a-f]{16}")
 
 
@@ -46,7 +45,7 @@ class FrameColumns:
         _check_range("camera", self.camera, len(self.cameras) - 1)
         _check_range("model", self.model, len(self.models) - 1)
         _check_range("label", self.label, len(self.labels) - 1)
-        _check_range("frame number", self.numbers, _MAX_INT64)
+        _check_range("frame number", self.numbers, MAX_NUMBER - 1)
         _check_range("captured_at_us", self.captured_at_us, MAX_TIME_US)
 
     def __len__(self) -> int:
@@ -125,5 +124,7 @@ def _check_health(health: Health) -> None:
         raise ValueError(f"at_us must be in 0..{MAX_TIME_US}, got {health.at_us}")
     for name in Health.__dataclass_fields__:
         value = getattr(health, name)
-        if isinstance(value, int) and value > _MAX_INT64:
-            raise ValueError(f"{name} must be in 0..{_MAX_INT64}, got {value}")
+        if isinstance(value, int) and value >= MAX_NUMBER:
+            raise ValueError(f"{name} must be below {MAX_NUMBER}, got {value}")
+        if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be a number from 0 on, got {value}")

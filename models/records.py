@@ -14,6 +14,8 @@ from models.detections import Detections
 BOX_SCALE = 4  # quarter pixels
 SCORE_SCALE = 255
 SCORE_BINS = 10
+MAX_NUMBER = 2**63  # what int64 columns hold is below
+MAX_TIME_US = 253_402_300_799_999_999  # the end of the year 9999: what every reader of the lake can show
 _STREAM = re.compile(r"[0-9a-f]{16}")
 
 
@@ -30,6 +32,15 @@ class FrameResult:
     release: int
     detections: Detections
     labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.detections):
+            raise ValueError(f"{len(self.detections)} detections have {len(self.labels)} labels")
+        if not (0 <= self.frame < MAX_NUMBER and 0 <= self.captured_at_us <= MAX_TIME_US):
+            raise ValueError(
+                f"frame and captured_at_us must be in 0..{MAX_NUMBER - 1} and 0..{MAX_TIME_US}, "
+                f"got {self.frame} and {self.captured_at_us}"
+            )
 
     @classmethod
     def of(

@@ -32,6 +32,7 @@ from models.records import BOX_SCALE, SCORE_SCALE, Batch, FrameResult, Health, R
 VERSION = 1
 # A hostile body must not fill the memory: an empty message of 2 bytes takes some 250 once it is parsed.
 MAX_BODY_BYTES = 2 << 20  # decompressed
+MAX_ACK_BYTES = 128 << 10  # what any broker between us lets through
 MAX_BODY_MESSAGES = 16_384  # health and tombstones, which are objects; frames are columns
 _HEAD = struct.Struct(">2sBBQQQ")
 _CRC = struct.Struct(">I")
@@ -150,7 +151,7 @@ def decode_record(data: bytes) -> Record:
                 return _health_from_pb(record.health)
             case "tombstone":
                 return _tombstone_from_pb(record.tombstone)
-    except (DecodeError, ValueError) as exc:
+    except (DecodeError, ValueError, OverflowError) as exc:
         raise WireError(f"a spooled record of {len(data)} bytes is unreadable: {exc}") from exc
     raise WireError(f"a spooled record of {len(data)} bytes is of no known kind")
 
@@ -167,14 +168,13 @@ def encode_acks(acks: Sequence[StreamAck]) -> bytes:
 
 def decode_acks(data: bytes) -> tuple[StreamAck, ...]:
     """What ingest said; WireError for garbage."""
+    if len(data) > MAX_ACK_BYTES:
+        raise WireError(f"an acknowledgement of {len(data)} bytes is larger than any of ours ({MAX_ACK_BYTES})")
     try:
         message = pb.Ack.FromString(data)
-    except DecodeError as exc:
+        return tuple(_ack_from_pb(ack) for ack in message.streams)
+    except (DecodeError, ValueError) as exc:
         raise WireError(f"an acknowledgement of {len(data)} bytes is unreadable: {exc}") from exc
-    return tuple(
-        StreamAck(f"{ack.stream:016x}", ack.last, tuple(_tombstone_from_pb(x) for x in ack.refused))
-        for ack in message.streams
-    )
 
 
 def _batch_to_pb(batch: Batch) -> pb.Batch:
@@ -232,19 +232,21 @@ def _frames_from_pb(message: pb.Batch, first: int) -> FrameColumns:
     columns = message.frames
     camera, model, counts = _int64(columns.camera), _int64(columns.model), _int64(columns.detections)
     steps, times = _int64(columns.frame), _int64(columns.captured_at_us)
-    tracks = np.array(columns.track, np.uint64).astype(np.int64)
-    class_ids = _int64(columns.class_id)
+    tracks, class_ids = _int64(columns.track), _int64(columns.class_id)
     parts = [_int64(part) for part in (columns.score, columns.x1, columns.y1, columns.width, columns.height)]
     # lengths are compared before anything is repeated `counts` times
     if any(len(column) != len(camera) for column in (columns.seq, model, counts, steps, times)):
         raise ValueError("columns of frames differ in length")
     if any(len(part) != len(tracks) for part in (class_ids, *parts)) or int(counts.sum()) != len(tracks):
         raise ValueError("columns of detections differ in length")
+    if len(model) and int(model.max()) >= len(message.models):
+        raise ValueError(f"model {model.max()} of {len(message.models)}")
     if message.box_scale < 1 or message.score_scale < 1:
         raise ValueError("scales must be at least 1")
     by_camera = _Groups(camera)
     groups = _detection_groups(np.repeat(camera, counts), tracks, class_ids, counts)
     rows = _undelta_by(np.stack(parts, axis=1), groups)  # score, x1, y1, width, height
+    _check_scores(rows[:, 0], message.score_scale)
     xyxy = (np.concatenate((rows[:, 1:3], rows[:, 1:3] + rows[:, 3:]), axis=1) / message.box_scale).astype(np.float32)
     labels, label = _labels_from_pb(message.models, np.repeat(model, counts), class_ids)
     return FrameColumns(
@@ -265,8 +267,6 @@ def _frames_from_pb(message: pb.Batch, first: int) -> FrameColumns:
 def _labels_from_pb(models: Sequence[pb.Model], model: Int64, class_ids: Int64) -> tuple[tuple[str, ...], Int64]:
     """The distinct labels, and for each detection the index of its own."""
     pairs, label = np.unique(model << 32 | class_ids, return_inverse=True)
-    if len(pairs) and pairs[-1] >> 32 >= len(models):
-        raise ValueError(f"model {pairs[-1] >> 32} of {len(models)}")
     return tuple(_label(models[pair >> 32].labels, pair & 0xFFFFFFFF) for pair in pairs.tolist()), label
 
 
@@ -392,14 +392,20 @@ def _frame_to_pb(result: FrameResult) -> pb.FrameRow:
     )
 
 
+def _check_scores(scores: Int64, scale: int) -> None:
+    if len(scores) and not (scores.min() >= 0 and scores.max() <= scale):
+        raise ValueError(f"scores must be in 0..{scale}, got {scores.min()}..{scores.max()}")
+
+
 def _frame_from_pb(row: pb.FrameRow) -> FrameResult:
-    x1, y1 = np.array(row.x1, np.int64), np.array(row.y1, np.int64)
-    xyxy = np.stack((x1, y1, x1 + np.array(row.width, np.int64), y1 + np.array(row.height, np.int64)), axis=1)
+    _check_scores(_int64(row.score), SCORE_SCALE)
+    x1, y1 = _int64(row.x1), _int64(row.y1)
+    xyxy = np.stack((x1, y1, x1 + _int64(row.width), y1 + _int64(row.height)), axis=1)
     found = Detections(
         (xyxy / BOX_SCALE).astype(np.float32),
-        (np.array(row.score, np.int64) / SCORE_SCALE).astype(np.float32),
-        np.array(row.class_id, np.int64),
-        np.array(row.track, np.uint64).astype(np.int64),
+        (_int64(row.score) / SCORE_SCALE).astype(np.float32),
+        _int64(row.class_id),
+        _int64(row.track),
     )
     return FrameResult(row.camera, row.frame, row.captured_at_us, row.model, row.release, found, tuple(row.labels))
 
@@ -419,5 +425,13 @@ def _tombstone_to_pb(stone: Tombstone) -> pb.Tombstone:
     return pb.Tombstone(first=stone.first, last=stone.last, reason=stone.reason)
 
 
+def _ack_from_pb(ack: pb.StreamAck) -> StreamAck:
+    if ack.last > _MAX_SEQ:
+        raise ValueError(f"last must be at most {_MAX_SEQ}, got {ack.last}")
+    return StreamAck(f"{ack.stream:016x}", ack.last, tuple(_tombstone_from_pb(stone) for stone in ack.refused))
+
+
 def _tombstone_from_pb(stone: pb.Tombstone) -> Tombstone:
+    if not 1 <= stone.first <= stone.last <= _MAX_SEQ:
+        raise ValueError(f"a tombstone must cover 1 <= first <= last <= {_MAX_SEQ}, got {stone.first}..{stone.last}")
     return Tombstone(stone.first, stone.last, stone.reason)
