@@ -3,6 +3,9 @@
 import copy
 import json
 import os
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +157,32 @@ def test_a_missing_key_is_named(key: str) -> None:
 def test_what_is_no_object_is_no_recipe(recipe: object) -> None:
     with pytest.raises(DeployError, match="a recipe is a JSON object"):
         check_recipe(recipe)
+
+
+def test_the_models_script_points_at_the_package_and_stays_until_it_is_told_to_go(tmp_path: Path) -> None:
+    script = RECIPES["model"]["Manifests"][0]["Lifecycle"]["run"]["Script"]
+    for variable, folder in (("artifacts:decompressedPath", "new version"), ("work:path", "work")):
+        (tmp_path / folder).mkdir()
+        script = script.replace(f"{{{variable}}}", str(tmp_path / folder))
+    pointer = tmp_path / "work" / "pointer"
+    pointer.write_text("/old/package\n")
+
+    process = subprocess.Popen(["sh", "-c", script])
+    try:
+        deadline = time.monotonic() + 20
+        while pointer.read_text() == "/old/package\n" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert pointer.read_text() == f"{tmp_path}/new version/package\n"
+        assert [path.name for path in pointer.parent.iterdir()] == ["pointer"]
+        assert process.poll() is None
+    finally:
+        process.terminate()
+    assert process.wait(5) == -signal.SIGTERM
+
+
+def test_the_models_script_fails_where_it_cannot_write(tmp_path: Path) -> None:
+    script = RECIPES["model"]["Manifests"][0]["Lifecycle"]["run"]["Script"]
+
+    ended = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, timeout=10)
+
+    assert ended.returncode == 1
