@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from models.durable import sync_folder
-from models.errors import DeployError, StoreError
+from models.errors import DeployError
 from simulator.nucleus.cloud import Cloud
 from simulator.nucleus.recipe import Artifact, Recipe
 
@@ -49,17 +49,12 @@ def remove(root: Path, component: str, version: str) -> None:
 def _download(artifact: Artifact, file: Path, cloud: Cloud) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(file.name + ".part")
-    resumed = part.exists() and part.stat().st_size > 0
-    try:
+    resumed = part.exists()
+    _append(artifact, part, cloud)
+    if resumed and _digest(part) != artifact.digest:
+        # what was there was another file's beginning, or damaged: once more from the start
+        part.unlink()
         _append(artifact, part, cloud)
-        if _digest(part) != artifact.digest and resumed:
-            # the beginning was another file's, or damaged: once more from the start
-            part.unlink()
-            _append(artifact, part, cloud)
-    except StoreError:
-        if resumed:
-            part.unlink()  # a range beyond the end is refused; the next attempt begins anew
-        raise
     found = _digest(part)
     if found != artifact.digest:
         part.unlink()

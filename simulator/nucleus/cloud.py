@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
     from mypy_boto3_s3 import S3Client
 
+# read by all devices of this process and changed by none: 14 MB and 0.1 s for each of them otherwise
+_SERVICE_DESCRIPTIONS = botocore.loaders.create_loader()
 _CHUNK_BYTES = 1 << 16
 _DETAIL_LIMIT = 1024  # characters of a status detail
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -50,7 +54,10 @@ class Cloud:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """`environment`: the AWS_* variables that boto3 would read."""
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _SERVICE_DESCRIPTIONS)
         session = boto3.Session(
+            botocore_session=core,
             aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
             aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
             aws_session_token=environment.get("AWS_SESSION_TOKEN"),
@@ -108,14 +115,18 @@ class Cloud:
         return FoundComponent(found[0]["componentVersion"], recipe)
 
     def read(self, uri: str, *, offset: int = 0) -> Iterator[bytes]:
-        """An artifact's bytes from `offset` on."""
+        """An artifact's bytes from `offset` on; none when it ends there or before."""
         parts = urlsplit(uri)
         if parts.scheme != "s3":
             raise StoreError(f"artifact {uri}: this nucleus fetches s3://bucket/key only")
+        extra: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
         with _spoken_of(f"artifact {uri}", StoreError):
-            extra: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
-            body = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"), **extra)["Body"]
-            yield from body.iter_chunks(_CHUNK_BYTES)
+            try:
+                body = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"), **extra)["Body"]
+                yield from body.iter_chunks(_CHUNK_BYTES)
+            except ClientError as exc:
+                if exc.response["Error"]["Code"] != "InvalidRange":
+                    raise
 
     def close(self) -> None:
         for client in (self._jobs, self._greengrass, self._s3):

@@ -399,7 +399,7 @@ def test_an_answer_longer_than_a_frame_is_a_service_error(talker: GreengrassCore
 # --- who does not keep to the protocol
 
 
-CONNECT_HEADERS = {":version": "0.1.0", ":message-type": 4, ":message-flags": 0, ":stream-id": 0}
+CONNECT_HEADERS: dict[str, int | str] = {":version": "0.1.0", ":message-type": 4, ":message-flags": 0, ":stream-id": 0}
 
 
 def knock(rig: Rig, *frames: bytes) -> bytes:
