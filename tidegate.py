@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             command.set_defaults(call=module.run)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found each setting
     try:
         return int(args.call(args))
     except TidegateError as exc:

@@ -113,6 +113,11 @@ def content_digest(built: BuiltComponent) -> str:
     return digest.hexdigest()
 
 
+def artifact_bytes(built: BuiltComponent) -> int:
+    """What a device has to fetch."""
+    return sum(artifact.stat().st_size for artifact in built.artifacts)
+
+
 def zip_bytes(files: Mapping[str, bytes]) -> bytes:
     """A ZIP of the files: sorted, without times or owners, so that the same files give the same bytes."""
     buffer = io.BytesIO()

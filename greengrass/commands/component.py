@@ -17,6 +17,7 @@ from rich.table import Table
 from greengrass.component import (
     DEFAULT_PYTHON,
     BuiltComponent,
+    artifact_bytes,
     build_gateway,
     build_model,
     content_digest,
@@ -55,10 +56,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([_document(component) for component in built], indent=2))
         return 0
-    table = Table("component", "version", "artifact", "bytes")
+    table = Table("component", "version", "bytes", title=f"built into {args.out}")
     for component in built:
-        for artifact in component.artifacts:
-            table.add_row(component.name, component.version, str(artifact), f"{artifact.stat().st_size:,}")
+        table.add_row(component.name, component.version, f"{artifact_bytes(component):,}")
     Console().print(table)
     return 0
 

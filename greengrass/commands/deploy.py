@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from greengrass.component import BuiltComponent, read_built
+from greengrass.component import BuiltComponent, artifact_bytes, read_built
 from greengrass.deploy import Pin, current_pins, deploy, wait_deployed
 from greengrass.groups import things_in
 from greengrass.objects import open_store
@@ -79,7 +79,7 @@ def _foresee(args: argparse.Namespace, chosen: Sequence[BuiltComponent]) -> dict
     outcome: dict[str, Any] = {
         "dry_run": True,
         "register": [
-            {"name": component.name, "version": component.version, "bytes": _size(component)}
+            {"name": component.name, "version": component.version, "bytes": artifact_bytes(component)}
             for component in chosen
             if not is_registered(component)
         ],
@@ -97,7 +97,7 @@ def _act(args: argparse.Namespace, chosen: Sequence[BuiltComponent]) -> dict[str
     if args.group is not None:
         outcome |= {"group": args.group, "devices": _devices(args.group), "changes": _changes(args.group, chosen)}
     for component in chosen:
-        with console.status(f"registering {component.name} {component.version} ({_size(component):,} bytes)"):
+        with console.status(f"registering {component.name} {component.version} ({artifact_bytes(component):,} bytes)"):
             arn = register(component, store)
         outcome["register"].append({"name": component.name, "version": component.version, "arn": arn})
     if args.group is not None:
@@ -105,7 +105,7 @@ def _act(args: argparse.Namespace, chosen: Sequence[BuiltComponent]) -> dict[str
         outcome["deployment"] = deploy(args.group, pins, again=args.again)
         if args.wait is not None:
             devices = outcome["devices"]
-            with console.status(f"deploying to {len(devices)} devices of {args.group}"):
+            with console.status(f"deploying to {args.group} ({len(devices)})"):
                 wait_deployed(outcome["deployment"], devices, args.wait)
             outcome["deployed"] = True
     return outcome
@@ -130,10 +130,6 @@ def _changes(group: str, chosen: Sequence[BuiltComponent]) -> list[dict[str, str
     ]
 
 
-def _size(component: BuiltComponent) -> int:
-    return sum(artifact.stat().st_size for artifact in component.artifacts)
-
-
 def _show(outcome: dict[str, Any]) -> None:
     console = Console()
     would = "would be registered" if outcome["dry_run"] else "registered"
@@ -141,7 +137,7 @@ def _show(outcome: dict[str, Any]) -> None:
         console.print(f"{would}: {component['name']} {component['version']}")
     if "group" not in outcome:
         return
-    table = Table("component", "from", "to", title=f"{outcome['group']} ({len(outcome['devices'])} devices)")
+    table = Table("component", "from", "to", title=f"{outcome['group']}, devices: {len(outcome['devices'])}")
     for change in outcome["changes"]:
         table.add_row(change["name"], change["from"] or "-", change["to"])
     console.print(table)
