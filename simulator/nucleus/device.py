@@ -44,6 +44,7 @@ class Device:
         self._state_file = root / "config" / "state.json"
         self._lock = threading.RLock()
         self._state = DeviceState.load(self._state_file)
+        self._candidate: DeviceState | None = None  # what a deployment is installing; on disk once it is installed
         self._running: dict[str, Component] = {}
         self._by_token: dict[str, Component] = {}  # what runs, and what is being installed beside it
         self._down = False
@@ -61,11 +62,14 @@ class Device:
         return component.name if component is not None else None
 
     def configuration(self, component: str) -> Configuration:
-        return dict(self._state.components[component].configuration)
+        return dict((self._candidate or self._state).components[component].configuration)
 
     def set_configuration(self, component: str, configuration: Configuration) -> None:
         with self._lock:
-            self._keep(self._state.with_configuration(component, configuration))
+            if self._candidate is not None and component in self._candidate.components:
+                self._candidate = self._candidate.with_configuration(component, configuration)
+            if component in self._state.components:
+                self._keep(self._state.with_configuration(component, configuration))
 
     def report(self, component: str, state: State) -> None:
         running = self._running.get(component)
@@ -92,20 +96,21 @@ class Device:
         restarted = with_dependents(changed, recipes)
         fresh = {name: self._make(after.components[name]) for name in start_order(recipes) if name in restarted}
         with self._lock:
-            self._keep(after)
-        for name, component in fresh.items():
-            installed = before.components.get(name)
-            is_new = installed is None or installed.version != component.recipe.version
-            if is_new and not component.install():
-                with self._lock:
-                    self._keep(before)
-                self._stop(list(fresh.values()))
-                return Outcome("FAILED_NO_STATE_CHANGE", f"{name}: install {component.reason}")
+            self._candidate = after
+        problem = self._install(fresh, before)
+        with self._lock:
+            if not problem:
+                self._keep(self._candidate)
+            self._candidate = None
+        if problem:
+            self._stop(list(fresh.values()))
+            return Outcome("FAILED_NO_STATE_CHANGE", problem)
         leaving = restarted | (before.components.keys() - after.components.keys())
         self._stop([component for name, component in list(self._running.items()) if name in leaving])
         for component in fresh.values():
             self._start(component)
-        return self._wait_for(fresh.values())
+        # all of them: after a power cut the fresh ones of an interrupted deployment are running already
+        return self._wait_for(list(self._running.values()))
 
     def stop(self) -> None:
         """Stop all components; nothing starts any more."""
@@ -122,6 +127,15 @@ class Device:
         for component in components:
             component.power_cut()
         self._forget(components)
+
+    def _install(self, fresh: Mapping[str, Component], before: DeviceState) -> str:
+        """Run the install steps of what comes in a new version; what went wrong, empty when nothing did."""
+        for name, component in fresh.items():
+            installed = before.components.get(name)
+            is_new = installed is None or installed.version != component.recipe.version
+            if is_new and not component.install():
+                return f"{name}: install {component.reason}"
+        return ""
 
     def _differs(self, installed: Installed | None, wanted: Installed) -> bool:
         if installed != wanted:
@@ -172,7 +186,7 @@ class Device:
     def _forget(self, components: Iterable[Component]) -> None:
         with self._lock:
             for component in components:
-                del self._by_token[component.token]
+                self._by_token.pop(component.token, None)
                 if self._running.get(component.name) is component:
                     del self._running[component.name]
 

@@ -114,7 +114,7 @@ class IpcServer:
             log.info("IPC connection of %s closed: %s", connection.component or "nobody yet", exc)
         except ConnectionError:
             pass  # the client went away without a goodbye
-        except Exception:
+        except Exception:  # a bug of ours ends this connection, not the device
             log.exception("IPC connection of %s closed", connection.component or "nobody yet")
         finally:
             self._connections.discard(connection)

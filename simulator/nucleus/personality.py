@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Personality:
-    """The measured figures stand in docs/simulator.md; `LITE` holds those of nucleus lite 2.6."""
+    """Figures as measured on the real nucleus, where a comment does not say otherwise."""
 
     name: str
     version: str  # what components see as GGC_VERSION
@@ -19,9 +19,9 @@ class Personality:
     topic_slashes: int
     errors_to_broken: int  # within error_window_s
     error_window_s: float
-    restart_delay_s: float
+    restart_delay_s: float  # not measured
     stop_grace_s: float  # between SIGTERM and SIGKILL
-    settle_s: float  # a component that has run for so long counts as started
+    settle_s: float  # a component that has run for so long counts as started; not measured
     deployment_timeout_s: float
     keep_old_s: float  # how long an old version's files outlive the deployment that replaced it
 

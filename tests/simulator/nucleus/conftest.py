@@ -14,6 +14,18 @@ from simulator.broker import LocalBroker
 from tests.simulator.nucleus.desk import BUCKET, Desk
 
 
+@pytest.fixture(autouse=True)
+def _no_bug_is_only_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A device outlives its bugs and logs them; here they fail the test."""
+    yield
+    bugs = [
+        record.getMessage()
+        for record in caplog.get_records("call")
+        if record.exc_info and record.name.startswith("simulator")
+    ]
+    assert not bugs
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))

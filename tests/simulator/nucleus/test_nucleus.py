@@ -16,6 +16,7 @@ from simulator.aws import Aws
 from simulator.broker import INGEST
 from simulator.control_plane import ControlPlane
 from simulator.nucleus.component import State
+from simulator.nucleus.device_state import DeviceState
 from simulator.nucleus.nucleus import Nucleus
 from simulator.ports import free_port
 from tests.simulator.nucleus.desk import HASTY, Desk, Report, alive, group_of, zipped
@@ -189,7 +190,7 @@ def test_a_deployment_that_a_power_cut_interrupts_goes_on_afterwards(desk: Desk,
     installs = device.root / "work" / name / "installs"
     eventually(installs.exists, what="install has begun")
     device.power_cut()
-    assert device.state(name) is None
+    assert DeviceState.load(device.root / "config" / "state.json") == DeviceState()
     (installs.parent / "ready").touch()
     device.start()
     assert desk.report(unique, deployment) == SUCCEEDED
