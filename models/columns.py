@@ -1,7 +1,6 @@
 """A batch as columns: how records travel, and how the lake takes them. No object per frame, so that one worker can
 take in a fleet's results."""
 
-import math
 import re
 from dataclasses import dataclass, replace
 
@@ -90,8 +89,6 @@ class Columns:
             raise ValueError(f"records must cover {self.first}..{self.last}")
         if np.any(lasts < firsts) or np.any(firsts[1:] != lasts[:-1] + 1):
             raise ValueError(f"records {self.first}..{self.last} must follow one another")
-        for _, item in self.health:
-            _check_health(item)
 
     def after(self, seq: int) -> "Columns":
         """The part that is newer than `seq`, which must be less than `last`."""
@@ -117,14 +114,3 @@ def no_frames() -> FrameColumns:
 def _check_range(name: str, values: Int64, limit: int) -> None:
     if len(values) and not (values.min() >= 0 and values.max() <= limit):
         raise ValueError(f"{name} must be in 0..{limit}, got {values.min()}..{values.max()}")
-
-
-def _check_health(health: Health) -> None:
-    if not 0 <= health.at_us <= MAX_TIME_US:
-        raise ValueError(f"at_us must be in 0..{MAX_TIME_US}, got {health.at_us}")
-    for name in Health.__dataclass_fields__:
-        value = getattr(health, name)
-        if isinstance(value, int) and value >= MAX_NUMBER:
-            raise ValueError(f"{name} must be below {MAX_NUMBER}, got {value}")
-        if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be a number from 0 on, got {value}")

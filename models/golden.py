@@ -75,7 +75,7 @@ def disagreements(expected: Detections, got: Detections, *, threshold: float) ->
         elif expected.scores[row] > floor:
             differences.append(f"class {expected.class_ids[row]} at score {expected.scores[row]:.2f} is gone")
     for other in free:
-        if not got.scores[other] <= floor:  # also when it is NaN
+        if got.scores[other] > floor:
             differences.append(f"class {got.class_ids[other]} at score {got.scores[other]:.2f} is new")
     return differences
 

@@ -93,6 +93,15 @@ class Health:
     records_dropped: int = 0
     batches_refused: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.at_us <= MAX_TIME_US:
+            raise ValueError(f"at_us must be in 0..{MAX_TIME_US}, got {self.at_us}")
+        for name in Health.__dataclass_fields__:
+            value = getattr(self, name)
+            # nan too: whoever judges a roll-out by it would compare it with everything in vain
+            if isinstance(value, int | float) and not 0 <= value < MAX_NUMBER:
+                raise ValueError(f"{name} must be in 0..{MAX_NUMBER - 1}, got {value}")
+
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:

@@ -74,23 +74,38 @@ class Runner:
         if self._task == "classification":
             probabilities = self.probabilities(fitted)
             best = int(np.argmax(probabilities))
-            if not probabilities[best] > self._threshold:  # also when it is NaN
+            if probabilities[best] <= self._threshold:
                 return Detections.empty()
             box = (0, 0, self._spec.width, self._spec.height)
             return Detections.of([box], [probabilities[best]], [best])
         boxes, scores, classes = self.candidates(fitted)
         keep = np.flatnonzero(scores > self._threshold)
         order = keep[np.argsort(-scores[keep], kind="stable")]
+        if not np.isfinite(boxes[order]).all():
+            raise ModelError("the model answers with boxes that are not finite: it is broken, not blind")
         return Detections.of(boxes[order], scores[order], classes[order])
 
     def probabilities(self, fitted: UInt8) -> Float32:
         """A classifier's scores, float32 (C,)."""
         (scores,) = self._infer(fitted)
+        _check_scores(scores)
         return np.asarray(scores[0], np.float32)
 
     def candidates(self, fitted: UInt8) -> tuple[Float32, Float32, Int64]:
         """A detector's raw answer after NMS, below the threshold too: boxes (n, 4), scores (n,), classes (n,)."""
         boxes, scores, classes = self._infer(fitted)
+        n = len(scores) if scores.ndim else -1
+        if boxes.shape != (n, 4) or scores.shape != (n,) or classes.shape != (n,):
+            raise ModelError(
+                f"the model answers boxes {boxes.shape}, scores {scores.shape} and classes {classes.shape}; "
+                f"expected (n, 4), (n,) and (n,)"
+            )
+        _check_scores(scores)
+        if n and not (classes.min() >= 0 and classes.max() < self._class_count):
+            raise ModelError(
+                f"the model answers classes {classes.min()}..{classes.max()}, "
+                f"but its manifest names {self._class_count} labels"
+            )
         return boxes, scores, classes
 
     def _infer(self, fitted: UInt8) -> list[Any]:
@@ -122,6 +137,12 @@ class Runner:
 def open_runner(folder: Path, manifest: Manifest, variant: str | None = None, *, threads: int = 1) -> Runner:
     """A runner on a variant (default: the chosen one) of a run folder or package."""
     return Runner(folder / manifest.variant(variant).file, manifest, threads=threads)
+
+
+def _check_scores(scores: Float32) -> None:
+    # nothing seen is not could-not-look: NaN is below every threshold, and would pass for an empty scene
+    if not np.isfinite(scores).all():
+        raise ModelError("the model answers with scores that are not finite: it is broken, not blind")
 
 
 def _first_line(exc: Exception) -> str:

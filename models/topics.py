@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from models.errors import WireError
 
 SHARDS = 64
-_GATEWAY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # what AWS IoT takes as a thing name, less nothing
-_RESULTS = re.compile(r"tidegate/v1/results/(\d{1,2})/([^/]+)")
+_GATEWAY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # AWS IoT's rule for thing names
+_RESULTS = re.compile(r"tidegate/v1/results/([0-9]{1,2})/([^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +52,8 @@ def parse_results_topic(topic: str) -> ResultsTopic:
     match = _RESULTS.fullmatch(topic)
     if match is None:
         raise WireError(f"not a results topic: {topic!r}")
-    return ResultsTopic(int(match[1]), check_gateway(match[2]))
+    shard, gateway = int(match[1]), check_gateway(match[2])
+    if shard != shard_of(gateway):
+        # or two workers could be made to write the same stream
+        raise WireError(f"{topic!r} is in the wrong shard: {gateway!r} belongs to {shard_of(gateway)}")
+    return ResultsTopic(shard, gateway)

@@ -25,9 +25,9 @@ from google.protobuf.message import DecodeError
 
 from models import tidegate_pb2 as pb
 from models.columns import Columns, FrameColumns
-from models.detections import Detections, Int64
+from models.detections import Detections, Float32, Int64
 from models.errors import WireError
-from models.records import BOX_SCALE, SCORE_SCALE, Batch, FrameResult, Health, Record, Tombstone
+from models.records import BOX_SCALE, MAX_NUMBER, SCORE_SCALE, Batch, FrameResult, Health, Record, Tombstone
 
 VERSION = 1
 # A hostile body must not fill the memory: an empty message of 2 bytes takes some 250 once it is parsed.
@@ -38,6 +38,7 @@ _HEAD = struct.Struct(">2sBBQQQ")
 _CRC = struct.Struct(">I")
 ENVELOPE_BYTES = _HEAD.size + _CRC.size
 _MAX_SEQ = 2**62
+_MAX_PIXEL = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,7 @@ def _frames_from_pb(message: pb.Batch, first: int) -> FrameColumns:
     groups = _detection_groups(np.repeat(camera, counts), tracks, class_ids, counts)
     rows = _undelta_by(np.stack(parts, axis=1), groups)  # score, x1, y1, width, height
     _check_scores(rows[:, 0], message.score_scale)
-    xyxy = (np.concatenate((rows[:, 1:3], rows[:, 1:3] + rows[:, 3:]), axis=1) / message.box_scale).astype(np.float32)
+    xyxy = _boxes_from_int(rows[:, 1:], message.box_scale)
     labels, label = _labels_from_pb(message.models, np.repeat(model, counts), class_ids)
     return FrameColumns(
         seqs=np.cumsum(_int64(columns.seq)) + first,
@@ -292,7 +293,11 @@ def _frame_results(columns: FrameColumns) -> list[FrameResult]:
 
 
 def _int64(values: Sequence[int]) -> Int64:
-    return np.array(values, np.int64)
+    column = np.asarray(values)
+    # protobuf hands its columns over as arrays, and numpy would wrap a uint64 around without a word
+    if column.dtype == np.uint64 and len(column) and column.max() >= MAX_NUMBER:
+        raise ValueError(f"numbers must be below {MAX_NUMBER}, got {column.max()}")
+    return column.astype(np.int64)
 
 
 def _unreadable(envelope: Envelope, reason: object) -> WireError:
@@ -366,6 +371,14 @@ def _boxes_to_int(found: Detections) -> Int64:
     return np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
 
 
+def _boxes_from_int(boxes: Int64, scale: int) -> Float32:
+    xyxy = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1) / scale
+    # float32 keeps quarter pixels up to here, and no picture is larger
+    if len(xyxy) and np.abs(xyxy).max() > _MAX_PIXEL:
+        raise ValueError(f"boxes must be within {_MAX_PIXEL} pixels, got {np.abs(xyxy).max():.0f}")
+    return xyxy.astype(np.float32)
+
+
 def _label(labels: Mapping[int, str], class_id: int) -> str:
     if class_id not in labels:  # a protobuf map would invent an empty one
         raise ValueError(f"class {class_id} has no label in the batch")
@@ -399,10 +412,9 @@ def _check_scores(scores: Int64, scale: int) -> None:
 
 def _frame_from_pb(row: pb.FrameRow) -> FrameResult:
     _check_scores(_int64(row.score), SCORE_SCALE)
-    x1, y1 = _int64(row.x1), _int64(row.y1)
-    xyxy = np.stack((x1, y1, x1 + _int64(row.width), y1 + _int64(row.height)), axis=1)
+    boxes = np.stack([_int64(part) for part in (row.x1, row.y1, row.width, row.height)], axis=1)
     found = Detections(
-        (xyxy / BOX_SCALE).astype(np.float32),
+        _boxes_from_int(boxes, BOX_SCALE),
         (_int64(row.score) / SCORE_SCALE).astype(np.float32),
         _int64(row.class_id),
         _int64(row.track),

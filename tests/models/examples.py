@@ -1,0 +1,95 @@
+"""Records and batches of every shape, for the laws that hold for all of them."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from models.detections import Detections
+from models.records import Batch, FrameResult, Health, Record, Tombstone, batch_of
+
+MAX_SEQ = 2**62
+NAMES = st.sampled_from(["line-1", "line-2", "läger", "x" * 60])
+MODELS = st.sampled_from([("parts", 1), ("parts", 2), ("coco", 7)])
+
+
+@st.composite
+def detections(draw: st.DrawFn) -> Detections:
+    """As a gateway sees them: in any order, tracked or not, boxes anywhere."""
+    n = draw(st.integers(0, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    corners = rng.uniform(-20, 4000, (n, 4))
+    return Detections(
+        xyxy=corners.astype(np.float32),
+        scores=rng.uniform(0, 1, n).astype(np.float32),
+        class_ids=rng.integers(0, draw(st.sampled_from([1, 3, 2**32 - 1])), n),
+        tracks=rng.integers(0, draw(st.sampled_from([1, 4, 2**62])), n),
+    )
+
+
+@st.composite
+def frame_results(draw: st.DrawFn) -> FrameResult:
+    found = draw(detections())
+    name, release = draw(MODELS)
+    return FrameResult.of(
+        camera=draw(NAMES),
+        frame=draw(st.one_of(st.integers(0, 1000), st.integers(0, 2**63 - 1))),
+        captured_at_ns=draw(st.integers(0, 2**62)),
+        model=name,
+        release=release,
+        found=found,
+        labels=tuple(f"{name} {class_id}" for class_id in found.class_ids.tolist()),
+    )
+
+
+@st.composite
+def healths(draw: st.DrawFn) -> Health:
+    count = st.integers(0, 2**63 - 1)
+    name, release = draw(MODELS)
+    amount = st.floats(0, 1e9, allow_nan=False)
+    return Health(
+        at_us=draw(st.integers(0, 2**52)),
+        window_s=draw(amount),
+        model=name,
+        release=release,
+        digest=draw(st.text("0123456789abcdef", max_size=64)),
+        variant="int8",
+        frames_seen=draw(count),
+        p50_ms=draw(amount),
+        p95_ms=draw(amount),
+        memory_bytes=draw(count),
+        last_error=draw(st.text(max_size=40)),
+        score_histogram=tuple(draw(st.lists(st.integers(0, 2**32 - 1), min_size=10, max_size=10))),
+        class_mix=draw(st.dictionaries(st.text(max_size=5), st.integers(0, 2**32 - 1), max_size=3)),
+    )
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Batch:
+    first = draw(st.one_of(st.integers(1, 1000), st.integers(1, MAX_SEQ // 2)))
+    records: list[Record] = []
+    seq = first
+    for kind in draw(st.lists(st.sampled_from("ffffht"), min_size=1, max_size=12)):
+        record: Record
+        if kind == "t":
+            last = seq + draw(st.sampled_from([0, 1, 500, MAX_SEQ // 100]))
+            record = Tombstone(seq, last, draw(st.text(max_size=20)))
+        else:
+            last = seq
+            record = draw(frame_results()) if kind == "f" else draw(healths())
+        records.append(record)
+        seq = last + 1
+    return batch_of(f"{draw(st.integers(0, 2**64 - 1)):016x}", first, records)
+
+
+def plain(value: Any) -> Any:
+    """Records and batches with detections as lists, so that == compares what is in them."""
+    if isinstance(value, Detections):
+        return [column.tolist() for column in (value.xyxy, value.scores, value.class_ids, value.tracks)]
+    if isinstance(value, FrameResult):
+        return [plain(getattr(value, name)) for name in FrameResult.__dataclass_fields__]
+    if isinstance(value, Batch):
+        return [plain(getattr(value, name)) for name in Batch.__dataclass_fields__]
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
