@@ -38,17 +38,20 @@ class Outcome:
     failures: tuple[str, ...]
 
 
-def run_gateway(config: GatewayConfig, *, gateway: str, stop: threading.Event, keep_running: bool) -> Outcome:
+def run_gateway(
+    config: GatewayConfig, *, gateway: str, stop: threading.Event, keep_running: bool, uplink: Uplink | None = None
+) -> Outcome:
     """See, infer and ship until `stop`; unless `keep_running`, also until all cameras were files, have ended, and the
     cloud has acknowledged everything.
 
-    A camera, a model or a cloud that is away is waited for. What a wait can't heal (the configuration, the state
-    folder, a package that is refused) raises a TidegateError before the first frame.
+    `uplink` is the one that the configuration names, unless one is given; it is closed in the end. A camera, a model or
+    a cloud that is away is waited for. What a wait can't heal (the configuration, the state folder, a package that is
+    refused) raises a TidegateError before the first frame.
     """
     prepare_opencv()
     with _locked(config.state), Spool(config.state / SPOOL, limit_bytes=config.spool_limit_bytes) as spool:
         active = _open_model(config)
-        uplink = open_uplink(config.uplink, gateway=gateway)
+        uplink = uplink or open_uplink(config.uplink, gateway=gateway)
         try:
             return _Gateway(config, gateway, spool, active, uplink, keep_running=keep_running).run(stop)
         finally:

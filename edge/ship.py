@@ -18,7 +18,7 @@ from edge.uplink import Uplink
 from models.errors import SpoolError, UplinkError, WireError
 from models.records import Record, Tombstone
 from models.topics import results_topic
-from models.wire import StreamAck, decode_acks, decode_record
+from models.wire import MAX_BODY_BYTES, StreamAck, decode_acks, decode_record
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ RESEND_CEILING_S = 60.0
 RETRY_S = (0.5, 5.0)  # first and longest wait when the uplink takes nothing; asking costs no byte on the network
 OUTAGE_S = 30.0  # after that long without an answer, live results go on in streams of their own
 _FIRST_GUESS = 200  # records in a message
+_MOST_RECORDS = 5_000  # in one message, however well they compress: they are all in memory at once
+_MOST_RAW_BYTES = MAX_BODY_BYTES // 2  # as spooled; on the wire they take less, and a body has a limit too
 _IDLE_S = 1.0
 
 
@@ -196,8 +198,8 @@ class Shipper:
     def _cut(self, stream: Stream, course: _Course) -> Cut | None:
         """The next message of the stream; None when the next record can't be sent, and a tombstone took its place."""
         guess = self._guess(stream)
-        rows = self._spool.read(stream.name, after=course.next - 1, limit=2 * guess)
-        first, records = rows[0][0], _readable([payload for _, payload in rows])
+        rows = self._spool.read(stream.name, after=course.next - 1, limit=guess + guess // 4 + 8)
+        first, records = rows[0][0], _decode([payload for _, payload in rows])
         if not records:
             self._spool.bury(stream.name, first, first, "unreadable in the spool")
             return None
@@ -211,7 +213,8 @@ class Shipper:
             log.error("%s; dropped", exc)
             self._spool.bury(stream.name, rows[0][0], rows[0][0], "too large for the uplink")
             return None
-        self._guesses[stream.lane] = max(1, piece.records * self._limit_bytes // len(piece.message))
+        fitting = piece.records * self._limit_bytes // len(piece.message)
+        self._guesses[stream.lane] = max(1, min(_MOST_RECORDS // 2, fitting))
         return piece
 
     def _take(self, ack: StreamAck) -> None:
@@ -249,10 +252,14 @@ class Shipper:
         self._account = replace(self._account, ignored=self._account.ignored + 1, last_ignored=what)
 
 
-def _readable(payloads: list[bytes]) -> list[Record]:
-    """The records up to the first damaged one."""
+def _decode(payloads: list[bytes]) -> list[Record]:
+    """The records, up to the first damaged one, or as many as one message may hold."""
     records: list[Record] = []
+    raw_bytes = 0
     for payload in payloads:
+        raw_bytes += len(payload)
+        if records and raw_bytes > _MOST_RAW_BYTES:
+            break
         try:
             records.append(decode_record(payload))
         except WireError:

@@ -291,9 +291,10 @@ class Spool:
                 return
             try:
                 with self._transaction():
-                    self._write_records(work.records)
+                    # first: an acknowledgement can't mean what was recorded after it
                     for stream, last in work.acks.items():
                         self._forget(stream, last)
+                    self._write_records(work.records)
                     self._make_room()
             except SpoolError:
                 with self._changed:
@@ -351,13 +352,11 @@ class Spool:
         self._books.streams[stream] = replace(state, acked=last)
 
     def _make_room(self) -> None:
-        if self._books.bytes <= self._limit_bytes:
-            return
-        target = int(self._limit_bytes * (1 - _MAKE_ROOM))
         for lane in DROP_ORDER:
             for name, state in self._books.streams.items():
-                if state.lane == lane and state.acked < state.last and self._books.bytes > target:
-                    self._drop_oldest(name, self._books.bytes - target)
+                excess = self._books.bytes - self._limit_bytes
+                if excess > 0 and state.lane == lane and state.acked < state.last:
+                    self._drop_oldest(name, excess + int(self._limit_bytes * _MAKE_ROOM))
 
     def _drop_oldest(self, stream: str, excess: int) -> None:
         first = last = freed = 0
@@ -372,10 +371,11 @@ class Spool:
         self._bury(stream, first, last, "no room in the spool")
 
     def _bury(self, stream: str, first: int, last: int, reason: str) -> None:
-        (dropped,) = self._database.execute(
-            "SELECT count(*) FROM records WHERE stream = ? AND seq BETWEEN ? AND ? AND last IS NULL",
+        dropped, until = self._database.execute(
+            "SELECT sum(last IS NULL), max(coalesce(last, seq)) FROM records WHERE stream = ? AND seq BETWEEN ? AND ?",
             (stream, first, last),
         ).fetchone()
+        last = max(last, until)  # a tombstone at the end stays whole
         payload = encode_record(Tombstone(first, last, reason))
         (before,) = self._database.execute(
             "SELECT length(payload) FROM records WHERE stream = ? AND seq = ?", (stream, first)

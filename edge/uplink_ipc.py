@@ -12,8 +12,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from awscrt.exceptions import AwsCrtError
-from awsiot import greengrasscoreipc
-from awsiot.eventstreamrpc import EventStreamError, EventStreamOperationError
+from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup, SocketDomain, SocketOptions
+from awsiot.eventstreamrpc import (
+    Connection,
+    EventStreamError,
+    EventStreamOperationError,
+    LifecycleHandler,
+    MessageAmendment,
+)
+from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import QOS, IoTCoreMessage, UnauthorizedError
 
@@ -22,6 +29,8 @@ from models.errors import ConfigError, UplinkError
 
 log = logging.getLogger(__name__)
 
+_SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
+_TOKEN = "SVCUID"
 _TIMEOUT_S = 2.0  # it is on this machine; and a component has 5 s to leave
 _PACE_S = 0.05  # lite takes 10 messages or 15,000 B before the broker has acknowledged one
 _INBOX = 1_000
@@ -41,7 +50,7 @@ class IpcUplink:
     """Connects when something is published and the connection is not there; the subscription comes with it."""
 
     def __init__(self, *, subscription: str, limit_bytes: int) -> None:
-        _check_environment()
+        self._bootstrap = _bootstrap()
         self.limit_bytes = limit_bytes
         self._subscription = subscription
         self._inbox: queue.Queue[Inbound | None] = queue.Queue(_INBOX)
@@ -53,7 +62,7 @@ class IpcUplink:
         check_size(topic, payload, self.limit_bytes)
         with self._lock:
             time.sleep(max(0.0, self._free_at - time.monotonic()))
-            client = self._client or self._connect()
+            client = self._client or self._open()
             try:
                 client.publish_to_iot_core_async(topic_name=topic, payload=payload, qos=QOS.AT_LEAST_ONCE).result(
                     _TIMEOUT_S
@@ -77,8 +86,8 @@ class IpcUplink:
             self._disconnect()
         self._end_inbox()
 
-    def _connect(self) -> GreengrassCoreIPCClientV2:
-        client = open_client()
+    def _open(self) -> GreengrassCoreIPCClientV2:
+        client = _connect(self._bootstrap)
         try:
             subscribed, _ = client.subscribe_to_iot_core_async(
                 topic_name=self._subscription, qos=QOS.AT_LEAST_ONCE, on_stream_event=self._on_message
@@ -116,19 +125,42 @@ class IpcUplink:
                 self._inbox.get_nowait()
 
 
-def open_client() -> GreengrassCoreIPCClientV2:
-    """A connection to the nucleus that started this process; UplinkError where it does not answer."""
-    _check_environment()
+def _connect(bootstrap: ClientBootstrap) -> GreengrassCoreIPCClientV2:
+    """A connection to the nucleus that started this process; UplinkError where it does not answer.
+
+    What awsiot.greengrasscoreipc.connect() does, but with an event loop to keep: its own starts a thread each time,
+    which stays until Python happens to collect its cycles.
+    """
+    socket_options = SocketOptions()
+    socket_options.domain = SocketDomain.Local
+    connection = Connection(
+        host_name=os.environ[_SOCKET],
+        port=0,
+        bootstrap=bootstrap,
+        socket_options=socket_options,
+        connect_message_amender=MessageAmendment.create_static_authtoken_amender(os.environ[_TOKEN]),
+    )
     try:
-        # no executor: its only work would be to put messages into a queue
-        return GreengrassCoreIPCClientV2(client=greengrasscoreipc.connect(timeout=_TIMEOUT_S), executor=None)
+        connection.connect(LifecycleHandler()).result(_TIMEOUT_S)
     except _FAILURES as exc:
+        connection.close()
         raise UplinkError(f"the nucleus does not answer: {_reason(exc)}") from exc
+    # no executor: its only work would be to put messages into a queue
+    return GreengrassCoreIPCClientV2(client=GreengrassCoreIPCClient(connection), executor=None)
+
+
+def _bootstrap() -> ClientBootstrap:
+    """One event loop, for all connections of a process; ConfigError where Greengrass did not start it."""
+    for variable in (_SOCKET, _TOKEN):
+        if not os.environ.get(variable):
+            raise ConfigError(f"{variable} is not set: uplink kind ipc is for a component that Greengrass started")
+    loops = EventLoopGroup(num_threads=1)
+    return ClientBootstrap(loops, DefaultHostResolver(loops))
 
 
 def read_configuration(key: str) -> Any:
     """The value under `key` of this component's own configuration; UplinkError where the nucleus has none."""
-    client = open_client()
+    client = _connect(_bootstrap())
     try:
         answer = client.get_configuration_async(key_path=[key]).result(_TIMEOUT_S).value
     except _FAILURES as exc:
@@ -136,12 +168,6 @@ def read_configuration(key: str) -> Any:
     finally:
         client.close()
     return answer
-
-
-def _check_environment() -> None:
-    for variable in ("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", "SVCUID"):
-        if not os.environ.get(variable):
-            raise ConfigError(f"{variable} is not set: uplink kind ipc is for a component that Greengrass started")
 
 
 def _refused(what: str, topic: str) -> str:

@@ -40,7 +40,7 @@ class _Figures:
     """One release's answers within a window."""
 
     began: float
-    times_ms: array[float] = field(default_factory=lambda: array("f"))
+    times_ms: "array[float]" = field(default_factory=lambda: array("f"))
     histogram: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
     classes: Counter[int] = field(default_factory=Counter)
 

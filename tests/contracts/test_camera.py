@@ -1,0 +1,294 @@
+"""What every camera keeps, on each adapter: a file, and MJPEG over HTTP. (RTSP and USB need hardware.)"""
+
+import http.server
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera import Camera, StalledError, Tally, open_file, open_live, prepare_opencv, public
+from models import framecode
+from models.detections import UInt8
+from models.errors import CameraError
+from models.frame import Frame
+
+BOUNDARY = "part"
+FRAMES = 40
+
+
+def picture(number: int) -> UInt8:
+    return np.full((48, 128, 3), np.eye(3)[number % 3] * 200, np.uint8)
+
+
+class MjpegServer:
+    """A camera that counts frames from its start, whoever watches, and writes the numbers into the pictures."""
+
+    def __init__(self, fps: float) -> None:
+        self.fps = fps
+        self.started = time.monotonic()
+        self.frozen = threading.Event()
+        self.hung_up = threading.Event()
+        handler = type("Handler", (_Handler,), {"camera": self})
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def number(self) -> int:
+        return int((time.monotonic() - self.started) * self.fps)
+
+    def close(self) -> None:
+        self.hung_up.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    camera: MjpegServer
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        self.end_headers()
+        shown = -1
+        while not self.camera.hung_up.wait(0.002):
+            number = self.camera.number()
+            if number == shown or self.camera.frozen.is_set():
+                continue
+            shown = number
+            _, jpeg = cv2.imencode(".jpg", framecode.stamp(picture(number), number))
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + jpeg.tobytes() + b"\r\n")
+            except OSError:
+                return
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    prepare_opencv()
+
+
+@pytest.fixture
+def server() -> Iterator[MjpegServer]:
+    server = MjpegServer(fps=30)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "camera.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (128, 48))
+    for number in range(FRAMES):
+        writer.write(picture(number))
+    writer.release()
+    return path
+
+
+Open = Callable[[Tally], Camera]
+
+
+@pytest.fixture(params=["file", "mjpeg", "mjpeg numbered"])
+def open_camera(request: pytest.FixtureRequest) -> Open:
+    if request.param == "file":
+        video: Path = request.getfixturevalue("video")
+        return lambda tally: open_file(video, tally)
+    url = request.getfixturevalue("server").url
+    return lambda tally: open_live(url, tally, numbered="numbered" in request.param, stall_s=5)
+
+
+def test_frames_come_in_order_with_pictures_and_times(open_camera: Open) -> None:
+    tally = Tally()
+    camera = open_camera(tally)
+    before_ns = time.time_ns()
+    frames = list(islice(camera, 10))
+    camera.close()
+    numbers = [frame.number for frame in frames]
+    assert numbers == sorted(set(numbers))
+    assert all(frame.image.shape[1:] == (128, 3) and frame.image.dtype == np.uint8 for frame in frames)
+    times = [frame.captured_at_ns for frame in frames]
+    assert times == sorted(times)
+    assert before_ns <= times[-1] <= time.time_ns()
+    assert tally.seen >= 10
+
+
+def test_a_camera_goes_on_after_the_last_number_that_was_recorded(open_camera: Open) -> None:
+    tally = Tally(last=7)
+    camera = open_camera(tally)
+    first = next(iter(camera))
+    camera.close()
+    assert first.number >= 8
+
+
+def test_a_closed_camera_ends_even_when_closed_from_another_thread(open_camera: Open) -> None:
+    camera = open_camera(Tally())
+    threading.Timer(0.2, camera.close).start()
+    for _ in camera:
+        pass
+
+
+def test_every_frame_of_a_file_comes_once_and_then_it_ends(video: Path) -> None:
+    tally = Tally()
+    frames = list(open_file(video, tally))
+    assert [frame.number for frame in frames] == list(range(FRAMES))
+    assert [int(np.argmax(frame.image.mean(axis=(0, 1)))) for frame in frames] == [n % 3 for n in range(FRAMES)]
+    assert (tally.seen, tally.skipped, tally.missed) == (FRAMES, 0, 0)
+
+
+@pytest.mark.parametrize("last", [0, 20, FRAMES - 2, FRAMES - 1])
+def test_a_file_resumes_at_exactly_the_next_frame(video: Path, last: int) -> None:
+    frames = list(open_file(video, Tally(last=last)))
+    assert [frame.number for frame in frames] == list(range(last + 1, FRAMES))
+    assert all(int(np.argmax(frame.image.mean(axis=(0, 1)))) == frame.number % 3 for frame in frames)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("last", [-1, 100, 370])
+def test_a_real_video_with_predicted_frames_resumes_exactly_too(shared_data: Path, last: int) -> None:
+    path = shared_data / "videos" / "car-detection.mp4"
+    resumed = {frame.number: frame.image.mean() for frame in open_file(path, Tally(last=last))}
+    assert list(resumed) == list(range(last + 1, 377))
+    whole = {frame.number: frame.image.mean() for frame in islice(open_file(path, Tally()), 377)}
+    assert all(resumed[number] == whole[number] for number in resumed)
+
+
+def test_a_file_can_be_paced(video: Path) -> None:
+    started = time.monotonic()
+    assert len(list(islice(open_file(video, Tally(), fps=50), 11))) == 11
+    assert 0.19 <= time.monotonic() - started < 1
+
+
+def test_a_file_that_was_cut_off_is_no_file_that_ended(video: Path) -> None:
+    whole = video.read_bytes()
+    video.write_bytes(whole[: len(whole) // 2])
+    frames: list[Frame] = []
+    with pytest.raises(CameraError, match=r"is damaged: of the 40 frames it names only \d+ can be read"):
+        frames.extend(open_file(video, Tally()))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no video at all" * 100])
+def test_a_file_that_is_not_there_or_no_video_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "camera.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CameraError, match=r"camera file .* is not"):
+        open_file(path, Tally())
+
+
+def test_a_live_camera_opens_fast_and_shows_what_is_now() -> None:
+    server = MjpegServer(fps=5)
+    started = time.monotonic()
+    camera = open_live(server.url, Tally(), numbered=True, stall_s=5)
+    lags = []
+    for frame in islice(camera, 10):
+        lags.append(server.number() - frame.number)
+        if len(lags) == 1:
+            first_s = time.monotonic() - started
+    camera.close()
+    server.close()
+    assert first_s < 1, "the first picture comes within a second"
+    assert lags[0] <= 3, "FFMPEG reads 2 KiB before it believes that this is a camera: two of these small pictures"
+    assert max(lags[4:]) <= 1, "no backlog: the newest picture, or the one before"
+
+
+def test_a_slow_reader_gets_the_newest_frames_and_the_rest_is_counted(server: MjpegServer) -> None:
+    tally = Tally()
+    camera = open_live(server.url, tally, numbered=True, stall_s=5)
+    numbers = []
+    for frame in islice(camera, 6):
+        numbers.append(frame.number)
+        time.sleep(0.2)  # the model takes that long; at 30 fps six frames pass
+    camera.close()
+    assert server.number() - numbers[-1] < 15
+    assert tally.skipped >= 10
+    assert tally.missed == 0
+    waiting = tally.seen - tally.skipped - len(numbers)
+    assert 0 <= waiting <= 2
+    assert max(numbers) <= tally.last
+
+
+def test_frames_above_the_cap_are_counted_as_skipped_and_keep_their_numbers(server: MjpegServer) -> None:
+    tally = Tally()
+    camera = open_live(server.url, tally, numbered=True, fps=10, stall_s=5)
+    numbers = [frame.number for frame in islice(camera, 8)]
+    camera.close()
+    assert 2 <= float(np.mean(np.diff(numbers))) <= 4.5
+    assert tally.skipped >= 10
+    assert tally.missed <= 2, "what we did not read was not missed"
+
+
+def test_what_a_camera_showed_while_nobody_was_connected_was_missed(server: MjpegServer) -> None:
+    tally = Tally()
+    first = open_live(server.url, tally, numbered=True, stall_s=5)
+    next(iter(first))
+    first.close()
+    time.sleep(0.3)
+    seen_before = tally.last
+    again = open_live(server.url, tally, numbered=True, stall_s=5)
+    number = next(iter(again)).number
+    again.close()
+    assert number > seen_before
+    assert tally.missed >= 5
+
+
+def test_a_frozen_camera_is_stalled_and_not_empty(server: MjpegServer) -> None:
+    camera = open_live(server.url, Tally(), stall_s=0.4)
+    next(iter(camera))
+    server.frozen.set()
+    with pytest.raises(StalledError, match=r"has shown nothing new for 0\.4 s"):
+        for _ in camera:
+            pass
+    camera.close()
+
+
+def test_a_camera_that_hangs_up_raises_and_can_be_opened_again(server: MjpegServer) -> None:
+    tally = Tally()
+    camera = open_live(server.url, tally, stall_s=5)
+    next(iter(camera))
+    server.hung_up.set()
+    with pytest.raises(CameraError, match="has gone away"):
+        for _ in camera:
+            pass
+    server.hung_up.clear()
+    last = tally.last
+    again = open_live(server.url, tally, stall_s=5)
+    assert next(iter(again)).number == last + 1
+    again.close()
+
+
+def test_a_camera_that_is_away_is_an_error_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    started = time.monotonic()
+    with pytest.raises(CameraError, match="does not answer"):
+        open_live("http://127.0.0.1:9/", Tally(), stall_s=5)
+    assert time.monotonic() - started < 2
+    assert capfd.readouterr().err == "", "it is ours to say so, once"
+
+
+def test_a_picture_without_a_number_is_an_error_where_numbers_are_expected(
+    server: MjpegServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(framecode, "stamp", lambda image, number: image)
+    camera = open_live(server.url, Tally(), numbered=True, stall_s=5)
+    with pytest.raises(CameraError, match="no readable frame code"):
+        next(iter(camera))
+    camera.close()
+
+
+def test_passwords_are_not_printed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert public("rtsp://admin:secret@10.0.0.7/stream") == "rtsp://admin:***@10.0.0.7/stream"
+    with pytest.raises(CameraError) as raised:
+        open_live("http://admin:secret@127.0.0.1:9/", Tally(), stall_s=5)
+    assert "secret" not in str(raised.value)

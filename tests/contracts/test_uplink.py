@@ -1,0 +1,318 @@
+"""What every uplink keeps, on each adapter: in process, MQTT by a real broker, IPC by the simulated nucleus."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from edge.config import UplinkConfig
+from edge.uplink import Inbound, Uplink, open_uplink
+from models.errors import ConfigError, UplinkError
+from models.mqtt import Connection
+from models.records import Health, batch_of
+from models.topics import acks_topic, results_filter, results_topic, shard_of
+from models.wire import StreamAck, encode_acks, encode_batch
+from simulator.authority import Authority
+from simulator.broker import INGEST, LocalBroker
+from simulator.nucleus.device import Device
+from simulator.nucleus.device_state import DeviceState, Installed
+from simulator.nucleus.ipc_server import IpcServer
+from simulator.nucleus.personality import LITE
+from simulator.nucleus.services import Services
+from simulator.small_cloud import SmallCloud, SmallUplink
+from tests.simulator.nucleus.recipes import recipe
+
+THING = "line-1"
+COMPONENT = "tidegate.Gateway"
+RESULTS, ACKS = results_topic(THING), acks_topic(THING)
+PROXY = {
+    "operations": ["aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"],
+    "resources": ["tidegate/v1/*"],
+}
+MESSAGE = encode_batch(batch_of("00000000000000aa", 1, [Health(1, 60.0, "coco", 1, "d", "fp32")]))
+ANSWER = encode_acks([StreamAck("00000000000000aa", 1)])
+
+
+class Cloud(Protocol):
+    """The far end: what arrived there, and what it sends."""
+
+    def arrived(self) -> bytes: ...
+
+    def answer(self, payload: bytes) -> None: ...
+
+    def cut(self) -> None: ...
+
+    def mend(self) -> None: ...
+
+
+class NearCloud:
+    """In the same process."""
+
+    def __init__(self) -> None:
+        self.uplink = SmallUplink(SmallCloud())
+        self.uplink.deaf = True
+        self._read = 0
+
+    def arrived(self) -> bytes:
+        assert self.uplink.cloud.messages > self._read
+        self._read += 1
+        return MESSAGE
+
+    def answer(self, payload: bytes) -> None:
+        self.uplink.inject(ACKS, payload)
+
+    def cut(self) -> None:
+        self.uplink.down = True
+
+    def mend(self) -> None:
+        self.uplink.down = False
+
+
+class FarCloud:
+    """Behind a broker that can be killed."""
+
+    def __init__(self, broker: LocalBroker, authority: Authority, subscribed: Callable[[], bool]) -> None:
+        self._broker = broker
+        subscriptions = [results_filter(shard_of(THING))]
+        identity = authority.device(INGEST).broker(broker.host, broker.port)
+        self._connection = Connection(identity, client_id=INGEST, subscriptions=subscriptions)
+        self._messages = self._connection.messages()
+        self._subscribed = subscribed
+        assert self._connection.wait_until_ready(20)
+
+    def arrived(self) -> bytes:
+        return next(self._messages).payload
+
+    def answer(self, payload: bytes) -> None:
+        assert self._subscribed()
+        self._connection.publish(ACKS, payload)
+
+    def cut(self) -> None:
+        self._broker.kill()
+
+    def mend(self) -> None:
+        self._broker.start()
+        assert self._connection.wait_until_ready(20)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def broker(tmp_path: Path, authority: Authority) -> Iterator[LocalBroker]:
+    local = LocalBroker(tmp_path / "broker", authority)
+    local.start()
+    yield local
+    local.close()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(params=["small", "mqtt", "ipc"])
+def ends(request: pytest.FixtureRequest, stack: ExitStack) -> tuple[Uplink, Cloud]:
+    if request.param == "small":
+        near = NearCloud()
+        stack.callback(near.uplink.close)
+        return near.uplink, near
+    broker: LocalBroker = request.getfixturevalue("broker")
+    authority: Authority = request.getfixturevalue("authority")
+    if request.param == "mqtt":
+        return mqtt_ends(broker, authority, stack)
+    return ipc_ends(broker, authority, stack, request.getfixturevalue("nucleus"))
+
+
+def mqtt_ends(broker: LocalBroker, authority: Authority, stack: ExitStack) -> tuple[Uplink, Cloud]:
+    own = authority.device(THING)
+    config = UplinkConfig("mqtt", broker.host, broker.port, own.ca, own.certificate, own.key)
+    uplink = open_uplink(config, gateway=THING)
+    stack.callback(uplink.close)
+    connection: Connection = uplink._connection  # type: ignore[attr-defined]
+    cloud = FarCloud(broker, authority, lambda: connection.wait_until_ready(20))
+    stack.callback(cloud.close)
+    assert connection.wait_until_ready(20)
+    return uplink, cloud
+
+
+def ipc_ends(broker: LocalBroker, authority: Authority, stack: ExitStack, nucleus: Connection) -> tuple[Uplink, Cloud]:
+    uplink = open_uplink(UplinkConfig("ipc"), gateway=THING)
+    stack.callback(uplink.close)
+    cloud = FarCloud(broker, authority, lambda: nucleus.wait_until_ready(20))
+    stack.callback(cloud.close)
+    return uplink, cloud
+
+
+@pytest.fixture
+def nucleus(
+    broker: LocalBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Connection]:
+    """Nucleus lite's IPC, to which this process is the gateway component; its connection to the broker."""
+    allowed = {"accessControl": {"aws.greengrass.ipc.mqttproxy": {"results and acks": PROXY}}}
+    components = {COMPONENT: Installed(recipe(COMPONENT, "exec tail -f /dev/null"), allowed)}
+    DeviceState({}, components).save(tmp_path / "root" / "config" / "state.json")
+    device = Device(THING, tmp_path / "root", environment={}, personality=LITE)
+    identity = authority.device(THING).broker(broker.host, broker.port)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Connection(identity, client_id=THING) as connection,
+        IpcServer(
+            Path(folder) / "ipc", (services := Services(device, connection, LITE)), frame_limit_bytes=10_000
+        ) as server,
+    ):
+
+        def deliver() -> None:
+            for message in connection.messages():
+                server.post(services.deliver, message)
+
+        thread = threading.Thread(target=deliver)
+        thread.start()
+        assert connection.wait_until_ready(20)
+        device.start()
+        running = device.component(COMPONENT)
+        assert running is not None
+        monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(server.path))
+        monkeypatch.setenv("SVCUID", running.token)
+        yield connection
+        device.stop()
+        connection.close()
+        thread.join()
+
+
+def publish_patiently(uplink: Uplink, topic: str, payload: bytes) -> None:
+    """As a shipper does: try again while it raises."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            uplink.publish(topic, payload)
+            return
+        except UplinkError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+Ends = tuple[Uplink, Cloud]
+
+
+def test_a_message_arrives_as_it_was(ends: Ends) -> None:
+    uplink, cloud = ends
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    assert cloud.arrived() == MESSAGE
+
+
+def test_an_answer_arrives_with_its_topic(ends: Ends) -> None:
+    uplink, cloud = ends
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    cloud.arrived()
+    cloud.answer(ANSWER)
+    assert next(uplink.messages()) == Inbound(ACKS, ANSWER)
+
+
+def test_what_is_larger_than_the_limit_is_refused_and_nothing_breaks(ends: Ends) -> None:
+    uplink, cloud = ends
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    cloud.arrived()
+    with pytest.raises(UplinkError, match=f"above the uplink's limit of {uplink.limit_bytes}"):
+        uplink.publish(RESULTS, b"x" * (uplink.limit_bytes - len(RESULTS) + 1))
+    uplink.publish(RESULTS, MESSAGE)
+    assert cloud.arrived() == MESSAGE
+
+
+def test_while_the_cloud_is_cut_off_publishing_raises_and_works_again_afterwards(ends: Ends) -> None:
+    uplink, cloud = ends
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    cloud.arrived()
+    cloud.cut()
+    deadline = time.monotonic() + 20
+    with pytest.raises(UplinkError):  # noqa: PT012 -- a broker's end is noticed with the next packet or two
+        while time.monotonic() < deadline:
+            uplink.publish(RESULTS, MESSAGE)
+            time.sleep(0.05)
+    cloud.mend()
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    assert cloud.arrived() == MESSAGE
+    cloud.answer(ANSWER)
+    assert next(uplink.messages()) == Inbound(ACKS, ANSWER)
+
+
+def test_closing_ends_the_messages(ends: Ends) -> None:
+    uplink, _ = ends
+    threading.Timer(0.1, uplink.close).start()
+    assert list(uplink.messages()) == []
+
+
+def test_a_cloud_that_is_away_at_the_start_is_no_error_until_something_is_published(broker: LocalBroker) -> None:
+    broker.close()
+    uplink = open_uplink(UplinkConfig("mqtt", "localhost", broker.port), gateway=THING)
+    with pytest.raises(UplinkError, match="not connected"):
+        uplink.publish(RESULTS, MESSAGE)
+    uplink.close()
+
+
+def test_an_ipc_uplink_opens_its_connection_again_after_the_nucleus_closed_it(
+    broker: LocalBroker, authority: Authority, nucleus: Connection, stack: ExitStack
+) -> None:
+    uplink, cloud = ipc_ends(broker, authority, stack, nucleus)
+    uplink.publish(RESULTS, MESSAGE)
+    assert cloud.arrived() == MESSAGE
+    uplink.limit_bytes = 10_000  # type: ignore[misc]
+    with pytest.raises(UplinkError, match="the connection to the nucleus is gone"):
+        uplink.publish(RESULTS, b"x" * 9_000)
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    assert cloud.arrived() == MESSAGE
+    cloud.answer(ANSWER)
+    assert next(uplink.messages()) == Inbound(ACKS, ANSWER)
+
+
+def test_opening_the_connection_again_and_again_leaves_no_threads_behind(
+    broker: LocalBroker, authority: Authority, nucleus: Connection, stack: ExitStack
+) -> None:
+    uplink, _ = ipc_ends(broker, authority, stack, nucleus)
+    uplink.limit_bytes = 10_000  # type: ignore[misc]
+
+    def reopen() -> int:
+        publish_patiently(uplink, RESULTS, MESSAGE)
+        with pytest.raises(UplinkError):
+            uplink.publish(RESULTS, b"x" * 9_000)
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    counts = [reopen() for _ in range(40)]
+    assert max(counts[20:]) <= max(counts[:20]), counts
+
+
+def test_a_topic_that_access_control_does_not_name_is_refused_with_advice(nucleus: Connection) -> None:
+    uplink = open_uplink(UplinkConfig("ipc"), gateway=THING)
+    with pytest.raises(UplinkError, match="accessControl of this component's configuration must allow it"):
+        uplink.publish("elsewhere", MESSAGE)
+    uplink.close()
+
+
+def test_ipc_outside_greengrass_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SVCUID", raising=False)
+    with pytest.raises(ConfigError, match="is for a component that Greengrass started"):
+        open_uplink(UplinkConfig("ipc"), gateway=THING)
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        (UplinkConfig("mqtt"), "needs host"),
+        (UplinkConfig("mqtt", "broker.example"), "needs TLS: set ca"),
+        (UplinkConfig("mqtt", "127.0.0.1", 1883, ca=Path("/nowhere.pem")), "TLS files of the broker cannot be used"),
+    ],
+)
+def test_a_broker_is_verified_or_refused(config: UplinkConfig, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        open_uplink(config, gateway=THING)

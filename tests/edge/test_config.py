@@ -1,0 +1,51 @@
+"""What a gateway's configuration takes and refuses."""
+
+from typing import Any
+
+import pytest
+
+from edge.config import GatewayConfig
+from models.configuration import parse
+from models.errors import ConfigError
+
+MINIMAL = {"model": "coco", "cameras": [{"name": "door", "uri": "usb:0"}]}
+
+
+def test_a_model_and_a_camera_are_enough() -> None:
+    config = parse(GatewayConfig, MINIMAL, where="gateway.toml")
+    assert config.window_s == 60
+    assert config.uplink.message_limit_bytes == 5_000
+
+
+def test_a_broker_takes_larger_messages_than_the_nucleus() -> None:
+    document = {**MINIMAL, "uplink": {"kind": "mqtt", "host": "127.0.0.1", "port": 1883}}
+    assert parse(GatewayConfig, document, where="gateway.toml").uplink.message_limit_bytes == 131_072
+
+
+CAMERA = MINIMAL["cameras"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"windows_s": 5}, "unknown key 'windows_s'; did you mean 'window_s'"),
+        ({"window_s": -5}, "window_s must be in 0.1..3600, got -5"),
+        ({"window_s": "60"}, "window_s must be float, got '60'"),
+        ({"model": "Coco Large"}, "model must be lower-case"),
+        ({"cameras": []}, "at least one camera"),
+        ({"cameras": [CAMERA, CAMERA]}, "different names"),
+        ({"cameras": [{"name": "door", "uri": "ftp://x/y"}]}, "uri must be a file, http://, rtsp:// or usb:0"),
+        ({"cameras": [{"name": "a door", "uri": "usb:0"}]}, "camera name"),
+        ({"cameras": [{"name": "door", "uri": "a.mp4", "numbered": True}]}, "numbered is for live cameras"),
+        ({"cameras": [{"name": "door", "uri": "usb:0", "fps": 0}]}, "fps must be in 0.01..240"),
+        ({"spool_limit_bytes": 10}, "spool_limit_bytes must be at least"),
+        ({"uplink": {"kind": "carrier-pigeon"}}, "must be one of ipc, mqtt"),
+        ({"uplink": {"kind": "ipc", "limit_bytes": 10}}, "limit_bytes must be in 1000..131072"),
+        ({"uplink": {"port": 0}}, "port must be in 1..65535"),
+        ({"allow_unsigned": True}, "allow_unsigned is for a package folder"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint.replace(".", r"\.")) as raised:
+        parse(GatewayConfig, {**MINIMAL, **change}, where="gateway.toml")
+    assert str(raised.value).startswith("gateway.toml: ")
