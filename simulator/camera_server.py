@@ -59,6 +59,7 @@ class Camera:
             return self._number
 
     def close(self) -> None:
+        """Show nothing more: who watches is disconnected. Closing twice is fine."""
         with self._news:
             self._closed = True
             self._news.notify_all()

@@ -36,10 +36,11 @@ class TopicRules(BaseTopicPlugin):  # type: ignore[misc]
         if name is None or topic is None:
             return False
         if name == "ingest":
-            return topic.startswith("tidegate/v1/acks/" if action == Action.PUBLISH else "tidegate/v1/results/")
+            own = "tidegate/v1/acks/" if action == Action.PUBLISH else "tidegate/v1/results/"
+            return bool(topic.startswith(own))
         if action == Action.PUBLISH:
             try:
-                return parse_results_topic(topic).gateway == name
+                return bool(parse_results_topic(topic).gateway == name)
             except WireError:
                 return False
         return bool(topic == acks_topic(name))

@@ -54,6 +54,10 @@ class Scene(Protocol):
         """Frame `number` (0, 1, 2 ...): always the same for the same number."""
         ...
 
+    def truth(self, number: int) -> Truth:
+        """What that frame shows, without making the picture."""
+        ...
+
 
 class Photos:
     """The pictures of a folder with one sub-folder a class, shuffled, over and over."""
@@ -66,13 +70,19 @@ class Photos:
         self._paths = [found[index] for index in order]
         self._size = (width, height)
 
+    def truth(self, number: int) -> Truth:
+        return Truth(label=self._path(number).parent.name)
+
     def frame(self, number: int) -> Shot:
-        path = self._paths[number % len(self._paths)]
+        path = self._path(number)
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
             raise DataError(f"{path} is not a picture that OpenCV can read; remove it from the folder")
         resized = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
-        return Shot(np.asarray(resized, np.uint8), Truth(label=path.parent.name))
+        return Shot(np.asarray(resized, np.uint8), self.truth(number))
+
+    def _path(self, number: int) -> Path:
+        return self._paths[number % len(self._paths)]
 
 
 class Conveyor:

@@ -30,27 +30,33 @@ class RecordedFrame:
     frame: int
 
 
-def install(spool: Path) -> None:
-    """Make the spool's database, before the gateway first opens it, and set the witness beside its records."""
-    spool.parent.mkdir(parents=True, exist_ok=True)
-    Spool(spool).close()
-    database = sqlite3.connect(spool)
-    try:
-        database.executescript(_TRIGGER)
-    finally:
-        database.close()
+class Witness:
+    """Makes the spool's database before the gateway first opens it, and watches it from then on."""
 
+    def __init__(self, spool: Path) -> None:
+        self._spool = spool
+        self._seen = 0
+        self._frames: list[RecordedFrame] = []
+        spool.parent.mkdir(parents=True, exist_ok=True)
+        Spool(spool).close()
+        database = sqlite3.connect(spool)
+        try:
+            database.executescript(_TRIGGER)
+        finally:
+            database.close()
 
-def recorded_frames(spool: Path) -> list[RecordedFrame]:
-    """Every frame's result that was ever committed to this spool, in the order of commit."""
-    database = sqlite3.connect(f"file:{spool}?mode=ro", uri=True)
-    try:
-        rows = database.execute("SELECT stream, seq, payload FROM witness ORDER BY rowid").fetchall()
-    finally:
-        database.close()
-    decoded = [(stream, seq, decode_record(payload)) for stream, seq, payload in rows]
-    return [
-        RecordedFrame(stream, seq, record.camera, record.frame)
-        for stream, seq, record in decoded
-        if isinstance(record, FrameResult)
-    ]
+    def frames(self) -> list[RecordedFrame]:
+        """Every frame's result that was ever committed to this spool, in the order of commit."""
+        database = sqlite3.connect(f"file:{self._spool}?mode=ro", uri=True)
+        try:
+            rows = database.execute(
+                "SELECT rowid, stream, seq, payload FROM witness WHERE rowid > ? ORDER BY rowid", (self._seen,)
+            ).fetchall()
+        finally:
+            database.close()
+        for rowid, stream, seq, payload in rows:
+            record = decode_record(payload)
+            if isinstance(record, FrameResult):
+                self._frames.append(RecordedFrame(stream, seq, record.camera, record.frame))
+            self._seen = rowid
+        return list(self._frames)

@@ -41,12 +41,13 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class RolloutStory:
-    """One roll-out: `rings` are the gateways by ring, `outcome` is done or reverted."""
+    """One roll-out: `rings` are the gateways by ring, `outcome` its last phase, `why` that in a sentence."""
 
     release: str
     rings: tuple[tuple[str, ...], ...]
     moments: tuple[Moment, ...]
     outcome: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

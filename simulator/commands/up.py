@@ -1,0 +1,47 @@
+"""`tidegate up`: a local cloud, until Ctrl-C."""
+
+import argparse
+import json
+import shlex
+import signal
+import threading
+from pathlib import Path
+
+from rich.console import Console
+
+from models.durable import write_atomic
+from simulator.local_cloud import LocalCloud
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/cloud"), help="lake, keys, certificates (default: %(default)s)"
+    )
+    parser.add_argument("--embedded-broker", action="store_true", help="use amqtt even where mosquitto is installed")
+    parser.add_argument(
+        "--device", action="append", default=[], metavar="NAME", help="also issue a certificate for NAME"
+    )
+    parser.add_argument("--json", action="store_true", help="print the environment as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with LocalCloud(args.out, embedded_broker=True if args.embedded_broker else None) as cloud:
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in cloud.environment.items())
+        write_atomic(cloud.folder / "environment", exports.encode(), mode=0o600)
+        devices = {name: cloud.authority.device(name) for name in args.device}
+        if args.json:
+            print(json.dumps(cloud.environment, indent=2), flush=True)
+        else:
+            console = Console()
+            console.print(f"The local cloud is up ({cloud.broker.kind}). In another shell:\n", highlight=False)
+            console.print(
+                f"  source {shlex.quote(str(cloud.folder / 'environment'))}\n", highlight=False, soft_wrap=True
+            )
+            for name, identity in devices.items():
+                console.print(f"  {name}: {identity.certificate}, {identity.key}", highlight=False, soft_wrap=True)
+            console.print("Ctrl-C takes it down. The object store forgets then; lake, keys and certificates stay.")
+        stop.wait()
+    return 0

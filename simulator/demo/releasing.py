@@ -1,0 +1,89 @@
+"""Roll-outs in the demo: a bad release that has to be taken back, and a good one that goes everywhere."""
+
+import shutil
+from pathlib import Path
+
+from cloud.lake.lake import Lake
+from models.manifest import read_manifest
+from simulator.demo.bad_release import mix_up_classes
+from simulator.demo.findings import Moment, RolloutStory
+from simulator.demo.making import publish
+from simulator.demo.world import FLEET, World
+
+SHOWN = ("advance", "revert", "reverted", "revert-failed", "done")
+
+
+def bad_release(world: World, first: Path) -> None:
+    """Published like any other; ring 0 takes it, and gives it back."""
+    run = world.out / "runs" / "bad"
+    shutil.copytree(first, run)
+    mix_up_classes(run)
+    labels = ", ".join(reversed(read_manifest(run).labels))
+    world.say(
+        f"Somebody exports the model with its classes in the wrong order ({labels}). It loads, and it is as fast."
+    )
+    release = publish(world, run)
+    story = roll_out(world, release, expected=(0, 1))
+    number = int(release.partition("@")[2])
+    rows = Lake(world.cloud.lake).query(f"SELECT DISTINCT gateway FROM frames WHERE release = {number}").to_pylist()
+    ran_it = {str(row["gateway"]) for row in rows}
+    claims = world.findings.claims
+    claims.judge("the bad release is taken back from ring 0", story.outcome == "reverted", story.why)
+    claims.judge(
+        "no other ring was touched by it",
+        bool(ran_it) and ran_it <= set(story.rings[0]),
+        f"ran on {', '.join(sorted(ran_it)) or 'no gateway'}; ring 0 is {', '.join(story.rings[0])}",
+    )
+
+
+def good_release(world: World, run: Path) -> None:
+    """Ring by ring to all, into the running processes."""
+    release = publish(world, run)
+    before = world.fleet.pids()
+    story = roll_out(world, release, expected=(0, 1))
+    after = world.fleet.pids()
+    newest = {
+        row.gateway: row.health.release
+        for row in sorted(Lake(world.cloud.lake).health(), key=lambda row: row.health.at_us)
+    }
+    number = int(release.partition("@")[2])
+    claims = world.findings.claims
+    claims.judge(
+        "the good release goes ring by ring to all gateways",
+        story.outcome == "done" and all(newest.get(name) == number for name in world.fleet.gateways),
+        story.why,
+    )
+    claims.judge(
+        "models are swapped in the running processes",
+        before == after,
+        f"processes before {sorted(map(str, before.values()))}, after {sorted(map(str, after.values()))}",
+    )
+
+
+def judge_swaps(world: World) -> None:
+    """No frame number is missing where one release ends and the next begins."""
+    gaps = world.findings.lost_at_swaps
+    swaps = sum(len(lost) for lost in gaps.values())
+    lost = sum(sum(lost) for lost in gaps.values())
+    world.findings.claims.judge(
+        "frames lost while models were swapped: 0", swaps > 0 and lost == 0, f"{lost} in {swaps} swaps"
+    )
+
+
+def roll_out(world: World, release: str, *words: str, expected: tuple[int, ...] = (0,)) -> RolloutStory:
+    """Roll a release out by the product's command, and note what it did."""
+    world.tidegate(
+        "rollout", "start", release, "--fleet", FLEET, *words,
+        "--window-s", f"{world.options.window_s:g}", "--poll-s", "0.5",
+        expected=expected,
+    )  # fmt: skip
+    document = world.tidegate_json("rollout", "status", world.model)
+    moments = tuple(
+        Moment(event["at_us"] / 1e6 - world.findings.started_at, event["ring"], event["kind"], event["text"])
+        for event in document["events"]
+        if event["kind"] in SHOWN
+    )
+    rings = tuple(tuple(ring) for ring in document["rings"])
+    story = RolloutStory(release, rings, moments, document["phase"], document["outcome"])
+    world.findings.rollouts.append(story)
+    return story
