@@ -1,0 +1,118 @@
+"""Settings are understood or refused, by name."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.configuration import parse
+from models.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    name: str
+    fps: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    cameras: tuple[Camera, ...]
+    window_s: float = 60.0
+    retries: int = 3
+    keep: bool = False
+    kind: Literal["ipc", "mqtt"] = "ipc"
+    state: Path = Path("state")
+    weights: dict[str, float] = dataclasses.field(default_factory=dict)
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    rest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    made: str = dataclasses.field(default="here", init=False)
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.window_s <= 3600:
+            raise ValueError(f"window_s must be in 0.1..3600, got {self.window_s}")
+
+
+CAMERAS = [{"name": "belt", "fps": 15}]
+
+
+def test_settings_are_understood() -> None:
+    settings = parse(
+        Settings,
+        {
+            "cameras": [{"name": "belt", "fps": 15}, {"name": "door", "fps": None}],
+            "window_s": 5,
+            "retries": 4.0,
+            "state": "/var/lib/tidegate",
+            "weights": {"a": 1},
+            "notes": {"any": [None, {"thing": 1}]},
+            "rest": {"x": None},
+        },
+        where="gateway.toml",
+    )
+    assert settings.cameras == (Camera("belt", 15.0), Camera("door"))
+    assert isinstance(settings.cameras[0].fps, float)
+    assert (settings.window_s, settings.retries, settings.state) == (5.0, 4, Path("/var/lib/tidegate"))
+    assert isinstance(settings.retries, int)
+    assert (settings.weights, settings.notes["any"], settings.rest) == ({"a": 1.0}, [None, {"thing": 1}], {"x": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"windw_s": 5}, "unknown key 'windw_s'; did you mean 'window_s'?"),
+        ({"zzz": 5}, "unknown key 'zzz'; known keys: cameras, window_s"),
+        ({5: 5}, "unknown key '5'"),
+        ({"made": "there"}, "unknown key 'made'"),
+        ({"window_s": "5"}, "window_s must be float, got '5'"),
+        ({"window_s": True}, "window_s must be float, got True"),
+        ({"window_s": 10**400}, "window_s must be float"),
+        ({"window_s": float("nan")}, "window_s must be in 0.1..3600, got nan"),
+        ({"window_s": -5}, "window_s must be in 0.1..3600, got -5"),
+        ({"window_s": None}, "window_s must be float, got None"),
+        ({"retries": 1.5}, "retries must be int, got 1.5"),
+        ({"retries": float("inf")}, "retries must be int, got inf"),
+        ({"retries": True}, "retries must be int, got True"),
+        ({"keep": 1}, "keep must be bool, got 1"),
+        ({"kind": "http"}, "kind must be one of ipc, mqtt, got 'http'"),
+        ({"kind": ["ipc"]}, "kind must be one of ipc, mqtt, got ['ipc']"),
+        ({"state": 5}, "state must be Path, got 5"),
+        ({"cameras": "belt"}, "cameras must be a list, got 'belt'"),
+        ({"cameras": {"name": "belt"}}, "cameras must be a list"),
+        ({"cameras": ["belt"]}, "cameras[0]: expected a table of settings, got 'belt'"),
+        ({"cameras": [{"fps": 1}]}, "cameras[0]: missing key 'name'"),
+        ({"cameras": [{"name": "a"}, {"name": "b", "rate": 1}]}, "cameras[1]: unknown key 'rate'"),
+        ({"weights": {"a": "x"}}, "weights.a must be float, got 'x'"),
+        ({"weights": [1]}, "weights must be a table, got [1]"),
+        ({"rest": "x" * 100}, "rest must be a table, got 'xxxxx"),
+    ],
+)
+def test_what_is_not_understood_is_named(change: dict[Any, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(Settings, {"cameras": CAMERAS} | change, where="gateway.toml")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("gateway.toml: ")
+    assert len(str(caught.value)) < 250
+
+
+def test_a_missing_setting_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^gateway.toml: missing key 'cameras'$"):
+        parse(Settings, {}, where="gateway.toml")
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@given(st.one_of(JSON, st.fixed_dictionaries(dict.fromkeys(Settings.__dataclass_fields__, JSON))))
+def test_no_input_ends_in_another_error(document: object) -> None:
+    with contextlib.suppress(ConfigError):
+        parse(Settings, document, where="x")
