@@ -7,6 +7,9 @@ from models.errors import WireError
 from models.records import Record, batch_of
 from models.wire import encode_batch
 
+# Frames that show nothing compress to almost nothing; without a bound a night of them would be one message that is
+# larger than the memory, or than what the cloud takes once it is decompressed.
+MAX_RECORDS = 5_000
 _FULL = 0.9  # of the limit: another try would not gain what it costs
 _TRIES = 6
 
@@ -25,13 +28,20 @@ def cut(stream: str, first: int, records: Sequence[Record], *, limit_bytes: int,
     """The longest run from `first` on that fits; WireError when not even one record does.
 
     How well records compress is only known afterwards, so this tries, starting from `guess` records; the run is at
-    least nine tenths of the limit, or all there is, unless the records are of very different sizes.
+    least nine tenths of the limit, or 5,000 records, or all there is, unless the records are of very different sizes.
     """
     best: Cut | None = None
-    too_many = len(records) + 1
-    count = max(1, min(guess, len(records)))
+    too_many = min(len(records), MAX_RECORDS) + 1
+    count = max(1, min(guess, too_many - 1))
     for _ in range(_TRIES):
-        tried = _encode(stream, first, records[:count])
+        try:
+            tried = _encode(stream, first, records[:count])
+        except WireError:  # too large once decompressed, however well it compresses
+            too_many = count
+            count = max(best.records + 1 if best else 1, count // 8)
+            if count >= too_many:
+                break
+            continue
         size = len(tried.message)
         if size <= limit_bytes:
             best = tried

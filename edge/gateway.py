@@ -104,14 +104,13 @@ class _Gateway:
         cameras = [self._start(f"watch-{index}", stop, watch.run) for index, watch in enumerate(self._watches)]
         try:
             self._keep_windows(stop, cameras)
-            for watch in self._watches:
-                watch.close()
-            _join(cameras)
+            self._close_cameras(cameras)
             self._end_window()
             while not stop.wait(_LOOK_S) and self._spool.streams():
                 self._shipper.tide()
             self._shipper.step()
         finally:
+            self._close_cameras(cameras)
             leave.set()
             self._shipper.tide()
             _join(others)
@@ -119,6 +118,11 @@ class _Gateway:
             raise self._crash
         failures = tuple(str(watch.failure) for watch in self._watches if watch.failure)
         return Outcome(sum(stream.last - stream.acked for stream in self._spool.streams()), failures)
+
+    def _close_cameras(self, threads: list[threading.Thread]) -> None:
+        for watch in self._watches:
+            watch.close()
+        _join(threads)
 
     def _keep_windows(self, stop: threading.Event, cameras: list[threading.Thread]) -> None:
         window_ends = time.monotonic() + self._config.window_s

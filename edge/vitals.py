@@ -6,7 +6,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from resource import RUSAGE_SELF, getpagesize, getrusage
 from typing import Literal, get_args
@@ -104,12 +103,13 @@ class Vitals:
             frames = self._frames_since_last_cut()
         if not figures and current is not None:
             figures[current] = _Figures(began)
-        starts = [began, *[its.began for its in figures.values()][1:], ended]
-        spans = [after - before for before, after in pairwise(starts)]
+        # a release answers until the next one does
+        ends = [*[its.began for its in figures.values()][1:], ended]
+        reports = [_describe(whole, model, its) for model, its in figures.items()] or [whole]
         reports = [
-            replace(_describe(whole, model, its), window_s=span)
-            for (model, its), span in zip(figures.items(), spans, strict=True)
-        ] or [replace(whole, window_s=ended - began)]
+            replace(report, window_s=end - start)
+            for report, start, end in zip(reports, [began, *ends[:-1]], ends, strict=True)
+        ]
         last = replace(
             reports[-1],
             frames_seen=max(0, frames.seen - sum(report.frames_inferred for report in reports[:-1])),

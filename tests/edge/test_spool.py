@@ -1,7 +1,7 @@
 """Recorded means committed; what is recorded leaves only when it is acknowledged, or under a tombstone."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,7 @@ def test_lanes_have_streams_of_their_own_numbered_from_one(spool: Spool) -> None
     assert [seq for seq, _ in contents(spool)[lanes["frames"].name]] == [1, 2, 3]
 
 
-def test_a_record_is_committed_soon_without_asking(tmp_path: Path, eventually) -> None:  # type: ignore[no-untyped-def]
+def test_a_record_is_committed_soon_without_asking(tmp_path: Path, eventually: Callable[..., None]) -> None:
     with Spool(tmp_path / "spool.db") as spool:
         spool.append(frame(0))
         eventually(lambda: bool(spool.streams()), timeout_s=3.0)
@@ -158,7 +158,9 @@ def test_a_spool_that_cannot_be_made_says_so(tmp_path: Path) -> None:
         Spool(tmp_path / "spool.db")
 
 
-def test_a_disk_that_refuses_loses_nothing_and_is_tried_again(spool: Spool, tmp_path: Path, eventually) -> None:  # type: ignore[no-untyped-def]
+def test_a_disk_that_refuses_loses_nothing_and_is_tried_again(
+    spool: Spool, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
     # a trigger that fails stands in for a full disk: SQLite rolls back in the same way
     saboteur = sqlite3.connect(tmp_path / "spool.db")
     saboteur.execute("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'disk is full'); END")

@@ -1,0 +1,277 @@
+"""A whole gateway in this process: cameras, model, spool and shipping, with a small cloud at the other end."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.config import CameraConfig, GatewayConfig
+from edge.gateway import Outcome, run_gateway
+from models.errors import PackageError, SpoolError, TidegateError
+from simulator.camera_server import Camera, CameraServer
+from simulator.scenes import Shot, Truth
+from simulator.small_cloud import SmallCloud, SmallUplink
+
+MakeVideo = Callable[..., Path]
+MakeRelease = Callable[..., Path]
+Eventually = Callable[..., None]
+
+
+class Running:
+    """A gateway on a thread of this process."""
+
+    def __init__(self, config: GatewayConfig, uplink: SmallUplink, *, keep_running: bool) -> None:
+        self.stop = threading.Event()
+        self.outcome: Outcome | None = None
+        self.error: TidegateError | None = None
+        self._config, self._uplink, self._keep_running = config, uplink, keep_running
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.outcome = run_gateway(
+                self._config, gateway="g1", stop=self.stop, keep_running=self._keep_running, uplink=self._uplink
+            )
+        except TidegateError as exc:
+            self.error = exc
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def end(self, timeout_s: float = 20) -> None:
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive()
+
+
+class Site:
+    """The state folder, the cloud, and the gateways that ran here one after another."""
+
+    def __init__(self, folder: Path, trust: Path) -> None:
+        self.folder = folder
+        self.cloud = SmallCloud()
+        self.trust = trust
+        self.pointer = folder / "work" / "tidegate.Model.colour" / "pointer"
+        self.pointer.parent.mkdir(parents=True)
+        self.running: list[Running] = []
+
+    def start(self, *cameras: CameraConfig, keep_running: bool = True, **settings: Any) -> tuple[Running, SmallUplink]:
+        config = GatewayConfig(
+            model="colour",
+            cameras=cameras,
+            **{
+                "window_s": 0.3,
+                "trust": self.trust,
+                "state": self.folder / "state",
+                "pointers": self.folder / "work",
+                "ack_timeout_s": 1.0,
+                **settings,
+            },
+        )
+        uplink = SmallUplink(self.cloud)
+        running = Running(config, uplink, keep_running=keep_running)
+        self.running.append(running)
+        return running, uplink
+
+    def point(self, package: Path) -> None:
+        draft = self.pointer.with_suffix(".draft")
+        draft.write_text(f"{package}\n")
+        draft.rename(self.pointer)
+
+    def labels(self) -> dict[int, str]:
+        """What was seen in each frame."""
+        return {result.frame: result.labels[0] for result in self.cloud.frames.values()}
+
+
+@pytest.fixture
+def site(tmp_path: Path, trust: Path) -> Iterator[Site]:
+    site = Site(tmp_path / "site", trust)
+    yield site
+    for running in site.running:
+        running.stop.set()
+        running.end()
+
+
+def test_every_frame_of_a_file_is_in_the_cloud_once_and_then_the_gateway_ends(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease
+) -> None:
+    video = make_video(300)
+    running, _ = site.start(CameraConfig("belt", str(video)), keep_running=False, package=make_release(1))
+    running.end()
+    assert running.outcome == Outcome(waiting=0, failures=())
+    assert site.cloud.frame_numbers("belt") == list(range(300))
+    assert site.labels() == {n: ("blue", "green", "red")[n % 3] for n in range(300)}
+    reports = site.cloud.reports()
+    assert sum(report.frames_inferred for report in reports) == 300
+    assert reports[-1].camera_state == "ended"
+    assert reports[-1].release == 1
+
+
+def test_a_second_run_has_nothing_left_to_do(site: Site, make_video: MakeVideo, make_release: MakeRelease) -> None:
+    camera, package = CameraConfig("belt", str(make_video(20))), make_release(1)
+    for _ in range(2):
+        running, _ = site.start(camera, keep_running=False, package=package)
+        running.end()
+        assert running.outcome == Outcome(0, ())
+    assert site.cloud.frame_numbers("belt") == list(range(20))
+
+
+def test_a_cloud_that_is_away_costs_no_frame_and_the_gateway_waits_for_it(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    video = make_video(100)
+    running, uplink = site.start(CameraConfig("belt", str(video)), keep_running=False, package=make_release(1))
+    uplink.down = True
+    time.sleep(1.0)
+    assert running.alive
+    uplink.down = False
+    running.end()
+    assert site.cloud.frame_numbers("belt") == list(range(100))
+
+
+def test_until_a_model_arrives_nothing_is_seen_and_health_says_so(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    running, _ = site.start(CameraConfig("belt", str(make_video(50))))
+    eventually(lambda: len(site.cloud.reports()) >= 2)
+    assert site.cloud.frames == {}
+    assert {report.release for report in site.cloud.reports()} == {0}
+    site.point(make_release(1))
+    eventually(lambda: len(site.cloud.frames) == 50)
+    assert site.cloud.frame_numbers("belt") == list(range(50)), "no frame of the file was given away meanwhile"
+    assert running.alive
+
+
+def test_swaps_lose_no_frame_and_each_release_is_reported(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    packages = {release: make_release(release) for release in (1, 2, 3)}
+    site.point(packages[1])
+    site.start(CameraConfig("belt", str(make_video(400)), fps=150))
+    for release in (1, 2, 3, 2):
+        site.point(packages[release])
+        eventually(lambda wanted=release: any(r.release == wanted for r in list(site.cloud.frames.values())[-40:]))
+    eventually(lambda: len(site.cloud.frames) == 400)
+    assert site.cloud.frame_numbers("belt") == list(range(400))
+    eventually(lambda: sum(report.frames_inferred for report in site.cloud.reports()) == 400)
+    by_release = Counter(result.release for result in site.cloud.frames.values())
+    assert set(by_release) == {1, 2, 3}
+    for release, count in by_release.items():
+        told = sum(report.frames_inferred for report in site.cloud.reports() if report.release == release)
+        assert told == count
+    assert max(report.swaps for report in site.cloud.reports()) == 3
+
+
+def test_a_bad_release_is_refused_and_reported_while_the_old_one_goes_on(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    site.point(make_release(1))
+    site.start(CameraConfig("belt", str(make_video(200)), fps=100))
+    eventually(lambda: len(site.cloud.frames) > 10)
+    bad = make_release(2)
+    (bad / "model.onnx").write_bytes(b"torn")
+    site.point(bad)
+    eventually(lambda: any(report.failed_release.startswith("colour@2: ") for report in site.cloud.reports()))
+    eventually(lambda: len(site.cloud.frames) == 200)
+    assert {result.release for result in site.cloud.frames.values()} == {1}
+
+
+class Flat:
+    """A scene of nothing but a colour; frame n as in make_video."""
+
+    def truth(self, number: int) -> Truth:
+        return Truth(("blue", "green", "red")[number % 3])
+
+    def frame(self, number: int) -> Shot:
+        return Shot(np.full((48, 128, 3), np.eye(3)[number % 3] * 200, np.uint8), self.truth(number))
+
+
+def test_a_live_camera_may_go_away_and_come_back(site: Site, make_release: MakeRelease, eventually: Eventually) -> None:
+    camera = Camera(Flat(), fps=30)
+    server = CameraServer({"g1": camera})
+    site.point(make_release(1))
+    uri = f"{server.url}/{{gateway}}"
+    running, _ = site.start(CameraConfig("door", uri, numbered=True, stall_s=1.0))
+    eventually(lambda: len(site.cloud.frames) > 10)
+    server.close()
+    eventually(lambda: site.cloud.reports()[-1].camera_state == "down")
+    assert running.alive
+    assert any("has gone away" in report.last_error for report in site.cloud.reports())
+    numbers = site.cloud.frame_numbers("door")
+    assert len(set(numbers)) == len(numbers)
+    assert all(site.labels()[number] == ("blue", "green", "red")[number % 3] for number in numbers)
+
+
+def test_a_camera_that_is_not_there_is_reported_and_the_others_go_on(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    site.point(make_release(1))
+    away = CameraConfig("door", "http://127.0.0.1:9/")
+    running, _ = site.start(CameraConfig("belt", str(make_video(50))), away)
+    eventually(lambda: len(site.cloud.frames) == 50)
+    eventually(lambda: site.cloud.reports()[-1].camera_state == "down")
+    assert sum(report.errors for report in site.cloud.reports()) == 1, "said once"
+    assert running.alive
+
+
+def test_stopping_takes_less_than_five_seconds_and_nothing_recorded_is_lost(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    video, package = make_video(2_000), make_release(1)
+    running, uplink = site.start(CameraConfig("belt", str(video), fps=200), package=package)
+    eventually(lambda: len(site.cloud.frames) > 50)
+    uplink.down = True
+    time.sleep(0.5)
+    asked = time.monotonic()
+    running.stop.set()
+    running.end()
+    assert time.monotonic() - asked < 5
+    assert running.outcome is not None
+    assert running.outcome.waiting > 0
+    again, _ = site.start(CameraConfig("belt", str(video)), keep_running=False, package=package)
+    again.end()
+    assert site.cloud.frame_numbers("belt") == list(range(2_000))
+
+
+def test_a_file_that_is_not_there_ends_the_run_with_the_reason(site: Site, make_release: MakeRelease) -> None:
+    running, _ = site.start(CameraConfig("belt", "/nowhere/belt.mp4"), keep_running=False, package=make_release(1))
+    running.end()
+    assert running.outcome is not None
+    assert running.outcome.failures == ("camera file /nowhere/belt.mp4 is not there; expected a video file",)
+
+
+def test_a_package_that_is_not_to_be_trusted_ends_the_run_before_the_first_frame(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, colour_run: Path
+) -> None:
+    running, _ = site.start(CameraConfig("belt", str(make_video(5))), keep_running=False, package=colour_run)
+    running.end()
+    assert isinstance(running.error, PackageError)
+    assert "is not signed" in str(running.error)
+    assert site.cloud.messages == 0
+
+
+def test_an_unsigned_run_folder_runs_only_when_that_is_allowed(
+    site: Site, make_video: MakeVideo, colour_run: Path
+) -> None:
+    camera = CameraConfig("belt", str(make_video(5)))
+    running, _ = site.start(camera, keep_running=False, package=colour_run, allow_unsigned=True)
+    running.end()
+    assert site.cloud.frame_numbers("belt") == list(range(5))
+
+
+def test_two_gateways_cannot_share_a_state_folder(
+    site: Site, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr("edge.gateway._LOCK_S", 0.2)
+    site.start(CameraConfig("belt", str(make_video(5))))
+    eventually(lambda: (site.folder / "state" / "lock").exists())
+    second, _ = site.start(CameraConfig("belt", str(make_video(5))))
+    second.end()
+    assert isinstance(second.error, SpoolError)
+    assert "another gateway runs in the state folder" in str(second.error)
