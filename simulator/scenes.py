@@ -66,8 +66,8 @@ class Photos:
         found = [path for path in sorted(folder.glob("*/*")) if path.suffix.lower() in _PICTURES]
         if not found:
             raise DataError(f"{folder} holds no pictures; expected one sub-folder a class with .jpg or .png files")
-        order = np.random.default_rng(seed).permutation(len(found))
-        self._paths = [found[index] for index in order]
+        order = np.random.default_rng(seed).permutation(len(found)).tolist()
+        self._paths: list[Path] = [found[index] for index in order]
         self._size = (width, height)
 
     def truth(self, number: int) -> Truth:

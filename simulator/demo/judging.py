@@ -13,7 +13,7 @@ from simulator.demo.world import World
 
 _FRAMES = """
 SELECT gateway, stream, seq, camera, frame, release, epoch_us(captured_at) AS at_us,
-       list_transform(detections, d -> d.label) AS labels
+       list_transform(detections, lambda d: d.label) AS labels
 FROM frames ORDER BY gateway, captured_at
 """
 
