@@ -30,7 +30,7 @@ class LocalBroker:
         self.port = free_port()
         mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         self.kind = "amqtt" if embedded or (embedded is None and mosquitto is None) else "mosquitto"
-        self._log = folder / "broker.log"
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         if self.kind == "mosquitto":
             if mosquitto is None:
@@ -43,7 +43,7 @@ class LocalBroker:
 
     def start(self) -> None:
         """Start, or start again on the same port; returns once it listens."""
-        self._process = processes.start(self._command, log=self._log)
+        self._process = processes.start(self._command, log=self.folder / "broker.log")
         wait_until_listening(self.port, timeout_s=15)
 
     def kill(self) -> None:
