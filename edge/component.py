@@ -20,6 +20,7 @@ _KEY = "gateway"
 def main() -> int:
     """Run until SIGTERM. A non-zero status lets the nucleus start the component again."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("awsiot").setLevel(logging.CRITICAL)  # each try to connect; what matters we say ourselves, once
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -29,7 +29,7 @@ RETRY_S = (0.5, 5.0)  # first and longest wait when the uplink takes nothing; as
 OUTAGE_S = 30.0  # after that long without an answer, live results go on in streams of their own
 _FIRST_GUESS = 200  # records in a message
 _MOST_RECORDS = 5_000  # in one message, however well they compress: they are all in memory at once
-_MOST_RAW_BYTES = MAX_BODY_BYTES // 2  # as spooled; on the wire they take less, and a body has a limit too
+_MOST_RAW_BYTES = MAX_BODY_BYTES // IN_FLIGHT  # as spooled, which is more than on the wire; ingest bounds bodies too
 _IDLE_S = 1.0
 
 

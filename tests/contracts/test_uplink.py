@@ -1,6 +1,5 @@
 """What every uplink keeps, on each adapter: in process, MQTT by a real broker, IPC by the simulated nucleus."""
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,21 +18,11 @@ from models.topics import acks_topic, results_filter, results_topic, shard_of
 from models.wire import StreamAck, encode_acks, encode_batch
 from simulator.authority import Authority
 from simulator.broker import INGEST, LocalBroker
-from simulator.nucleus.device import Device
-from simulator.nucleus.device_state import DeviceState, Installed
-from simulator.nucleus.ipc_server import IpcServer
-from simulator.nucleus.personality import LITE
-from simulator.nucleus.services import Services
 from simulator.small_cloud import SmallCloud, SmallUplink
-from tests.simulator.nucleus.recipes import recipe
+from tests.edge.lite import lite
 
 THING = "line-1"
-COMPONENT = "tidegate.Gateway"
 RESULTS, ACKS = results_topic(THING), acks_topic(THING)
-PROXY = {
-    "operations": ["aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"],
-    "resources": ["tidegate/v1/*"],
-}
 MESSAGE = encode_batch(batch_of("00000000000000aa", 1, [Health(1, 60.0, "coco", 1, "d", "fp32")]))
 ANSWER = encode_acks([StreamAck("00000000000000aa", 1)])
 
@@ -160,35 +149,11 @@ def nucleus(
     broker: LocalBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Connection]:
     """Nucleus lite's IPC, to which this process is the gateway component; its connection to the broker."""
-    allowed = {"accessControl": {"aws.greengrass.ipc.mqttproxy": {"results and acks": PROXY}}}
-    components = {COMPONENT: Installed(recipe(COMPONENT, "exec tail -f /dev/null"), allowed)}
-    DeviceState({}, components).save(tmp_path / "root" / "config" / "state.json")
-    device = Device(THING, tmp_path / "root", environment={}, personality=LITE)
     identity = authority.device(THING).broker(broker.host, broker.port)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Connection(identity, client_id=THING) as connection,
-        IpcServer(
-            Path(folder) / "ipc", (services := Services(device, connection, LITE)), frame_limit_bytes=10_000
-        ) as server,
-    ):
-
-        def deliver() -> None:
-            for message in connection.messages():
-                server.post(services.deliver, message)
-
-        thread = threading.Thread(target=deliver)
-        thread.start()
-        assert connection.wait_until_ready(20)
-        device.start()
-        running = device.component(COMPONENT)
-        assert running is not None
-        monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(server.path))
-        monkeypatch.setenv("SVCUID", running.token)
-        yield connection
-        device.stop()
-        connection.close()
-        thread.join()
+    with lite(THING, tmp_path / "root", identity, {}) as nucleus:
+        for name, value in nucleus.environment.items():
+            monkeypatch.setenv(name, value)
+        yield nucleus.connection
 
 
 def publish_patiently(uplink: Uplink, topic: str, payload: bytes) -> None:
