@@ -1,5 +1,6 @@
 """The demo's pictures: drawn from the findings, one PNG each."""
 
+import math
 from pathlib import Path
 
 import matplotlib as mpl
@@ -63,13 +64,14 @@ def _gateways(findings: Findings) -> Figure:
         times = [row.at_us / 1e6 - findings.started_at for row in rows]
         colour = plt.get_cmap("tab10")(index)
         rate.plot(times, [row.frames_inferred / row.window_s for row in rows], ".-", color=colour, label=gateway)
-        latency.plot(times, [row.p50_ms for row in rows], ".-", color=colour, label=f"{gateway} p50")
-        latency.fill_between(
-            times, [row.p50_ms for row in rows], [row.p95_ms for row in rows], color=colour, alpha=0.12, linewidth=0
-        )
+        # nothing inferred: no latency, rather than one of zero
+        p50 = [row.p50_ms if row.frames_inferred else math.nan for row in rows]
+        p95 = [row.p95_ms if row.frames_inferred else math.nan for row in rows]
+        latency.plot(times, p50, ".-", color=colour)
+        latency.fill_between(times, p50, p95, color=colour, alpha=0.12, linewidth=0)
     rate.set_ylabel("frames inferred a second")
     rate.set_ylim(bottom=0)
-    rate.legend(ncols=4, frameon=False, loc="lower left")
+    figure.legend(ncols=4, frameon=False, loc="outside lower center")
     latency.set_ylabel("inference, ms (p50; band to p95)")
     latency.set_ylim(bottom=0)
     latency.set_xlabel("seconds since the demo began")

@@ -1,0 +1,67 @@
+"""The `tidegate` command: every subcommand has help and a line in the README, and errors are one line."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tidegate
+
+ROOT = Path(tidegate.__file__).parent
+
+
+@pytest.mark.parametrize("name", tidegate.COMMANDS)
+def test_each_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        tidegate.main([name, "--help"])
+    assert left.value.code == 0
+    assert tidegate.COMMANDS[name][1].split()[0].lower() in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("name", tidegate.COMMANDS)
+def test_an_unknown_option_is_misuse(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        tidegate.main([name, "--no-such-option"])
+    assert left.value.code == 2
+    assert "usage: tidegate" in capsys.readouterr().err
+
+
+def test_the_readme_names_commands_that_there_are() -> None:
+    readme = (ROOT / "README.md").read_text()
+    code = "\n".join(re.findall(r"```sh\n(.*?)```", readme, flags=re.DOTALL) + re.findall(r"`([^`\n]+)`", readme))
+    commands = set(re.findall(r"^tidegate ([a-z]+)", code, flags=re.MULTILINE))
+    assert len(commands) > 5
+    assert commands <= set(tidegate.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (["train", "--data", "nowhere", "--name", "x", "--out", "out"], 1, "nowhere"),
+        (
+            ["import", "README.md", "--adapter", "yolox", "--labels", "README.md", "--name", "x", "--out", "o"],
+            1,
+            "ONNX",
+        ),
+        (["release", "nowhere", "--registry", "r", "--keys", "k"], 1, "nowhere"),
+        (["evaluate", "nowhere", "--data", "nowhere"], 1, "nowhere"),
+        (["deploy", "--components", "nowhere", "--artifacts", "s3://b/p"], 1, "nowhere"),
+        (["gateway", "run", "--config", "nowhere.toml"], 2, "nowhere.toml"),
+        (["demo", "--model", "nowhere"], 2, "--camera"),
+        (["query", "SELECT 1", "--lake", "."], 1, "is not a lake"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(
+    command: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "README.md").write_text("not a model\n")
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "tidegate.py"), *command], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == code, ran.stderr
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
