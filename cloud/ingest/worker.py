@@ -61,6 +61,8 @@ class Ingest:
     def take_in(self, messages: Sequence[Message]) -> None:
         """One round: commit what these messages bring, then acknowledge. LakeError when nothing can be said to be
         in the lake; nothing is acknowledged then, and the gateways send again."""
+        # a stream may have gone on by another worker, before it became ours
+        self.sink.refresh()
         done = plan(self._admitted(messages), self.sink.last)
         for refusal in done.refusals:
             # before the commit: once it is acknowledged, this is the only copy

@@ -39,14 +39,20 @@ class DeltaSink:
         self._frames = LakeTable(lake, FRAMES)
         self._in_doubt = False
 
+    def refresh(self) -> None:
+        if self._in_doubt:
+            self._reload()
+        else:
+            self._frames.refresh()  # the ledger; the other two are looked at with each commit
+
     def last(self, key: StreamKey) -> int:
         return self._frames.last(str(key))
 
     def commit(self, runs: Sequence[Run], *, at: datetime) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                if self._in_doubt:
-                    self._reload()
+                # what others have committed must be known before `losses` and `health` are written
+                self.refresh()
                 fresh = [part for run in runs if (part := newer(run, self.last(run.key))) is not None]
                 if fresh:
                     self._append(fresh, at)
@@ -68,12 +74,12 @@ class DeltaSink:
 
     def _append(self, runs: Sequence[Run], at: datetime) -> None:
         written = self._left_behind(runs)
-        lost = [run for run in runs if any(batch.tombstones for batch in run.batches)]
-        if lost:
-            self._losses.append(losses_table(lost, written=written, at=at), _lasts(lost))
+        losing = [run for run in runs if any(batch.tombstones for batch in run.batches)]
+        if losses := losses_table(losing, written=written, at=at):
+            self._losses.append(losses, _lasts(losing))
         reporting = [run for run in runs if any(batch.health for batch in run.batches)]
-        if reporting:
-            self._health.append(health_table(reporting, written=written), _lasts(reporting))
+        if health := health_table(reporting, written=written):
+            self._health.append(health, _lasts(reporting))
         self._frames.append(frames_table(runs, written=written, day=at.date()), _lasts(runs))
 
     def _left_behind(self, runs: Sequence[Run]) -> Written:

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
+from models.errors import LakeError
+
 LOG = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
@@ -40,18 +42,26 @@ def read_commit(table: pa_fs.FileSystem, version: int) -> Commit:
 
 
 def read_transactions(table: pa_fs.FileSystem) -> tuple[int, dict[str, int]]:
-    """The newest version of the table, and the last version of each app transaction in it."""
+    """The newest version of the table, and the last version of each app transaction in it.
+
+    LakeError when the log is not whole: a transaction overlooked would be a repeat let in.
+    """
     names = [info.base_name for info in table.get_file_info(pa_fs.FileSelector(LOG))]
-    versions = sorted(int(match[1]) for name in names if (match := _COMMIT.fullmatch(name)))
     checkpoint = max((int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))), default=-1)
+    versions = sorted(int(match[1]) for name in names if (match := _COMMIT.fullmatch(name)))
+    versions = [version for version in versions if version > checkpoint]
+    if versions != list(range(checkpoint + 1, checkpoint + 1 + len(versions))) or checkpoint + len(versions) < 0:
+        raise LakeError(
+            f"the log goes on with versions {versions[:3]}... after checkpoint {checkpoint}; expected every version "
+            f"(checkpoints in several parts are not read)"
+        )
     transactions = _checkpoint_transactions(table, checkpoint) if checkpoint >= 0 else {}
     for version in versions:
-        if version > checkpoint:
-            transactions |= read_commit(table, version).transactions
-    return max(checkpoint, *versions, -1), transactions
+        transactions |= read_commit(table, version).transactions
+    return checkpoint + len(versions), transactions
 
 
 def _checkpoint_transactions(table: pa_fs.FileSystem, version: int) -> dict[str, int]:
     with table.open_input_file(f"{LOG}/{version:020}.checkpoint.parquet") as file:
-        column = pq.read_table(file, columns=["txn.appId", "txn.version"])["txn"]
+        column = pq.read_table(file, columns=["txn"])["txn"]
     return {row["appId"]: row["version"] for row in column.drop_null().to_pylist()}

@@ -10,8 +10,13 @@ from cloud.lake.runs import Run, StreamKey
 class Sink(Protocol):
     """Takes every record exactly once.
 
-    Both methods raise LakeError. After one, a run may be in the sink or not: ask `last`, or commit it again.
+    All methods raise LakeError. After one, a run may be in the sink or not: commit it again, or ask `last` after
+    `refresh`.
     """
+
+    def refresh(self) -> None:
+        """Take in what other writers have committed, which `last` does not know of before."""
+        ...
 
     def last(self, key: StreamKey) -> int:
         """The last record of the stream that is kept durably, and every one before it with it; 0 when none is."""

@@ -43,6 +43,12 @@ class LakeTable:
             # after the handle, so never older: see above
             self._seen, self._last = read_transactions(self._files)
 
+    def refresh(self) -> None:
+        """Take in what others have committed since. LakeError when it cannot be read."""
+        with lake_errors(self._folder, "be read"):
+            self._table.update_incremental()
+            self._follow()
+
     def last(self, key: str) -> int:
         """The last seq of the stream that a commit of this table has named; 0 if none has."""
         return self._last.get(key, 0)
@@ -54,7 +60,8 @@ class LakeTable:
         else, and then the commit may have been made or not: reload.
         """
         now_ms = int(time.time() * 1000)
-        transactions = [Transaction(key, seq, now_ms) for key, seq in last.items()]
+        # never down: after a commit that was cut off, less may be sent than what was written then
+        transactions = [Transaction(key, max(seq, self.last(key)), now_ms) for key, seq in last.items()]
         with lake_errors(self._folder, "be written"):
             write_deltalake(
                 self._table,

@@ -1,0 +1,79 @@
+"""Results to put into a lake, and what is in it, counted by a way of its own."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cloud.lake.lake import Lake
+from cloud.lake.runs import Run
+from models.columns import Columns
+from models.detections import Detections
+from models.records import FrameResult, Health, Record, Tombstone, batch_of
+from models.wire import decode_columns, encode_batch, open_envelope, seal
+
+STREAM = "00000000000000a1"
+OTHER_STREAM = "00000000000000b2"
+AT = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+CAPTURED_US = 1_795_000_000_000_000
+
+
+def frame(number: int, *, detections: int | None = None, camera: str = "belt") -> FrameResult:
+    """Frame `number` with (by default) 0, 1 or 2 detections, all of it told by the number."""
+    n = number % 3 if detections is None else detections
+    boxes = [(number % 500 + k, 10, number % 500 + k + 40.25, 60) for k in range(n)]
+    found = Detections.of(boxes, [0.8] * n, [k % 2 for k in range(n)])
+    labels = tuple(("good", "defect")[k % 2] for k in range(n))
+    return FrameResult.of(camera, number, (CAPTURED_US + number) * 1000, "belt", 1, found, labels)
+
+
+def health(at_us: int = CAPTURED_US, **fields: object) -> Health:
+    return Health(at_us=at_us, window_s=5.0, model="belt", release=1, digest="d" * 64, variant="int8", **fields)  # type: ignore[arg-type]
+
+
+def frames_message(first: int, last: int, *, stream: str = STREAM) -> bytes:
+    """The message with frames first..last, frame `n` being record `n`."""
+    return message([frame(seq) for seq in range(first, last + 1)], first=first, stream=stream)
+
+
+def message(records: list[Record], *, first: int = 1, stream: str = STREAM) -> bytes:
+    return encode_batch(batch_of(stream, first, records))
+
+
+def bad_message(first: int, last: int, *, stream: str = STREAM) -> bytes:
+    """A valid envelope around a body that is none."""
+    return seal(stream, first, last, b"this is not zstandard")
+
+
+def columns(records: list[Record], *, first: int = 1, stream: str = STREAM) -> Columns:
+    return decode_columns(open_envelope(message(records, first=first, stream=stream)))
+
+
+def run_of(records: list[Record], *, first: int = 1, stream: str = STREAM, gateway: str = "gw-1") -> Run:
+    return Run(gateway, (columns(records, first=first, stream=stream),))
+
+
+def frames_run(first: int, last: int, *, stream: str = STREAM, gateway: str = "gw-1") -> Run:
+    return run_of([frame(seq) for seq in range(first, last + 1)], first=first, stream=stream, gateway=gateway)
+
+
+def lost(first: int, last: int) -> Tombstone:
+    return Tombstone(first, last, "spool full")
+
+
+def in_lake(lake: Path, where: str = "true") -> Counter[tuple[str, str, int]]:
+    """How often each record (gateway, stream, seq) is in the lake, be it as a frame, as health or as a loss."""
+    rows = Lake(lake).query(
+        f"SELECT gateway, stream, seq AS first, seq AS last FROM frames WHERE {where} UNION ALL "
+        f"SELECT gateway, stream, seq, seq FROM health WHERE {where} UNION ALL "
+        f"SELECT gateway, stream, first, last FROM losses WHERE {where}"
+    )
+    count: Counter[tuple[str, str, int]] = Counter()
+    for row in rows.to_pylist():
+        count.update((row["gateway"], row["stream"], seq) for seq in range(row["first"], row["last"] + 1))
+    return count
+
+
+def seqs_in_lake(lake: Path, *, gateway: str = "gw-1", stream: str = STREAM) -> list[int]:
+    """The seqs of one stream in the lake, in order, each as often as it is there."""
+    records = in_lake(lake, f"gateway = '{gateway}' AND stream = '{stream}'")
+    return sorted(seq for _, _, seq in records.elements())
