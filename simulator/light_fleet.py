@@ -132,7 +132,8 @@ class LightFleet:
     # Fleet
 
     def things(self, group: str) -> tuple[str, ...] | None:
-        return self.groups.get(group)
+        things = self.groups.get(group)
+        return None if things is None else tuple(sorted(things))
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         self._check_up()
@@ -149,6 +150,8 @@ class LightFleet:
 
     def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
         self._check_up()
+        if group not in self.groups:
+            raise DeployError(f"there is no thing group {group!r}")
         pinned, deployment = self.pins.get(group, (None, ""))
         if deployment and pinned == release and not again:
             return deployment

@@ -62,18 +62,17 @@ def decide(plan: Plan, evidence: Evidence, now_us: int, limits: Limits) -> Actio
     waiting: list[str] = []
     healthy: list[str] = []
     for index, ring in enumerate(evidence.rings[: evidence.touched]):
-        verdicts = {
-            found.gateway: judge(found, ring, window_s=evidence.window_s, now_us=now_us, limits=limits, first=first)
-            for found in ring.gateways
-        }
-        for gateway, verdict in verdicts.items():
+        standings = set()
+        for found in ring.gateways:
+            verdict = judge(found, ring, window_s=evidence.window_s, now_us=now_us, limits=limits, first=first)
+            standings.add(verdict.standing)
             if verdict.standing == "bad":
-                return Revert(f"{gateway} in ring {index} {verdict.because}")
+                return Revert(f"{found.gateway} in ring {index} {verdict.because}")
             if verdict.standing == "unknown":
-                waiting.append(f"{gateway} in ring {index} {verdict.because}")
+                waiting.append(f"{found.gateway} in ring {index} {verdict.because}")
             if verdict.standing == "healthy":
-                healthy.append(f"{gateway} {verdict.because}")
-        if not any(verdict.standing == "healthy" for verdict in verdicts.values()):
+                healthy.append(f"{found.gateway} {verdict.because}")
+        if standings == {"absent"}:
             waiting.append(f"no gateway of ring {index} has shown to be well")
     if waiting:
         return Wait(_some(waiting))
@@ -160,11 +159,13 @@ def _faults(found: GatewayEvidence, drift: Drift, limits: Limits) -> Iterator[st
             f"(limit {limits.score_change:g} beyond the incumbent's own {found.spread.score:.2f})"
         )
     distance, allowed = mix_shift(found, drift)
-    excess = limits.mix_lasting if lasting else limits.mix_at_once
-    if distance > allowed + excess and now.windows >= limits.mix_windows:
+    limit = allowed + limits.mix_at_once
+    if lasting:
+        limit = min(limit, max(allowed + limits.mix_lasting, allowed * limits.mix_ratio))
+    if distance > limit and now.windows >= limits.mix_windows:
         yield (
             f"answers otherwise: its class mix moved by {distance:.2f}, the incumbent's own by {allowed:.2f} "
-            f"(limit {excess:g} beyond)"
+            f"(limit {limit:.2f})"
         )
 
 

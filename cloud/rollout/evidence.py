@@ -26,7 +26,7 @@ from greengrass.recipe import model_component, model_version
 from models.records import Health
 
 BASELINE_WINDOWS = 60  # the newest ones: an hour, at a window a minute
-CANDIDATE_WINDOWS = 12  # the newest ones: a leak must not drown in a good beginning
+RECENT_WINDOWS = 12  # the newest ones: a machine's load changes by the hour, and a leak must not drown in a good start
 WHOLE = 0.5  # a window cut short at a swap counts when it is at least this part of one
 
 
@@ -114,7 +114,7 @@ def weigh(
             history = windows[name]
             found = GatewayEvidence(
                 name,
-                was=pool(baselines[name]),
+                was=_pool_baseline(baselines[name]),
                 release=next((health.release for health in reversed(history) if health.model == plan.model), 0),
                 camera_state=history[-1].camera_state if history else "",
                 heard_us=heard_us.get(name, 0),
@@ -163,6 +163,19 @@ def _baseline(plan: Plan, history: Iterable[Health], window_s: float) -> list[He
     return _whole(running, window_s)[-BASELINE_WINDOWS:]
 
 
+def _pool_baseline(windows: Sequence[Health]) -> Figures:
+    """What was answered over all of it, how fast over the newest part."""
+    recent = pool(windows[-RECENT_WINDOWS:])
+    return replace(
+        pool(windows),
+        fps=recent.fps,
+        looked=recent.looked,
+        p50_ms=recent.p50_ms,
+        p95_ms=recent.p95_ms,
+        memory_bytes=recent.memory_bytes,
+    )
+
+
 def _since_touched(
     found: GatewayEvidence, plan: Plan, since: Sequence[Health], window_s: float, progress: Progress
 ) -> GatewayEvidence:
@@ -170,7 +183,7 @@ def _since_touched(
     candidate = [health for health in since if (health.model, health.release) == (plan.model, plan.release)]
     return replace(
         found,
-        now=pool(_whole(candidate, window_s)[-CANDIDATE_WINDOWS:]),
+        now=pool(_whole(candidate, window_s)[-RECENT_WINDOWS:]),
         reports=len(candidate),
         # a camera that goes away counts as an error too, and is not the model's
         errors=sum(health.errors for health in candidate if health.camera_state == "ok"),
@@ -205,9 +218,9 @@ def _drift_outside(
         before = [health for health in whole if health.at_us <= mark]
         if not before:
             continue
-        before = [health for health in before if health.release == before[-1].release][-CANDIDATE_WINDOWS:]
+        before = [health for health in before if health.release == before[-1].release][-RECENT_WINDOWS:]
         after = [health for health in whole if health.at_us > mark and health.release == before[-1].release]
-        pairs.append((pool(before), pool(after[-CANDIDATE_WINDOWS:])))
+        pairs.append((pool(before), pool(after[-RECENT_WINDOWS:])))
     return drift(pairs)
 
 

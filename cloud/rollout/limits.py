@@ -33,8 +33,9 @@ class Limits:
     # different from the incumbent, beyond what the incumbent differs from itself over as many windows
     mix_at_once: float = 0.35  # total variation distance 0..1 of the classes' shares, after `mix_windows`
     mix_windows: int = 3
-    mix_doubt: float = 0.10  # above this a gateway is looked at for longer
-    mix_lasting: float = 0.20  # and then undone above this, after `doubt_windows`
+    mix_doubt: float = 0.05  # above this a gateway is looked at for longer
+    mix_lasting: float = 0.10  # and then undone above this, after `doubt_windows`,
+    mix_ratio: float = 1.75  # if it is also so many times what the incumbent moves by itself
     doubt_windows: int = 6
     score_change: float = 0.25  # of the mean score
     rate_ratio: float = 2.0  # detections per frame, either way

@@ -89,6 +89,8 @@ def fill_rings(
     Newcomers go to the last ring. A gateway that has left the fleet is in none; a ring it leaves empty stays, empty.
     """
     names = sorted(set(fleet))
+    if not names:
+        raise RolloutError("the fleet has no gateway; add things to its thing group first")
     if not kept:
         ordered = sorted(names, key=lambda name: _order(model, name))
         ends = _running_sums(ring_sizes(len(names), shares))
@@ -121,8 +123,6 @@ def make_plan(
     """The plan for a fleet's `things`, whose existing rings hold `kept`."""
     filled = fill_rings(model, things, kept, shares)
     rings = tuple(Ring(ring_group(fleet, model, k), ring) for k, ring in enumerate(filled) if ring)
-    if not rings:
-        raise RolloutError(f"fleet {fleet} has no gateway; add things to the thing group {fleet} first")
     return Plan(model, release, incumbent, fleet, rings)
 
 

@@ -6,7 +6,7 @@ again if need be; deploying the same thing twice makes no second deployment.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from cloud.rollout.decide import Action, Advance, Done, Revert, Wait, decide
 from cloud.rollout.events import Event, Kind
 from cloud.rollout.evidence import Evidence, Report, newest_reports, running, weigh
 from cloud.rollout.fleet import Fleet, Progress
+from cloud.rollout.plan import Plan
 from cloud.rollout.rows import rows_of
 from cloud.rollout.state import (
     Rollout,
@@ -29,7 +30,7 @@ from cloud.rollout.state import (
 )
 from models.errors import DeployError, LakeError, RolloutError, StoreError
 
-HISTORY_S = 3600.0  # how far back the incumbent is looked at; also the most that a gateway's clock may be slow
+_HISTORY_US = 3_600_000_000  # how far back the incumbent is looked at; also the most that a gateway's clock may be slow
 
 Reports = Callable[[int], Sequence[Report]]  # health reported since then (microseconds UTC); may raise LakeError
 _AWAY = (DeployError, LakeError, StoreError)  # trying again may help
@@ -79,10 +80,12 @@ class _Heard:
         self.at_us: dict[str, int] = {}
         self._newest: dict[str, int] = {}
 
-    def listen(self, newest: Mapping[str, int], now_us: int) -> None:
+    def listen(self, newest: Mapping[str, int], now_us: int, *, expected: Collection[str]) -> None:
+        """`expected` are the gateways that may not be silent."""
         for gateway, reported_us in newest.items():
             if gateway not in self._newest:
-                self.at_us[gateway] = min(reported_us, now_us)  # at the first look we have its word only
+                # At the first look we have its word only; where silence would condemn it, its time begins now.
+                self.at_us[gateway] = now_us if gateway in expected else min(reported_us, now_us)
             elif reported_us != self._newest[gateway]:
                 self.at_us[gateway] = now_us
         self._newest.update(newest)
@@ -91,13 +94,16 @@ class _Heard:
 def _step(folder: Path, rollout: Rollout, fleet: Fleet, reports: Reports, heard: _Heard, now_us: int) -> Event:
     if rollout.phase == "planned":
         return _make_rings(folder, rollout, fleet, now_us)
-    seen = reports(rollout.started_us - int(HISTORY_S * 1e6))
-    if rollout.phase == "reverting":
-        return _go_back(folder, rollout, fleet, seen, now_us)
-    for ring, touched in enumerate(rollout.touched):
-        if not touched.deployment:
-            return _deploy(folder, rollout, fleet, ring, now_us)
-    heard.listen(newest_reports(seen), now_us)
+    # what is to be deployed is deployed first: going back needs no lake
+    if rollout.undo is not None and len(rollout.undo.deployments) < len(rollout.touched):
+        return _undeploy(folder, rollout, rollout.undo, fleet, now_us)
+    if rollout.undo is None and rollout.touched and not rollout.touched[-1].deployment:
+        return _deploy(folder, rollout, fleet, now_us)
+    if rollout.undo is not None:
+        since_us = rollout.undo.since_us or now_us
+        return _confirm(folder, rollout, rollout.undo, fleet, reports(since_us - _HISTORY_US), now_us)
+    seen = reports(rollout.started_us - _HISTORY_US)
+    heard.listen(newest_reports(seen), now_us, expected=rollout.plan.gateways(len(rollout.touched)))
     return _look(folder, rollout, fleet, seen, heard.at_us, now_us)
 
 
@@ -110,11 +116,12 @@ def _make_rings(folder: Path, rollout: Rollout, fleet: Fleet, now_us: int) -> Ev
     return _put(folder, replace(rollout, phase="rolling"), Event(now_us, rollout.id, "planned", text))
 
 
-def _deploy(folder: Path, rollout: Rollout, fleet: Fleet, ring: int, now_us: int) -> Event:
-    plan = rollout.plan
+def _deploy(folder: Path, rollout: Rollout, fleet: Fleet, now_us: int) -> Event:
+    plan, ring = rollout.plan, len(rollout.touched) - 1
     deployment = fleet.deploy(plan.rings[ring].group, plan.model, plan.release)
+    touched = replace(rollout.touched[ring], deployment=deployment, deployed_us=now_us)
     text = f"{plan.candidate} is deployed to ring {ring} ({plan.rings[ring].group})"
-    changed = rollout.with_touched(ring, deployment=deployment, deployed_us=now_us)
+    changed = replace(rollout, touched=(*rollout.touched[:ring], touched))
     return _put(folder, changed, Event(now_us, rollout.id, "deployed", text, ring))
 
 
@@ -169,25 +176,24 @@ def _act(
             return _put(folder, ended, event("done"))
 
 
-def _go_back(folder: Path, rollout: Rollout, fleet: Fleet, seen: Sequence[Report], now_us: int) -> Event:
-    plan, undo = rollout.plan, rollout.undo
-    if undo is None:
-        raise RolloutError(f"the roll-out in {folder} is going back, but its state does not say why; look at its audit")
-    ring = len(undo.deployments)
-    if ring == len(rollout.touched):
-        return _confirm(folder, rollout, undo, fleet, seen, now_us)
+def _undeploy(folder: Path, rollout: Rollout, undo: Undo, fleet: Fleet, now_us: int) -> Event:
+    plan, ring = rollout.plan, len(undo.deployments)
     deployment = fleet.deploy(plan.rings[ring].group, plan.model, plan.incumbent, again=undo.again)
-    # what was reported before the deployment proves nothing
-    undo = replace(undo, marks=newest_reports(seen), since_us=now_us, deployments=(*undo.deployments, deployment))
-    event = Event(now_us, rollout.id, "undeployed", f"{_before(rollout)} is deployed to ring {ring} again", ring)
-    return _put(folder, replace(rollout, undo=undo), event)
+    undo = replace(undo, deployments=(*undo.deployments, deployment))
+    text = f"{_before(plan)} is deployed to ring {ring} again ({plan.rings[ring].group})"
+    return _put(folder, replace(rollout, undo=undo), Event(now_us, rollout.id, "undeployed", text, ring))
 
 
 def _confirm(folder: Path, rollout: Rollout, undo: Undo, fleet: Fleet, seen: Sequence[Report], now_us: int) -> Event:
     """Over only when every touched gateway that can be reached says that it runs the incumbent."""
     plan = rollout.plan
+    if undo.marks is None:
+        # what was reported before the last deployment was made proves nothing
+        undo = replace(undo, marks=newest_reports(seen), since_us=now_us)
+        write_rollout(folder, replace(rollout, undo=undo))
+    rollout = replace(rollout, undo=undo)
     touched = plan.gateways(len(rollout.touched))
-    reported = running(plan.model, seen, undo.marks)
+    reported = running(plan.model, seen, undo.marks or {})
     progress = _progress_back(fleet, rollout, undo)
     back = {
         name
@@ -198,16 +204,17 @@ def _confirm(folder: Path, rollout: Rollout, undo: Undo, fleet: Fleet, seen: Seq
     newest = newest_reports(seen)
     away = {name for ring in rollout.touched for name in ring.absent if newest.get(name, 0) <= ring.marks.get(name, 0)}
     missing = [name for name in touched if name not in back and name not in away]
+    if not touched:
+        return _end(folder, rollout, "reverted", f"nothing had been touched; {undo.because}", now_us)
     if not missing:
-        names = f" ({', '.join(sorted(away))} cannot be reached)" if away - back else ""
-        text = f"{_before(rollout)} runs on all {len(back)} gateways touched{names}; {undo.because}"
+        text = f"{_back(plan, len(back), sorted(away - back))}, because {undo.because}"
         return _end(folder, rollout, "reverted", text, now_us)
     said = "; ".join(
         f"{name} reports release {reported[name]}" if name in reported else f"{name} has not reported since"
         for name in missing
     )
     if now_us - undo.since_us <= rollout.silence_s * 1e6:
-        return Event(now_us, rollout.id, "wait", f"going back to {_before(rollout)}: {said}")
+        return Event(now_us, rollout.id, "wait", f"going back to {_before(plan)}: {said}")
     text = (
         f"THE REVERT FAILED on {len(missing)} of {len(touched)} gateways: {said}; go and look at them, then try again "
         f"with `tidegate rollout revert {plan.model} --fleet {plan.fleet}`"
@@ -256,9 +263,16 @@ def _trouble(rollout: Rollout, exc: Exception, since_us: int, now_us: int) -> Ev
     ) from exc
 
 
-def _before(rollout: Rollout) -> str:
-    plan = rollout.plan
+def _before(plan: Plan) -> str:
     return f"no release of {plan.model}" if plan.incumbent is None else f"{plan.model}@{plan.incumbent}"
+
+
+def _back(plan: Plan, count: int, away: Sequence[str]) -> str:
+    unreachable = f" ({', '.join(away)}, silent before and since, cannot be asked)" if away else ""
+    if plan.incumbent is None:
+        # there is none to go back to: a gateway goes on with what its own store holds
+        return f"{plan.candidate} is no longer deployed to the {count} gateways touched{unreachable}"
+    return f"{_before(plan)} runs again on all {count} gateways touched{unreachable}"
 
 
 def _read(folder: Path) -> Rollout:

@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -52,16 +52,17 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """A roll-out going back: why, the marks as in Touched, and the deployments made so far, one per touched ring.
+    """A roll-out going back: why, and the deployments made so far, one per touched ring.
 
-    `again`: an earlier attempt failed, so deployments that were made are made once more.
+    `marks` as in Touched, and `since_us`, are there once all deployments are made. `again`: an earlier attempt failed,
+    so deployments that were made are made once more.
     """
 
     because: str
     again: bool = False
-    marks: dict[str, int] = field(default_factory=dict)
-    since_us: int = 0
     deployments: tuple[str, ...] = ()
+    marks: dict[str, int] | None = None
+    since_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,6 @@ class Rollout:
     def silence_s(self) -> float:
         """How long a gateway may say nothing."""
         return self.limits.silence_windows * self.window_s
-
-    def with_touched(self, ring: int, **changes: object) -> "Rollout":
-        """The same roll-out, one of its touched rings changed."""
-        rings = list(self.touched)
-        rings[ring] = replace(rings[ring], **changes)  # type: ignore[arg-type]
-        return replace(self, touched=tuple(rings))
 
 
 def rollout_folder(state: Path, fleet: str, model: str) -> Path:
