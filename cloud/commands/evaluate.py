@@ -1,0 +1,88 @@
+"""`tidegate evaluate`: how right a model is on labelled pictures, by the same arithmetic as on a gateway."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cloud.average_precision import AveragePrecision
+from cloud.evaluate import Classified, evaluate_classifier, evaluate_detector
+from cloud.image_folder import find_validation, load_images, with_labels
+from cloud.yolo_folder import find_boxed
+from models.manifest import Manifest, read_manifest
+from models.runner import Runner
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a classifier: pictures, one sub-folder a class (or its val/); a detector: images/ and labels/",
+    )
+    parser.add_argument("--variant", help="which of the model's files (default: the one that ships)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    manifest = read_manifest(args.run_folder)
+    variant = manifest.variant(args.variant)
+    model = args.run_folder / variant.file
+    head = {"run": str(args.run_folder), "name": manifest.name, "variant": variant.name}
+    if manifest.task == "classification":
+        folder = with_labels(find_validation(args.data), manifest.labels)
+        classified = evaluate_classifier(Runner(model, manifest), load_images(folder, manifest.input))
+        document, table = classified.document(), classifier_table(classified)
+    else:
+        pictures = find_boxed(args.data)
+        precision = evaluate_detector(model, manifest, pictures)
+        document = _detector_document(precision, manifest, len(pictures))
+        table = _detector_table(precision, manifest)
+    if args.json:
+        print(json.dumps(head | document, indent=2))
+    else:
+        table.title = f"{manifest.name}, variant {variant.name}, on {document['pictures']} pictures"
+        Console().print(table)
+    return 0
+
+
+def classifier_table(classified: Classified) -> Table:
+    """A row a class, and one for all."""
+    table = Table("class", "pictures", "recognised", "precision")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label, score in classified.by_class().items():
+        table.add_row(label, str(score.pictures), f"{score.recall:.3f}", f"{score.precision:.3f}")
+    table.add_section()
+    table.add_row("all", str(classified.pictures), f"{classified.accuracy:.3f}", "")
+    return table
+
+
+def _detector_document(precision: AveragePrecision, manifest: Manifest, pictures: int) -> dict[str, Any]:
+    return {
+        "metric": "AP50-95",
+        "accuracy": precision.ap50_95,
+        "ap50": precision.ap50,
+        "pictures": pictures,
+        "by_class": {
+            manifest.labels[class_id]: dataclasses.asdict(score) for class_id, score in precision.by_class.items()
+        },
+    }
+
+
+def _detector_table(precision: AveragePrecision, manifest: Manifest) -> Table:
+    table = Table("class", "boxes", "AP50", "AP50-95")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for class_id, score in precision.by_class.items():
+        table.add_row(manifest.labels[class_id], str(score.boxes), f"{score.ap50:.3f}", f"{score.ap50_95:.3f}")
+    table.add_section()
+    boxes = sum(score.boxes for score in precision.by_class.values())
+    table.add_row("all", str(boxes), f"{precision.ap50:.3f}", f"{precision.ap50_95:.3f}")
+    return table

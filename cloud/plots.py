@@ -1,0 +1,133 @@
+"""Pictures of what training and compression did. matplotlib lives here, drawing to files only."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from models.durable import write_atomic
+
+BLUE, ORANGE, GREEN, RED, GREY = "#2563a8", "#d9822b", "#2e8b57", "#b83232", "#6b7280"
+
+_STYLE: Any = {
+    "font.size": 10.5,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "grid.color": "#e5e7eb",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+@contextmanager
+def drawing(path: Path, *, width: float = 7.0, height: float = 4.2, columns: int = 1) -> Iterator[list[Axes]]:
+    """`columns` axes side by side (inches) that become the PNG `path` when the block ends well."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
+        canvas = FigureCanvasAgg(figure)
+        yield list(np.atleast_1d(figure.subplots(1, columns)))
+        picture = io.BytesIO()
+        canvas.print_png(picture)  # type: ignore[no-untyped-call]
+    write_atomic(path, picture.getvalue())
+
+
+def draw_learning_curve(
+    path: Path,
+    *,
+    loss: Sequence[float],
+    val_loss: Sequence[float],
+    accuracy: Sequence[float],
+    val_accuracy: Sequence[float],
+) -> None:
+    """Loss and accuracy by epoch, on augmented training pictures and on validation pictures as they are."""
+    epochs = np.arange(1, len(loss) + 1)
+    with drawing(path, width=10, columns=2) as (left, right):
+        for axes, title, train, val in (
+            (left, "Loss", loss, val_loss),
+            (right, "Accuracy (top-1)", accuracy, val_accuracy),
+        ):
+            axes.plot(epochs, train, color=ORANGE, label="training, augmented", marker="o", markersize=3)
+            axes.plot(epochs, val, color=BLUE, label="validation", marker="o", markersize=3)
+            axes.set_title(title)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.legend()
+        left.set_ylim(bottom=0)
+        right.set_ylim(top=1.01)
+        right.annotate(
+            f"{val_accuracy[-1]:.3f}",
+            (float(epochs[-1]), val_accuracy[-1]),
+            xytext=(-4, -14),
+            textcoords="offset points",
+            ha="right",
+            color=BLUE,
+            fontweight="bold",
+        )
+
+
+def draw_confusion(path: Path, confusion: npt.NDArray[np.int64], labels: Sequence[str], *, title: str) -> None:
+    """Counts of pictures by true class (rows) and answer (columns), shaded by the part of the row."""
+    count = len(labels)
+    side = min(14.0, max(4.6, 0.62 * count + 2.6))
+    parts = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    with drawing(path, width=side, height=side * 0.92) as (axes,):
+        axes.grid(visible=False)
+        axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(count), labels, rotation=40 if count > 3 else 0, ha="right" if count > 3 else "center")
+        axes.set_yticks(range(count), labels)
+        axes.set_xlabel("the model's answer")
+        axes.set_ylabel("truth")
+        axes.set_title(title)
+        for row in range(count):
+            for column in range(count):
+                if confusion[row, column] and count <= 25:
+                    dark = parts[row, column] > 0.55
+                    axes.text(
+                        column,
+                        row,
+                        str(confusion[row, column]),
+                        ha="center",
+                        va="center",
+                        color="white" if dark else "#111827",
+                    )
+
+
+def draw_variants(
+    path: Path,
+    *,
+    names: Sequence[str],
+    kilobytes: Sequence[float],
+    accuracy: Sequence[float],
+    p50_ms: Sequence[float],
+    chosen: str,
+    metric: str,
+) -> None:
+    """What each variant costs and is worth, the chosen one in colour."""
+    colours = [BLUE if name == chosen else "#b6c2d1" for name in names]
+    ticks = [f"{name}\n(ships)" if name == chosen else name for name in names]
+    panels = (
+        ("Size, kB", kilobytes, "{:,.0f}"),
+        (metric, accuracy, "{:.3f}"),
+        ("Latency p50, ms, one thread", p50_ms, "{:.2f}"),
+    )
+    with drawing(path, width=10, height=3.6, columns=3) as all_axes:
+        for axes, (title, values, form) in zip(all_axes, panels, strict=True):
+            bars = axes.bar(ticks, values, color=colours, width=0.6)
+            axes.bar_label(bars, [form.format(value) for value in values], padding=3)
+            axes.set_title(title)
+            axes.grid(visible=False, axis="x")
+            axes.margins(y=0.16)

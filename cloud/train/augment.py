@@ -1,0 +1,54 @@
+"""Random changes that leave a picture's class alone: what a camera on another day would have seen."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far a picture may be changed: rotation in degrees, zoom and shift as parts of its size, light as a part
+    of full brightness, contrast and colour as parts of themselves."""
+
+    rotation: float = 12.0
+    zoom: float = 0.15
+    shift: float = 0.08
+    light: float = 0.10
+    contrast: float = 0.20
+    colour: float = 0.08
+    flip: bool = True
+
+
+def augment(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
+    """(B, 3, H, W) float 0..255 -> the same, each picture changed in its own way."""
+    moved = _move(pictures, how, rng)
+    n = len(moved)
+    contrast = 1 + how.contrast * _spread(n, rng)
+    colour = 1 + how.colour * _spread(n * 3, rng).view(n, 3, 1, 1)
+    light = 255 * how.light * _spread(n, rng)
+    middle = moved.mean(dim=(1, 2, 3), keepdim=True)
+    return ((moved - middle) * contrast.view(n, 1, 1, 1) * colour + middle + light.view(n, 1, 1, 1)).clamp_(0, 255)
+
+
+def _move(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
+    """Rotate, zoom, shift and mirror in one resampling; what comes in from outside repeats the edge."""
+    n, _, height, width = pictures.shape
+    angle = math.radians(how.rotation) * _spread(n, rng)
+    scale = 1 + how.zoom * _spread(n, rng)
+    mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0) if how.flip else torch.ones(n)
+    shift = how.shift * _spread(2 * n, rng).view(2, n) * 2
+    aspect = width / height
+    # grid coordinates run -1..1 on both axes, so a rotation must pass through true proportions
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    rows = (torch.stack((cos * mirror, -sin / aspect, shift[0])), torch.stack((sin * aspect * mirror, cos, shift[1])))
+    matrix = torch.stack(rows).permute(2, 0, 1)  # (2, 3, B) -> (B, 2, 3)
+    grid = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _spread(n: int, rng: torch.Generator) -> Tensor:
+    """n numbers between -1 and 1."""
+    return torch.rand(n, generator=rng) * 2 - 1
