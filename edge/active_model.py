@@ -18,6 +18,7 @@ from models.runner import Runner, open_runner
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25  # one stat of the pointer
+DISK_RETRY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,8 +174,13 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
             seen = stamp
             try:
                 active.offer(Path(pointer.read_text().strip()))
-            except (TidegateError, OSError) as exc:
+            except TidegateError as exc:
                 log.error("a model was refused: %s", exc)
+            except OSError as exc:
+                # a full disk, most likely: nothing is wrong with the model, so try again
+                log.error("a model could not be stored, trying again in %g s: %s", DISK_RETRY_S, exc)
+                seen = None
+                stop.wait(DISK_RETRY_S)
         active.settle()
         stop.wait(POLL_S)
 

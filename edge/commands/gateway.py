@@ -48,7 +48,7 @@ def read_config(path: Path) -> GatewayConfig:
     try:
         document = tomllib.loads(path.read_text())
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror}; expected a TOML file, see docs/gateway.md") from exc
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}; expected a TOML file") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} is not TOML: {exc}") from exc
     return parse(GatewayConfig, document, where=str(path))

@@ -2,6 +2,8 @@
 
 import http.server
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +29,8 @@ def picture(number: int) -> UInt8:
 
 
 class MjpegServer:
-    """A camera that counts frames from its start, whoever watches, and writes the numbers into the pictures."""
+    """A camera that counts frames from its start, whoever watches, and writes the numbers into the pictures. Who
+    watches gets every frame, late when this machine is busy."""
 
     def __init__(self, fps: float) -> None:
         self.fps = fps
@@ -58,12 +61,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         self.end_headers()
-        shown = -1
-        while not self.camera.hung_up.wait(0.002):
-            number = self.camera.number()
-            if number == shown or self.camera.frozen.is_set():
+        number = self.camera.number() - 1
+        while not self.camera.hung_up.wait(0.005):
+            if number == self.camera.number() or self.camera.frozen.is_set():
                 continue
-            shown = number
+            number += 1
             _, jpeg = cv2.imencode(".jpg", framecode.stamp(picture(number), number))
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:
@@ -206,27 +208,29 @@ def test_a_live_camera_opens_fast_and_shows_what_is_now() -> None:
 def test_a_slow_reader_gets_the_newest_frames_and_the_rest_is_counted(server: MjpegServer) -> None:
     tally = Tally()
     camera = open_live(server.url, tally, numbered=True, stall_s=5)
-    numbers = []
-    for frame in islice(camera, 6):
+    numbers: list[int] = []
+    for frame in islice(camera, 5):
         numbers.append(frame.number)
-        time.sleep(0.2)  # the model takes that long; at 30 fps six frames pass
+        while tally.last < frame.number + 6:  # the model takes as long as the camera takes for six frames
+            time.sleep(0.005)
     camera.close()
-    assert server.number() - numbers[-1] < 15
-    assert tally.skipped >= 10
+    assert np.diff(numbers).tolist()[1:] == pytest.approx([5] * 3, abs=4)
+    assert tally.skipped >= 4 * 3
     assert tally.missed == 0
     waiting = tally.seen - tally.skipped - len(numbers)
     assert 0 <= waiting <= 2
-    assert max(numbers) <= tally.last
 
 
 def test_frames_above_the_cap_are_counted_as_skipped_and_keep_their_numbers(server: MjpegServer) -> None:
     tally = Tally()
     camera = open_live(server.url, tally, numbered=True, fps=10, stall_s=5)
+    started = time.monotonic()
     numbers = [frame.number for frame in islice(camera, 8)]
     camera.close()
-    assert 2 <= float(np.mean(np.diff(numbers))) <= 4.5
-    assert tally.skipped >= 10
-    assert tally.missed <= 2, "what we did not read was not missed"
+    assert time.monotonic() - started > 0.5, "eight frames at ten a second"
+    assert numbers == sorted(set(numbers))
+    assert tally.skipped > 0
+    assert tally.missed == 0, "what we did not read was not missed"
 
 
 def test_what_a_camera_showed_while_nobody_was_connected_was_missed(server: MjpegServer) -> None:
@@ -264,16 +268,25 @@ def test_a_camera_that_hangs_up_raises_and_can_be_opened_again(server: MjpegServ
     server.hung_up.clear()
     last = tally.last
     again = open_live(server.url, tally, stall_s=5)
-    assert next(iter(again)).number == last + 1
+    assert next(iter(again)).number > last
     again.close()
 
 
-def test_a_camera_that_is_away_is_an_error_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_camera_that_is_away_is_an_error_at_once() -> None:
     started = time.monotonic()
     with pytest.raises(CameraError, match="does not answer"):
         open_live("http://127.0.0.1:9/", Tally(), stall_s=5)
     assert time.monotonic() - started < 2
-    assert capfd.readouterr().err == "", "it is ours to say so, once"
+
+
+def test_opencv_says_nothing_of_its_own_about_a_camera_that_is_away() -> None:
+    # in a process of its own: FFMPEG looks at its log level once
+    program = (
+        "from edge.camera import *\nprepare_opencv()\n"
+        "try: open_live('http://127.0.0.1:9/', Tally(), stall_s=5)\nexcept CameraError: print('away')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"away\n", b"")
 
 
 def test_a_picture_without_a_number_is_an_error_where_numbers_are_expected(

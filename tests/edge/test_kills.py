@@ -26,7 +26,7 @@ MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
 Eventually = Callable[..., None]
 GATEWAY = "line-1"
-FRAMES = 500
+FRAMES = 400
 
 
 class Plant:
@@ -49,7 +49,7 @@ class Plant:
             trust = "{trust}"
             state = "{folder / "state"}"
             package = "{package}"
-            cameras = [{{name = "belt", uri = "{make_video(FRAMES)}", fps = 150}}]
+            cameras = [{{name = "belt", uri = "{make_video(FRAMES)}", fps = 120}}]
             [uplink]
             kind = "mqtt"
             host = "{self.broker.host}"
