@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
 def _start(args: argparse.Namespace) -> int:
     model, release = _release(args.release)
     _check_times(args)
+    limits = _limits(args)
     folder = rollout_folder(_state(args), args.fleet, model)
     last = read_rollout(folder)
     console = Console(stderr=args.json)
@@ -103,14 +104,15 @@ def _start(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps({"dry_run": True, "plan": dataclasses.asdict(plan)}, indent=2))
         else:
-            show_plan(console, plan, _limits(args), args.window_s)
+            show_plan(console, plan, limits, args.window_s)
         return 0
+    lake = _lake(args)
     if not unfinished:
         plan = _survey(args, model, release)
-        begin(folder, plan, limits=_limits(args), window_s=args.window_s, now_us=utc_us())
+        begin(folder, plan, limits=limits, window_s=args.window_s, now_us=utc_us())
     else:
         console.print(f"going on with the unfinished roll-out of {args.release}, as it was begun", highlight=False)
-    ended = _carry_on(args, folder, console)
+    ended = _carry_on(args, folder, lake, console)
     return 0 if ended.phase == "done" else 1
 
 
@@ -127,13 +129,14 @@ def _status(args: argparse.Namespace) -> int:
 def _revert(args: argparse.Namespace) -> int:
     _check_times(args)
     folder = _find(args)
+    lake = _lake(args)
     console = Console(stderr=args.json)
     who = f"{getpass.getuser()}@{socket.gethostname()}"
     asked = False
     while True:
         try:
             ask_to_revert(folder, f"{who} asked for it", utc_us())
-            ended = _carry_on(args, folder, console)
+            ended = _carry_on(args, folder, lake, console)
             break
         except LeaseHeldError:
             # the process that is rolling out goes back itself; should it die, we do
@@ -150,9 +153,8 @@ def _revert(args: argparse.Namespace) -> int:
     return 0 if ended.phase == "reverted" else 1
 
 
-def _carry_on(args: argparse.Namespace, folder: Path, console: Console) -> Rollout:
+def _carry_on(args: argparse.Namespace, folder: Path, lake: Lake, console: Console) -> Rollout:
     """Watch the roll-out to its end."""
-    lake = Lake(Path(_needed(args.lake, "lake")))
     events = run_rollout(folder, GreengrassFleet(), lake.health, poll_s=args.poll_s)
     try:
         show_events(console, _read(folder), events)
@@ -238,6 +240,10 @@ def _check_times(args: argparse.Namespace) -> None:
         value = getattr(args, name, 1.0)
         if not (value > 0 and math.isfinite(value)):
             raise UsageError(f"--{name.replace('_', '-')} must be above 0 seconds, got {value}")
+
+
+def _lake(args: argparse.Namespace) -> Lake:
+    return Lake(Path(_needed(args.lake, "lake")))
 
 
 def _state(args: argparse.Namespace) -> Path:

@@ -105,7 +105,7 @@ def judge(
     windows, frames = (limits.first_windows, limits.first_frames) if first else (limits.windows, limits.frames)
     seen = f"{found.now.windows} of {windows} windows and {found.now.frames} of {frames} frames"
     if found.now.windows < windows or found.now.frames < frames:
-        if waited_s > limits.patience_windows * window_s:
+        if found.reports and waited_s > limits.patience_windows * window_s:
             return Verdict(
                 "bad", f"could not be judged in {waited_s:.0f} s: {seen}, camera {found.camera_state or '?'}"
             )

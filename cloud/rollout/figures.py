@@ -1,5 +1,6 @@
 """Windows of health, pooled into the few figures that a roll-out compares."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -110,25 +111,20 @@ def pool(windows: Sequence[Health]) -> Figures:
 def spread(windows: Sequence[Health], pooled: int) -> Spread:
     """How much every run of `pooled` windows (at most half of them) differs from the other windows.
 
-    Neighbouring windows show the same part on the belt, so it is runs that are compared, never shuffled windows.
+    Neighbouring windows show the same part on the belt, so it is runs that are compared, never shuffled windows. A
+    short history has few long runs and may be short of surprises; it has more short ones, and from those noise can
+    shrink no faster than with the square root of the windows pooled.
     """
     windows = [window for window in windows if window.frames_inferred]
     if len(windows) < 2:
         return NO_SPREAD
     size = max(1, min(pooled, len(windows) // 2))
-    labels = sorted({label for window in windows for label in window.class_mix})
-    mix = _Runs([[window.class_mix.get(label, 0) for label in labels] for window in windows], size)
-    bins = _Runs([window.score_histogram for window in windows], size)
-    counts = _Runs([(window.detections, window.frames_inferred) for window in windows], size)
-    rates = counts.inside[:, 0] / counts.inside[:, 1]
-    distances = np.abs(_shares(mix.inside) - _shares(mix.outside)).sum(axis=1) / 2
-    centres = (np.arange(SCORE_BINS) + 0.5) / SCORE_BINS
-    differences = np.abs(_shares(bins.inside) @ centres - _shares(bins.outside) @ centres)
-    return Spread(
-        mix=float(distances[mix.on_both_sides].max(initial=0)),
-        score=float(differences[bins.on_both_sides].max(initial=0)),
-        rate_low=float(rates.min()),
-        rate_high=float(rates.max()),
+    shorter = [length for length in (1, 2, 4, 8) if length < size]
+    by_length = {length: _spread_of_runs(windows, length) for length in (*shorter, size)}
+    return replace(
+        by_length[size],
+        mix=max(found.mix * math.sqrt(length / size) for length, found in by_length.items()),
+        score=max(found.score * math.sqrt(length / size) for length, found in by_length.items()),
     )
 
 
@@ -177,6 +173,23 @@ def mean_score(histogram: Sequence[int]) -> float:
     if not total:
         return 0.0
     return sum(count * (index + 0.5) / len(histogram) for index, count in enumerate(histogram)) / total
+
+
+def _spread_of_runs(windows: Sequence[Health], size: int) -> Spread:
+    labels = sorted({label for window in windows for label in window.class_mix})
+    mix = _Runs([[window.class_mix.get(label, 0) for label in labels] for window in windows], size)
+    bins = _Runs([window.score_histogram for window in windows], size)
+    counts = _Runs([(window.detections, window.frames_inferred) for window in windows], size)
+    rates = counts.inside[:, 0] / counts.inside[:, 1]
+    distances = np.abs(_shares(mix.inside) - _shares(mix.outside)).sum(axis=1) / 2
+    centres = (np.arange(SCORE_BINS) + 0.5) / SCORE_BINS
+    differences = np.abs(_shares(bins.inside) @ centres - _shares(bins.outside) @ centres)
+    return Spread(
+        mix=float(distances[mix.on_both_sides].max(initial=0)),
+        score=float(differences[bins.on_both_sides].max(initial=0)),
+        rate_low=float(rates.min()),
+        rate_high=float(rates.max()),
+    )
 
 
 class _Runs:
