@@ -18,13 +18,15 @@ from rich.console import Console
 from cloud.commands.rollout_view import show_events, show_plan, show_status
 from cloud.lake.lake import Lake
 from cloud.rollout.begin import ask_to_revert, begin, survey
+from cloud.rollout.evidence import usual_window_s
 from cloud.rollout.greengrass_fleet import GreengrassFleet
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import DEFAULT_RINGS, Plan
-from cloud.rollout.run import run_rollout, utc_us
+from cloud.rollout.run import HISTORY_S, run_rollout, utc_us
 from cloud.rollout.state import (
     LeaseHeldError,
     Rollout,
+    is_held,
     read_audit,
     read_rollout,
     request_revert,
@@ -60,8 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--window-s",
         type=float,
-        default=WINDOW_S,
-        help="how often the gateways report, as in their configuration (default: %(default)g)",
+        help=f"how often the gateways report (default: as they do; {WINDOW_S:g} where none has yet)",
     )
     start.add_argument("--health-windows", type=int, metavar="N", help="windows with the release before a verdict")
     start.add_argument("--health-frames", type=int, metavar="N", help="frames with the release before a verdict")
@@ -104,12 +105,14 @@ def _start(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps({"dry_run": True, "plan": dataclasses.asdict(plan)}, indent=2))
         else:
-            show_plan(console, plan, limits, args.window_s)
+            show_plan(console, plan, limits, args.window_s or WINDOW_S)
         return 0
     lake = _lake(args)
     if not unfinished:
         plan = _survey(args, model, release)
-        begin(folder, plan, limits=limits, window_s=args.window_s, now_us=utc_us())
+        now_us = utc_us()
+        window_s = args.window_s or usual_window_s(lake.health(now_us - int(HISTORY_S * 1e6))) or WINDOW_S
+        begin(folder, plan, limits=limits, window_s=window_s, now_us=now_us)
     else:
         console.print(f"going on with the unfinished roll-out of {args.release}, as it was begun", highlight=False)
     ended = _carry_on(args, folder, lake, console)
@@ -122,7 +125,7 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_document(folder, rollout), indent=2))
     else:
-        show_status(Console(), rollout, read_audit(folder, rollout.id))
+        show_status(Console(), rollout, read_audit(folder, rollout.id), at_work=is_held(folder))
     return 0
 
 
@@ -188,6 +191,7 @@ def _document(folder: Path, rollout: Rollout) -> dict[str, Any]:
         "fleet": plan.fleet,
         "phase": rollout.phase,
         "outcome": rollout.outcome,
+        "at_work": is_held(folder),
         "rings": [list(ring.gateways) for ring in plan.rings],
         "touched": len(rollout.touched),
         "state": dataclasses.asdict(rollout),
@@ -237,8 +241,8 @@ def _limits(args: argparse.Namespace) -> Limits:
 
 def _check_times(args: argparse.Namespace) -> None:
     for name in ("window_s", "poll_s"):
-        value = getattr(args, name, 1.0)
-        if not (value > 0 and math.isfinite(value)):
+        value = getattr(args, name, None)
+        if value is not None and not (value > 0 and math.isfinite(value)):
             raise UsageError(f"--{name.replace('_', '-')} must be above 0 seconds, got {value}")
 
 

@@ -59,10 +59,16 @@ def show_plan(console: Console, plan: Plan, limits: Limits, window_s: float) -> 
     )
 
 
-def show_status(console: Console, rollout: Rollout, events: Sequence[Event]) -> None:
+def show_status(console: Console, rollout: Rollout, events: Sequence[Event], *, at_work: bool) -> None:
     """Where it stands, and its timeline."""
     plan = rollout.plan
     console.print(f"{plan.candidate} to {plan.fleet}: {rollout.phase}", style="bold", highlight=False)
+    if not rollout.ended and not at_work:
+        console.print(
+            f"it stands still: `tidegate rollout start {plan.candidate} --fleet {plan.fleet}` goes on",
+            style="yellow",
+            highlight=False,
+        )
     if rollout.outcome:
         console.print(Text(rollout.outcome), soft_wrap=True)
     for index, ring in enumerate(plan.rings):

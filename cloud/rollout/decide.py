@@ -199,7 +199,11 @@ def _next_ring(plan: Plan, evidence: Evidence, now_us: int, limits: Limits, heal
     silence_s = limits.silence_windows * evidence.window_s
     present = ring.present(now_us, silence_s)
     short = [found for found in present if found.was.windows < limits.baseline_windows]
-    if present and not short:
+    begun_us = max(evidence.since_us, *(touched.deployed_us for touched in evidence.rings[:index]), 0)
+    waited_s = (now_us - begun_us) / 1e6
+    patient = waited_s <= limits.patience_windows * evidence.window_s
+    # one that never runs the incumbent (it refused it) must not hold the others up for ever
+    if len(short) < len(present) and not (short and patient):
         return Advance(index, f"{so_far}; next is ring {index} ({_names(ring)})")
     lacking = (
         f"{short[0].gateway} in ring {index} has shown {short[0].was.windows} of {limits.baseline_windows} windows "
@@ -207,8 +211,7 @@ def _next_ring(plan: Plan, evidence: Evidence, now_us: int, limits: Limits, heal
         if present
         else f"no gateway of ring {index} ({_names(ring)}) has reported in the last {silence_s:.0f} s"
     )
-    waited_s = (now_us - evidence.since_us) / 1e6
-    if index == 0 and waited_s > limits.patience_windows * evidence.window_s:
+    if index == 0 and not patient:
         return Revert(f"given up before anything was touched, after {waited_s:.0f} s: {lacking}")
     return Wait(lacking)
 

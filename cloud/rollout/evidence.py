@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from statistics import median
 from typing import Protocol
 
 from cloud.rollout.figures import (
@@ -45,7 +46,7 @@ class Report(Protocol):
 class GatewayEvidence:
     """A gateway with the incumbent (`was`, `spread`) and, since its ring was touched, with the candidate (`now`).
 
-    `reports` and `errors` count the candidate's cut windows too (errors: while its camera was well), `release` is the
+    `reports` and `errors` count the candidate's cut windows too (errors: while the camera was well), `release` is the
     one it named last, 0 if it never reported. `failed` says why it gave the candidate up, if it did. `heard_us` is
     when it last had something new to say, by our clock, 0 for never. `absent`: it was silent before its ring was
     touched, and since.
@@ -129,8 +130,8 @@ def weigh(
                     absent=name in touch.absent and not found.reports,
                 )
             gateways.append(found)
-        drift = _drift_outside(plan, ring, touch, windows, window_s) if touch else NO_DRIFT
-        rings.append(RingEvidence(tuple(gateways), touch.deployed_us if touch else 0, drift))
+        outside = _drift_outside(plan, ring, touch, windows, window_s) if touch else NO_DRIFT
+        rings.append(RingEvidence(tuple(gateways), touch.deployed_us if touch else 0, outside))
     return Evidence(tuple(rings), len(touched), window_s, since_us)
 
 
@@ -140,6 +141,11 @@ def newest_reports(reports: Iterable[Report]) -> dict[str, int]:
     for report in reports:
         newest[report.gateway] = max(newest.get(report.gateway, 0), report.health.at_us)
     return newest
+
+
+def usual_window_s(reports: Iterable[Report]) -> float | None:
+    """How often gateways report: the middle of their windows; None when none reports."""
+    return median([report.health.window_s for report in reports] or [0.0]) or None
 
 
 def running(model: str, reports: Iterable[Report], marks: Mapping[str, int]) -> dict[str, int]:
@@ -186,7 +192,7 @@ def _since_touched(
         now=pool(_whole(candidate, window_s)[-RECENT_WINDOWS:]),
         reports=len(candidate),
         # a camera that goes away counts as an error too, and is not the model's
-        errors=sum(health.errors for health in candidate if health.camera_state == "ok"),
+        errors=sum(health.errors for health in candidate[-RECENT_WINDOWS:] if health.camera_state == "ok"),
         failed=_failure(plan, since, progress),
     )
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from cloud.rollout.decide import Action, Advance, Done, Revert, Wait, decide
 from cloud.rollout.events import Event, Kind
-from cloud.rollout.evidence import Evidence, Report, newest_reports, running, weigh
+from cloud.rollout.evidence import BASELINE_WINDOWS, Evidence, Report, newest_reports, running, weigh
 from cloud.rollout.fleet import Fleet, Progress
 from cloud.rollout.plan import Plan
 from cloud.rollout.rows import rows_of
@@ -30,7 +30,7 @@ from cloud.rollout.state import (
 )
 from models.errors import DeployError, LakeError, RolloutError, StoreError
 
-_HISTORY_US = 3_600_000_000  # how far back the incumbent is looked at; also the most that a gateway's clock may be slow
+HISTORY_S = 3600.0  # how far back the incumbent is looked at, at least; and how slow a gateway's clock may be
 
 Reports = Callable[[int], Sequence[Report]]  # health reported since then (microseconds UTC); may raise LakeError
 _AWAY = (DeployError, LakeError, StoreError)  # trying again may help
@@ -100,9 +100,9 @@ def _step(folder: Path, rollout: Rollout, fleet: Fleet, reports: Reports, heard:
     if rollout.undo is None and rollout.touched and not rollout.touched[-1].deployment:
         return _deploy(folder, rollout, fleet, now_us)
     if rollout.undo is not None:
-        since_us = rollout.undo.since_us or now_us
-        return _confirm(folder, rollout, rollout.undo, fleet, reports(since_us - _HISTORY_US), now_us)
-    seen = reports(rollout.started_us - _HISTORY_US)
+        seen = reports((rollout.undo.since_us or now_us) - _history_us(rollout))
+        return _confirm(folder, rollout, rollout.undo, fleet, seen, now_us)
+    seen = reports(rollout.started_us - _history_us(rollout))
     heard.listen(newest_reports(seen), now_us, expected=rollout.plan.gateways(len(rollout.touched)))
     return _look(folder, rollout, fleet, seen, heard.at_us, now_us)
 
@@ -261,6 +261,10 @@ def _trouble(rollout: Rollout, exc: Exception, since_us: int, now_us: int) -> Ev
         f"for {away_s:.0f} s: {exc}; the roll-out of {rollout.plan.candidate} stands still{undone}: "
         f"start it again when that works"
     ) from exc
+
+
+def _history_us(rollout: Rollout) -> int:
+    return int(max(HISTORY_S, BASELINE_WINDOWS * rollout.window_s) * 1e6)
 
 
 def _before(plan: Plan) -> str:

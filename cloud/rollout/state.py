@@ -185,6 +185,15 @@ def lease(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Whether some process acts on the roll-out now."""
+    try:
+        with lease(folder):
+            return False
+    except LeaseHeldError:
+        return True
+
+
 def _ends_in_newline(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
