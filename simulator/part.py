@@ -144,7 +144,7 @@ def _chip(canvas: _Canvas, part: Part) -> None:
     bite = np.sqrt(x * x + y * y)
     around = np.arctan2(window.y, window.x)
     edge = 0.34 + 0.10 * part.wear[1] + 0.025 * np.sin(around * 41) + 0.015 * np.sin(around * 87)
-    window.shade[:] += 0.25 * (bite < edge + 0.05)
+    window.shade[:] += 0.40 * (bite < edge + 0.11)
     window.solid[:] *= bite > edge
 
 

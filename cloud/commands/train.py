@@ -40,6 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--width", type=int, default=_NET.width, help="channels to start with (default: %(default)s)")
     parser.add_argument("--depth", type=int, default=_NET.depth, help="blocks in a stage (default: %(default)s)")
+    parser.add_argument(
+        "--stages", type=int, default=_NET.stages, help="halvings after the first (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=_SETTINGS.seed, help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=_SETTINGS.batch, help="pictures in a step (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=_SETTINGS.learning_rate, help="default: %(default)s")
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if not NAME.fullmatch(args.name):
         raise UsageError(f"--name must be lower-case letters, digits and dashes (at most 63), got {args.name!r}")
     try:
-        config = NetConfig(width=args.width, depth=args.depth)
+        config = NetConfig(width=args.width, depth=args.depth, stages=args.stages)
         settings = Settings(
             epochs=args.epochs,
             seed=args.seed,

@@ -23,7 +23,7 @@ class Settings:
     epochs: int = 40
     seed: int = 0
     batch: int = 32
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
     warm_up: float = 0.15  # part of the run in which the learning rate rises

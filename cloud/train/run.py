@@ -127,7 +127,7 @@ def write_run(
         draft / "confusion.png",
         classified.confusion,
         val.labels,
-        title=f"{name}: {classified.accuracy:.3f} of {classified.pictures} validation pictures",
+        title=f"{name}\n{classified.accuracy:.3f} of {classified.pictures} pictures",
     )
     return classified
 
