@@ -47,20 +47,19 @@ def run(args: argparse.Namespace) -> int:
     if not 0.05 <= args.commit_s <= 60:
         raise UsageError(f"--commit-s must be in 0.05..60, got {args.commit_s}")
     lake, shards, broker = Path(args.lake), parse_shards(args.shards), _broker(args)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    sink, quarantine = DeltaSink(lake), Quarantine(lake / "quarantine")
-    upkeep = threading.Thread(target=keep_up, args=(lake, stop), name="upkeep", daemon=True)
     # two clients of one id would push each other off the broker
     client_id = f"ingest-{socket.gethostname()}-{os.getpid()}"
     with Connection(broker, client_id=client_id, subscriptions=[results_filter(shard) for shard in shards]) as link:
-        upkeep.start()
+        ingest = Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), args.commit_s)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        threading.Thread(target=keep_up, args=(lake, stop), name="upkeep", daemon=True).start()
         while not stop.is_set() and not link.wait_until_ready(0.2):
             pass  # the connection says by itself what it waits for
         if not stop.is_set():
             log.info("taking in shards %s from %s:%d into %s", args.shards, broker.host, broker.port, lake)
-        Ingest(link, sink, quarantine, args.commit_s).run(stop)
+        ingest.run(stop)
     return 0
 
 

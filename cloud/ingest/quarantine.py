@@ -15,7 +15,7 @@ class Quarantine:
 
     def __init__(self, folder: Path) -> None:
         """Takes over what is in the folder, which is made when it is first needed."""
-        self._folder = folder
+        self.folder = folder
         # by gateway's folder: its files, oldest first, and their sizes
         self._kept: dict[Path, dict[Path, int]] = {
             gateway: {file: file.stat().st_size for file in sorted(gateway.iterdir(), key=_age)}
@@ -27,7 +27,7 @@ class Quarantine:
         """Keep the refused message; LakeError when it cannot be written."""
         envelope = refusal.arrival.envelope
         # a gateway may be called "..", so its name is never a folder's whole name
-        gateway = self._folder / f"gateway-{refusal.arrival.gateway}"
+        gateway = self.folder / f"gateway-{refusal.arrival.gateway}"
         file = gateway / f"{envelope.stream}-{envelope.first}-{envelope.last}.bin"
         message = seal(envelope.stream, envelope.first, envelope.last, envelope.body)
         try:

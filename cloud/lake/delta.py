@@ -40,10 +40,13 @@ class DeltaSink:
         self._in_doubt = False
 
     def refresh(self) -> None:
-        if self._in_doubt:
-            self._reload()
+        in_doubt, self._in_doubt = self._in_doubt, True  # until it has worked
+        if in_doubt:
+            for table in (self._losses, self._health, self._frames):
+                table.reload()
         else:
-            self._frames.refresh()  # the ledger; the other two are looked at with each commit
+            self._frames.refresh()  # the ledger; of the other two a commit knows when it was overtaken
+        self._in_doubt = False
 
     def last(self, key: StreamKey) -> int:
         return self._frames.last(str(key))
@@ -66,11 +69,6 @@ class DeltaSink:
             f"other writers of the same streams came first {_ATTEMPTS} times; is another `tidegate ingest` on the same "
             f"shards?"
         )
-
-    def _reload(self) -> None:
-        for table in (self._losses, self._health, self._frames):
-            table.reload()
-        self._in_doubt = False
 
     def _append(self, runs: Sequence[Run], at: datetime) -> None:
         written = self._left_behind(runs)

@@ -14,21 +14,21 @@ from cloud.lake.tables import GatewayHealth, health_rows
 from cloud.lake.upkeep import compact, sweep
 from models.errors import LakeError
 
+# Times come out as UTC without a zone. DuckDB's zones are an extension that is not shipped with it, and without it
+# everything with a zone is shown and compared in the zone of whatever machine this is; so `now()` goes the same way.
+# (Arrow cannot compare the two kinds either: a filter on a time is DuckDB's to apply. One on `date` skips files.)
 # `results` has a row per detection. `at_us` is what models.records.Health calls it.
-_VIEWS = """
-CREATE VIEW frames AS SELECT * FROM _frames;
+_SETUP = """
+SET python_enable_replacements = false;
+CREATE MACRO utc(t) AS make_timestamp(epoch_us(t));
+CREATE MACRO now() AS utc(get_current_timestamp());
+CREATE VIEW frames AS SELECT * REPLACE (utc(captured_at) AS captured_at) FROM _frames;
 CREATE VIEW results AS
     SELECT * EXCLUDE (detections, detection), unnest(detection)
-    FROM (SELECT *, unnest(detections) AS detection FROM _frames);
-CREATE VIEW health AS SELECT *, epoch_us(reported_at) AS at_us FROM _health;
-CREATE VIEW losses AS SELECT * FROM _losses;
-"""
-
-# Times in the lake are UTC without a zone. DuckDB's time zones are an extension that is not shipped with it, and
-# without it `now()` would be compared with them in the zone of whatever machine this is.
-_SETTINGS = """
-CREATE MACRO now() AS make_timestamp(epoch_us(get_current_timestamp()));
-SET python_enable_replacements = false;
+    FROM (SELECT *, unnest(detections) AS detection FROM frames);
+CREATE VIEW health AS
+    SELECT * REPLACE (utc(reported_at) AS reported_at), epoch_us(reported_at) AS at_us FROM _health;
+CREATE VIEW losses AS SELECT * REPLACE (utc(committed_at) AS committed_at) FROM _losses;
 """
 
 
@@ -53,7 +53,7 @@ class Lake:
         with duckdb.connect(config={"enable_external_access": False}) as database:
             for spec in TABLES:
                 database.register(f"_{spec.name}", self._dataset(spec))
-            database.execute(_SETTINGS + _VIEWS)
+            database.execute(_SETUP)
             try:
                 answer = database.sql(sql)
                 return pa.table({}) if answer is None else answer.to_arrow_table()
@@ -77,13 +77,7 @@ class Lake:
 
     def _dataset(self, spec: TableSpec) -> pa_dataset.Dataset:
         with lake_errors(self._folder / spec.name, "be read"):
-            return DeltaTable(self._folder / spec.name).to_pyarrow_dataset(schema=_without_zones(spec.schema))
-
-
-def _without_zones(schema: pa.Schema) -> pa.Schema:
-    return pa.schema(
-        [field.with_type(pa.timestamp("us")) if pa.types.is_timestamp(field.type) else field for field in schema]
-    )
+            return DeltaTable(self._folder / spec.name).to_pyarrow_dataset()
 
 
 def _one_line(exc: Exception) -> str:

@@ -1,14 +1,11 @@
 """A Delta table's log, read directly where deltalake has no call for it.
 
 All app transactions at once: deltalake looks up one at a time, in 1 to 3 ms each, and a fleet has thousands of
-streams. And the files that a commit names, so that they can be made durable.
-The format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md ("Delta Log Entries", "Checkpoints").
+streams. The format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md ("Delta Log Entries", "Checkpoints").
 """
 
 import json
 import re
-from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
@@ -20,25 +17,15 @@ _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What one version of the table changed: last version of each app transaction, and data files added (paths
-    relative to the table)."""
-
-    transactions: dict[str, int] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
+def entry(version: int) -> str:
+    """Where a version's actions are, relative to the table."""
+    return f"{LOG}/{version:020}.json"
 
 
-def read_commit(table: pa_fs.FileSystem, version: int) -> Commit:
-    """FileNotFoundError when there is no such version, or the log of it has expired."""
-    transactions, files = {}, []
-    for line in table.open_input_stream(f"{LOG}/{version:020}.json").read().splitlines():
-        action = json.loads(line)
-        if "txn" in action:
-            transactions[action["txn"]["appId"]] = action["txn"]["version"]
-        elif "add" in action:
-            files.append(unquote(action["add"]["path"]))
-    return Commit(transactions, tuple(files))
+def read_commit(table: pa_fs.FileSystem, version: int) -> dict[str, int]:
+    """The app transactions of one version. FileNotFoundError when there is no such version, or its log has expired."""
+    actions = (json.loads(line) for line in table.open_input_stream(entry(version)).read().splitlines())
+    return {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
 
 
 def read_transactions(table: pa_fs.FileSystem) -> tuple[int, dict[str, int]]:
@@ -57,7 +44,7 @@ def read_transactions(table: pa_fs.FileSystem) -> tuple[int, dict[str, int]]:
         )
     transactions = _checkpoint_transactions(table, checkpoint) if checkpoint >= 0 else {}
     for version in versions:
-        transactions |= read_commit(table, version).transactions
+        transactions |= read_commit(table, version)
     return checkpoint + len(versions), transactions
 
 

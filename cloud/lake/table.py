@@ -7,21 +7,21 @@ commits on must be one state of the table: `last` is never older than the handle
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction, RemoveAction
 
 from cloud.lake.durable import make_durable
-from cloud.lake.log import read_commit, read_transactions
+from cloud.lake.files import write_file
+from cloud.lake.log import entry, read_commit, read_transactions
 from cloud.lake.schema import CONFIGURATION, TableSpec
 from models.errors import LakeError
-
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 
 
 class OvertakenError(LakeError):
@@ -32,6 +32,7 @@ class LakeTable:
     """A handle on a table of the lake, for one writer."""
 
     def __init__(self, lake: Path, spec: TableSpec) -> None:
+        self._spec = spec
         self._folder = lake / spec.name
         self.reload()
 
@@ -39,9 +40,9 @@ class LakeTable:
         """Forget what was known, and read the table's newest state. LakeError when it cannot be read."""
         with lake_errors(self._folder, "be read"):
             self._table = DeltaTable(self._folder)
-            self._files = files_of(self._folder)
+            self._log = files_of(self._folder)
             # after the handle, so never older: see above
-            self._seen, self._last = read_transactions(self._files)
+            self._seen, self._last = read_transactions(self._log)
 
     def refresh(self) -> None:
         """Take in what others have committed since. LakeError when it cannot be read."""
@@ -63,13 +64,7 @@ class LakeTable:
         # never down: after a commit that was cut off, less may be sent than what was written then
         transactions = [Transaction(key, max(seq, self.last(key)), now_ms) for key, seq in last.items()]
         with lake_errors(self._folder, "be written"):
-            write_deltalake(
-                self._table,
-                rows,
-                mode="append",
-                writer_properties=_WRITER,
-                commit_properties=CommitProperties(app_transactions=transactions),
-            )
+            commit(self._table, self._folder, self._new_file(rows), transactions)
             self._follow()
 
     def rows(self, columns: list[str], condition: object) -> pa.Table:
@@ -77,13 +72,35 @@ class LakeTable:
         with lake_errors(self._folder, "be read"):
             return self._table.to_pyarrow_dataset().to_table(columns=columns, filter=condition)
 
+    def _new_file(self, rows: pa.Table) -> list[AddAction]:
+        if not len(rows):
+            return []
+        partition = {name: str(rows[name][0]) for name in self._spec.partition_by}
+        plain = rows.drop_columns(list(partition))
+        return [write_file(self._folder, plain.to_batches(), plain.schema, partition=partition, new=True)]
+
     def _follow(self) -> None:
-        """Take in what was committed up to the handle's version: our own, and what others slipped in before it."""
+        """Take in what was committed up to the handle's version, by us or by others."""
         for version in range(self._seen + 1, self._table.version() + 1):
-            commit = read_commit(self._files, version)
-            make_durable(self._folder, version, commit.files)
-            self._last |= commit.transactions
+            self._last |= read_commit(self._log, version)
             self._seen = version
+
+
+def commit(
+    table: DeltaTable, folder: Path, actions: Sequence[AddAction | RemoveAction], transactions: list[Transaction]
+) -> None:
+    """A new version of the table, after whatever others have committed since the handle was read; durable on return,
+    and the handle brought up to it. CommitFailedError if one of those had one of the same transactions."""
+    before = table.version()
+    table.create_write_transaction(
+        list(actions),
+        "append",
+        table.schema(),
+        table.metadata().partition_columns,
+        commit_properties=CommitProperties(app_transactions=transactions),
+    )
+    table.update_incremental()
+    make_durable(folder, [entry(version) for version in range(before + 1, table.version() + 1)])
 
 
 def files_of(table: Path) -> pa_fs.FileSystem:

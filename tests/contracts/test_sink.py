@@ -1,6 +1,5 @@
 """What every sink promises."""
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,30 +188,23 @@ _COMMITS = st.lists(
     min_size=1,
     max_size=8,
 )
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shared") / "lake"
 
 
 @given(commits=_COMMITS)
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_two_writers_leave_each_record_once(
-    open_sink: Callable[[Path], Sink], shared_lake: Path, commits: list[tuple[str, int, int]]
+    open_sink: Callable[[Path], Sink], tmp_path_factory: pytest.TempPathFactory, commits: list[tuple[str, int, int]]
 ) -> None:
-    stream = f"{next(_numbers):016x}"  # one lake, and in it a stream for each example
-    key = StreamKey("gw-1", stream)
-    sinks = {"one": open_sink(shared_lake), "other": open_sink(shared_lake)}
+    lake = tmp_path_factory.mktemp("any") / "lake"
+    sinks = {"one": open_sink(lake), "other": open_sink(lake)}
     reached = 0
     for writer, first, length in commits:
-        sink = sinks.get(writer) or open_sink(shared_lake)
+        sink = sinks.get(writer) or open_sink(lake)
         sink.refresh()
-        assert sink.last(key) == reached
-        sink.commit([frames_run(first, first + length, stream=stream)], at=AT)
+        assert sink.last(KEY) == reached
+        sink.commit([frames_run(first, first + length)], at=AT)
         if first <= reached + 1:
             reached = max(reached, first + length)
 
-    assert open_sink(shared_lake).last(key) == reached
-    assert seqs_in_lake(shared_lake, stream=stream) == list(range(1, reached + 1))
+    assert open_sink(lake).last(KEY) == reached
+    assert seqs_in_lake(lake) == list(range(1, reached + 1))

@@ -1,6 +1,5 @@
 """What the Delta sink owes beyond the contract: crashes between its tables, checkpoints, durability."""
 
-import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.lake.delta import DeltaSink, create_lake
-from cloud.lake.lake import Lake
+from cloud.lake.delta import DeltaSink
 from cloud.lake.runs import StreamKey
 from cloud.lake.table import LakeTable
 from models.errors import LakeError
@@ -29,13 +27,6 @@ class PowerCutError(BaseException):
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
-
-
-@pytest.fixture(scope="module")
-def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lake = tmp_path_factory.mktemp("shared") / "lake"
-    create_lake(lake)
-    return lake
 
 
 def cut_power(monkeypatch: pytest.MonkeyPatch, *, after_tables: int) -> None:
@@ -85,22 +76,19 @@ def test_what_was_declared_lost_before_a_crash_stays_lost_when_it_comes_again_re
     assert seqs_in_lake(lake) == [1, 2, 3, 4, 5, 6, 7]
 
 
-_numbers = itertools.count(1)
 _RECORDS = st.lists(st.sampled_from(["frame", "health", "lost"]), min_size=1, max_size=8)
 
 
 @given(
     attempts=st.lists(st.tuples(_RECORDS, st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=5),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_any_crashes_and_any_cuts_leave_each_record_once(
-    shared_lake: Path, attempts: list[tuple[list[str], int, int]]
+    tmp_path_factory: pytest.TempPathFactory, attempts: list[tuple[list[str], int, int]]
 ) -> None:
     """Each attempt sends from what is acknowledged on (or some records before it), perhaps judged otherwise than
     before (a record refused then may be readable now), and dies after some tables, or after none."""
-    lake, stream = shared_lake, f"{next(_numbers):016x}"  # one lake, and in it a stream for each example
-    key = StreamKey("gw-1", stream)
-    Lake(lake).compact()
+    lake = tmp_path_factory.mktemp("crash") / "lake"
     make: dict[str, Callable[[int], Record]] = {
         "frame": frame,
         "health": lambda _: health(),
@@ -108,18 +96,18 @@ def test_any_crashes_and_any_cuts_leave_each_record_once(
     }
     for kinds, overlap, after_tables in attempts:
         sink = DeltaSink(lake)
-        first = max(1, sink.last(key) + 1 - overlap)
-        run = run_of([make[kind](first + k) for k, kind in enumerate(kinds)], first=first, stream=stream)
+        first = max(1, sink.last(KEY) + 1 - overlap)
+        run = run_of([make[kind](first + k) for k, kind in enumerate(kinds)], first=first)
         with pytest.MonkeyPatch.context() as patch:
             cut_power(patch, after_tables=after_tables)
             try:
                 sink.commit([run], at=AT)
             except PowerCutError:
                 continue
-    last = DeltaSink(lake).last(key)
-    DeltaSink(lake).commit([frames_run(last + 1, last + 20, stream=stream)], at=AT)
+    last = DeltaSink(lake).last(KEY)
+    DeltaSink(lake).commit([frames_run(last + 1, last + 20)], at=AT)
 
-    assert seqs_in_lake(lake, stream=stream) == list(range(1, last + 21))
+    assert seqs_in_lake(lake) == list(range(1, last + 21))
 
 
 def test_streams_are_remembered_through_checkpoints_and_expired_logs(lake: Path) -> None:

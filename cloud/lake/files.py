@@ -1,0 +1,83 @@
+"""Data files of a Delta table: written, described and made durable before a commit names them.
+
+deltalake's own writer renames without fsync, so that after a power cut a table may name a file that is empty.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+from cloud.lake.durable import make_durable
+
+_ROWS_OF_A_GROUP = 128 * 1024
+_MAX_STATISTIC = 256  # characters; a hostile gateway's texts do not belong into the log
+
+
+def write_file(
+    table: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, partition: Mapping[str, str], new: bool
+) -> AddAction:
+    """A new durable file with these rows, and the action that adds it. `schema`: without the partition's columns.
+    `new`: whether the rows are, or were in the table before."""
+    folder = "/".join(f"{name}={value}" for name, value in partition.items())
+    name = f"{folder}/part-{uuid.uuid4()}.parquet".lstrip("/")
+    (table / name).parent.mkdir(exist_ok=True)
+    footer: list[pq.FileMetaData] = []
+    with pq.ParquetWriter(
+        table / name, schema, compression="zstd", compression_level=1, metadata_collector=footer
+    ) as writer:
+        for group in _groups(batches, schema):
+            writer.write_table(group)
+    make_durable(table, [name])
+    return AddAction(
+        path=name,
+        size=(table / name).stat().st_size,
+        partition_values=dict(partition),
+        modification_time=int(time.time() * 1000),
+        data_change=new,
+        stats=json.dumps(statistics(footer[0])),
+    )
+
+
+def statistics(footer: pq.FileMetaData) -> dict[str, Any]:
+    """What Delta's log says of a file, so that readers can skip it: rows, and smallest, largest and nulls of the plain
+    columns (PROTOCOL.md, "Per-file Statistics"). A column is left out where it cannot be said exactly."""
+    columns: dict[str, list[pq.Statistics | None]] = {}
+    for group in range(footer.num_row_groups):
+        for index in range(footer.num_columns):
+            column = footer.row_group(group).column(index)
+            if "." not in column.path_in_schema:
+                columns.setdefault(column.path_in_schema, []).append(column.statistics)
+    said: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
+    for name, parts in columns.items():
+        known = [part for part in parts if part is not None and part.has_min_max and part.has_null_count]
+        if len(known) < len(parts):
+            continue
+        smallest, largest = min(part.min for part in known), max(part.max for part in known)
+        if isinstance(smallest, int | str | datetime) and len(str(smallest)) + len(str(largest)) <= _MAX_STATISTIC:
+            said["minValues"][name], said["maxValues"][name] = _said(smallest), _said(largest)
+            said["nullCount"][name] = sum(part.null_count for part in known)
+    return said
+
+
+def _said(value: int | str | datetime) -> int | str:
+    # cut to milliseconds, as Delta has it: readers add one to the largest
+    return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03}Z" if isinstance(value, datetime) else value
+
+
+def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    pending: list[pa.RecordBatch] = []
+    for batch in batches:
+        pending.append(batch)
+        if sum(len(part) for part in pending) >= _ROWS_OF_A_GROUP:
+            yield pa.Table.from_batches(pending, schema)
+            pending = []
+    if pending:
+        yield pa.Table.from_batches(pending, schema)
