@@ -169,7 +169,8 @@ def _decode(data: bytes) -> UInt8 | None:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    return sorted(path for path in found if not path.name.startswith("."))  # some systems leave ._1.jpg beside 1.jpg
 
 
 def _split(folder: ImageFolder, seed: int, val_share: float) -> tuple[ImageFolder, ImageFolder]:

@@ -77,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
                 history.append(epoch)
                 figures = f"loss {epoch.loss:.3f}  validation {epoch.val_accuracy:.3f}"
                 progress.update(task, advance=1, figures=figures)
+                # where there is no terminal to draw a bar on, a log gets a line now and then
+                if not console.is_terminal and epoch.number % max(1, settings.epochs // 10) == 0:
+                    console.print(f"epoch {epoch.number} of {settings.epochs}: {figures}")
         classified = write_run(draft, args.name, net, prepared, config=config, settings=settings, history=history)
     if args.json:
         print(json.dumps(_document(args.out, classified), indent=2))
