@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 # Of one gateway in one round of a few seconds.
 MAX_MESSAGES = 256
-MAX_BODY_BYTES = 8 << 20  # decompressed: a bomb costs its sender
+MAX_BODY_BYTES = 4 << 20  # decompressed: a bomb costs its sender
 # A gateway opens a few streams when it starts and after an outage; each stays in Delta's log for a year.
 NEW_STREAMS_AT_ONCE = 64
 NEW_STREAM_EVERY_S = 30.0

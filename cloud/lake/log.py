@@ -22,6 +22,11 @@ def entry(version: int) -> str:
     return f"{LOG}/{version:020}.json"
 
 
+def checkpoint_files(version: int) -> tuple[str, str]:
+    """What a checkpoint at this version consists of, relative to the table."""
+    return f"{LOG}/{version:020}.checkpoint.parquet", f"{LOG}/_last_checkpoint"
+
+
 def read_commit(table: pa_fs.FileSystem, version: int) -> dict[str, int]:
     """The app transactions of one version. FileNotFoundError when there is no such version, or its log has expired."""
     actions = (json.loads(line) for line in table.open_input_stream(entry(version)).read().splitlines())
@@ -49,6 +54,6 @@ def read_transactions(table: pa_fs.FileSystem) -> tuple[int, dict[str, int]]:
 
 
 def _checkpoint_transactions(table: pa_fs.FileSystem, version: int) -> dict[str, int]:
-    with table.open_input_file(f"{LOG}/{version:020}.checkpoint.parquet") as file:
+    with table.open_input_file(checkpoint_files(version)[0]) as file:
         column = pq.read_table(file, columns=["txn"])["txn"]
     return {row["appId"]: row["version"] for row in column.drop_null().to_pylist()}

@@ -19,7 +19,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from cloud.lake.durable import make_durable
 from cloud.lake.files import write_file
-from cloud.lake.log import entry, read_commit, read_transactions
+from cloud.lake.log import checkpoint_files, entry, read_commit, read_transactions
 from cloud.lake.schema import CONFIGURATION, TableSpec
 from models.errors import LakeError
 
@@ -100,7 +100,10 @@ def commit(
         commit_properties=CommitProperties(app_transactions=transactions),
     )
     table.update_incremental()
-    make_durable(folder, [entry(version) for version in range(before + 1, table.version() + 1)])
+    for version in range(before + 1, table.version() + 1):
+        make_durable(folder, [entry(version)])
+        if (folder / checkpoint_files(version)[0]).exists():
+            make_durable(folder, checkpoint_files(version))
 
 
 def files_of(table: Path) -> pa_fs.FileSystem:
