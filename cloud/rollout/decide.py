@@ -90,9 +90,8 @@ def judge(
     """
     if found.failed:
         return Verdict("bad", found.failed)
-    had_rate = found.was.errors / found.was.frames if found.was.frames else 0.0
-    if found.errors >= limits.errors and found.errors > max(limits.error_share, 2 * had_rate) * found.now.frames:
-        return Verdict("bad", f"had {found.errors} errors beside {found.now.frames} frames")
+    if found.errors >= limits.errors and found.errors > _usual_errors(found, limits.error_share):
+        return Verdict("bad", f"had {_errors(found.errors)} beside {found.now.frames} frames")
     if found.absent:
         return Verdict("absent", "was silent before and is now")
     if not ring.deployed_us:
@@ -174,9 +173,19 @@ def _doubts(found: GatewayEvidence, drift: Drift, limits: Limits) -> Iterator[st
     slow = _slowness(found, drift, limits)
     if slow:
         yield slow
+    if found.now.p50_ms > limits.p95_ratio * found.was.p50_ms * max(1.0, drift.p95) + limits.p95_extra_ms / 2:
+        yield f"its median inference takes {found.now.p50_ms:.1f} ms, the incumbent's {found.was.p50_ms:.1f} ms"
+    if found.errors > _usual_errors(found, 0.0):
+        yield f"it had {_errors(found.errors)}"
     distance, allowed = mix_shift(found, drift)
     if distance > allowed + limits.mix_doubt:
         yield f"its class mix moved by {distance:.2f}, the incumbent's own by {allowed:.2f}"
+
+
+def _usual_errors(found: GatewayEvidence, share: float) -> float:
+    """As many errors as may be expected in the frames seen: a share of them, or twice what the incumbent had."""
+    had_share = found.was.errors / found.was.frames if found.was.frames else 0.0
+    return max(share, 2 * had_share) * found.now.frames
 
 
 def _slowness(found: GatewayEvidence, drift: Drift, limits: Limits) -> str:
@@ -225,6 +234,10 @@ def _account(found: GatewayEvidence) -> str:
         f"p95 {now.p95_ms:.1f} ms (was {was.p95_ms:.1f}), class mix moved {mix_distance(now.mix, was.mix):.2f} "
         f"(incumbent's own {found.spread.mix:.2f})"
     )
+
+
+def _errors(count: int) -> str:
+    return "1 error" if count == 1 else f"{count} errors"
 
 
 def _some(clauses: list[str]) -> str:

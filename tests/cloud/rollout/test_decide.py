@@ -89,6 +89,12 @@ def test_it_is_done_when_the_last_ring_is_well() -> None:
             "gateway-0 in ring 0 needs a longer look (3 of 6 windows): its class mix moved by 0.35, "
             "the incumbent's own by 0.15",
         ),
+        ({"errors": 1}, "gateway-0 in ring 0 needs a longer look (3 of 6 windows): it had 1 error"),
+        (
+            {"now": replace(NOW, p50_ms=16.0)},
+            "gateway-0 in ring 0 needs a longer look (3 of 6 windows): its median inference takes 16.0 ms, "
+            "the incumbent's 8.0 ms",
+        ),
         # the tail is slower, the middle is not
         (
             {"now": replace(NOW, p95_ms=30.0)},
@@ -131,7 +137,7 @@ def test_a_candidate_that_does_worse_is_reverted(changes: dict[str, object], bec
 @pytest.mark.parametrize(
     "changes",
     [
-        {"errors": 2},  # a camera that came back between two frames
+        {"errors": 2, "now": replace(NOW, windows=6)},  # a camera that came back between two frames
         {"now": replace(NOW, p95_ms=16.5)},  # more than 1.3 times, not 5 ms
         {"now": replace(NOW, memory_bytes=240_000_000)},  # more than 1.5 times, not 100 MB
         {"now": replace(NOW, fps=0.0, looked=False)},  # the camera is down
