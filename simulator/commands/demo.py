@@ -19,6 +19,8 @@ from simulator.demo.report import as_document
 from simulator.demo.story import tell
 from simulator.demo.world import Options, World
 
+_EPOCHS = 6  # enough for rendered scenes, which differ less than photographs do
+_EPOCHS_DATA = 25
 _MARK = ".tidegate-demo"  # in a folder that the demo may empty
 
 
@@ -31,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, help="a run folder to start from instead of training; goes with --camera")
     parser.add_argument("--camera", type=Path, help="a video file that every gateway's camera plays; goes with --model")
+    parser.add_argument("--epochs", type=int, help=f"of training (default: {_EPOCHS}; {_EPOCHS_DATA} with --data)")
     parser.add_argument("--gateways", type=int, default=4, help="how many gateways, 3 to 16 (default: %(default)s)")
     parser.add_argument("--window-s", type=float, default=5.0, help="seconds a window, 2 to 60 (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of scenes and training (default: %(default)s)")
@@ -71,6 +74,8 @@ def _options(args: argparse.Namespace) -> Options:
         raise UsageError(f"--gateways must be in 3..16 (there are three rings), got {args.gateways}")
     if not 2 <= args.window_s <= 60:
         raise UsageError(f"--window-s must be in 2..60, got {args.window_s:g}")
+    if args.epochs is not None and args.epochs < 1:
+        raise UsageError(f"--epochs must be at least 1, got {args.epochs}")
     for name in ("data", "model", "camera"):
         path = getattr(args, name)
         if path is not None and not path.exists():
@@ -80,6 +85,7 @@ def _options(args: argparse.Namespace) -> Options:
         data=args.data,
         model=args.model,
         video=args.camera,
+        epochs=args.epochs or (_EPOCHS if args.data is None else _EPOCHS_DATA),
         gateways=args.gateways,
         window_s=args.window_s,
         seed=args.seed,

@@ -18,6 +18,9 @@ FROM frames ORDER BY gateway, captured_at
 """
 
 
+Identity = tuple[str, str, int]  # gateway, stream, seq
+
+
 @dataclass(frozen=True, slots=True)
 class Landed:
     """A row of the lake with what the count does not need but the report does."""
@@ -47,19 +50,23 @@ def settle(world: World) -> None:
     if world.options.video is None:
         for camera in world.cameras.cameras.values():
             camera.close()
-    world.wait("until the lake holds all that was recorded", lambda: arrived(world), timeout_s=60)
+    world.wait("until the lake holds all that was recorded", lambda: arrived(world, recorded(world)), timeout_s=60)
     world.findings.health = Lake(world.cloud.lake).health()
     world.fleet.close()
     world.tap.close()
     world.findings.traffic = dict(world.tap.traffic)
 
 
-def arrived(world: World) -> float:
-    """The part of all recorded frames that is in the lake, by (gateway, stream, seq)."""
-    recorded = {(name, row.stream, row.seq) for name in world.fleet.gateways for row in world.fleet.recorded(name)}
+def recorded(world: World) -> set[Identity]:
+    """Every frame recorded so far."""
+    return {(name, row.stream, row.seq) for name in world.fleet.gateways for row in world.fleet.recorded(name)}
+
+
+def arrived(world: World, wanted: set[Identity]) -> float:
+    """The part of `wanted` that is in the lake."""
     rows = Lake(world.cloud.lake).query("SELECT gateway, stream, seq FROM frames").to_pylist()
     there = {(row["gateway"], row["stream"], row["seq"]) for row in rows}
-    return len(recorded & there) / len(recorded) if recorded else 0.0
+    return len(wanted & there) / len(wanted) if wanted else 0.0
 
 
 def count(world: World, killed: str) -> None:

@@ -54,8 +54,7 @@ def compress(world: World, run: Path) -> None:
         "the variant that ships is as right as fp32, and not slower",
         (chosen.accuracy or 0) >= (reference.accuracy or 0) - 0.01
         and (chosen.p50_ms or 0) <= 1.05 * (reference.p50_ms or 0),
-        f"{chosen.name}: {chosen.accuracy} at {chosen.p50_ms} ms; fp32: {reference.accuracy} at {reference.p50_ms} ms "
-        f"({hardware_class()})",
+        f"{_measured(chosen)}; {_measured(reference)} ({hardware_class()})",
     )
 
 
@@ -66,6 +65,10 @@ class Retraining:
     process: "subprocess.Popen[bytes]"
     run: Path
     log: Path
+
+
+def _measured(figures: VariantFigures) -> str:
+    return f"{figures.name}: accuracy {figures.accuracy or 0:.3f}, p50 {figures.p50_ms or 0:.2f} ms"
 
 
 def retrain_in_background(world: World) -> Retraining:
@@ -127,4 +130,5 @@ def data_folder(world: World) -> Path:
 
 
 def _training(world: World, run: Path, seed: int) -> list[str]:
-    return ["--data", str(data_folder(world)), "--name", world.model, "--out", str(run), "--seed", str(seed)]
+    words = ["--data", str(data_folder(world)), "--name", world.model, "--out", str(run), "--seed", str(seed)]
+    return [*words, "--epochs", str(world.options.epochs)]

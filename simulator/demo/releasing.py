@@ -1,6 +1,7 @@
 """Roll-outs in the demo: a bad release that has to be taken back, and a good one that goes everywhere."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from cloud.lake.lake import Lake
@@ -56,7 +57,7 @@ def good_release(world: World, run: Path) -> None:
     claims.judge(
         "models are swapped in the running processes",
         before == after,
-        f"processes before {sorted(map(str, before.values()))}, after {sorted(map(str, after.values()))}",
+        f"processes {_listed(before)} before, {_listed(after)} after",
     )
 
 
@@ -68,6 +69,10 @@ def judge_swaps(world: World) -> None:
     world.findings.claims.judge(
         "frames lost while models were swapped: 0", swaps > 0 and lost == 0, f"{lost} in {swaps} swaps"
     )
+
+
+def _listed(pids: Mapping[str, int | None]) -> str:
+    return ", ".join(str(pids[name]) for name in sorted(pids))
 
 
 def roll_out(world: World, release: str, *words: str, expected: tuple[int, ...] = (0,)) -> RolloutStory:

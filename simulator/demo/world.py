@@ -35,6 +35,7 @@ class Options:
     data: Path | None = None
     model: Path | None = None
     video: Path | None = None
+    epochs: int = 6
     gateways: int = 4
     window_s: float = 5.0
     seed: int = 0
