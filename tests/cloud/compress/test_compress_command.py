@@ -1,0 +1,97 @@
+"""`tidegate compress` measures, judges, and leaves the run as the gate decided."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tidegate
+from cloud.latency import compare_latency
+from cloud.run_folder import read_report
+from models.golden import read_golden, replay
+from models.manifest import read_manifest, sha256_file
+from models.runner import open_runner
+
+
+def compress(run: Path, data: Path, *more: str) -> int:
+    return tidegate.main(["compress", str(run), "--data", str(data), "--calibrate-on", "40", *more])
+
+
+def test_the_manifest_the_report_and_the_table_agree(
+    trained_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compress(trained_run, pictures, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    manifest, report = read_manifest(trained_run), read_report(trained_run)
+    assert manifest.chosen == printed["chosen"] == report["gate"]["chosen"]
+    assert [row["name"] for row in report["variants"]] == ["fp32", "int8"]
+    for row, shown in zip(report["variants"], printed["variants"], strict=True):
+        variant = manifest.variant(row["name"])
+        assert row["bytes"] == shown["bytes"] == variant.bytes == (trained_run / variant.file).stat().st_size
+        assert row["accuracy"] == shown["accuracy"] == variant.accuracy
+        assert row["p50_ms"] == next(iter(variant.latency_ms.values()))
+        assert variant.sha256 == sha256_file(trained_run / variant.file)
+        assert row["reasons"]
+    assert [row["name"] for row in report["variants"] if row["chosen"]] == [manifest.chosen]
+    assert "training" in report
+    assert (trained_run / "variants.png").stat().st_size > 10_000
+
+
+def test_golden_frames_hold_the_answers_of_every_variant(trained_run: Path, pictures: Path) -> None:
+    assert compress(trained_run, pictures) == 0
+    golden, manifest = read_golden(trained_run), read_manifest(trained_run)
+    assert set(golden.answers) == {"fp32", "int8"}
+    for variant in golden.answers:
+        assert replay(golden, variant, open_runner(trained_run, manifest, variant)) == []
+
+
+def test_compressing_again_changes_nothing_but_the_figures(trained_run: Path, pictures: Path) -> None:
+    assert compress(trained_run, pictures) == 0
+    before = sha256_file(trained_run / "model.int8.onnx")
+    assert compress(trained_run, pictures) == 0
+    assert sha256_file(trained_run / "model.int8.onnx") == before
+    assert len(read_manifest(trained_run).variants) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (["{run}", "--data", "absent"], 1, "absent is not a folder"),
+        (["absent", "--data", "{pictures}"], 1, "absent holds no manifest.json"),
+        (["{run}", "--data", "{pictures}", "--margin", "-1"], 2, "need 0 <= accuracy margin"),
+        (["{run}", "--data", "{pictures}", "--calibrate-on", "0"], 2, "--calibrate-on must be at least 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(
+    trained_run: Path,
+    pictures: Path,
+    words: list[str],
+    code: int,
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = sorted(trained_run.iterdir()), read_manifest(trained_run)
+    assert tidegate.main(["compress", *(word.format(run=trained_run, pictures=pictures) for word in words)]) == code
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert (sorted(trained_run.iterdir()), read_manifest(trained_run)) == before
+
+
+def test_latencies_are_measured_in_turns() -> None:
+    order: list[str] = []
+    figures = compare_latency({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=3, warm_up=0)
+    assert order == ["b", "a", "a", "b", "b", "a"]
+    assert all(0 <= latency.p50_ms <= latency.p95_ms for latency in figures.values())
+
+
+@pytest.mark.real
+def test_a_real_detector_goes_through_the_gate(shared_data: Path, tmp_path: Path) -> None:
+    models, run = shared_data / "models", tmp_path / "coco"
+    words = ["import", str(models / "yolox_nano.onnx"), "--adapter", "yolox", "--name", "coco", "--out", str(run)]
+    assert tidegate.main([*words, "--labels", str(models / "coco.names")]) == 0
+    assert tidegate.main(["compress", str(run), "--data", str(shared_data / "coco128"), "--calibrate-on", "12"]) == 0
+    full, small = read_report(run)["variants"]
+    # what plain int8 costs this detector is known (shared data's README): the gate must not let it through
+    assert small["accuracy"] < full["accuracy"] - 0.01
+    assert read_manifest(run).chosen == "fp32"

@@ -1,0 +1,115 @@
+"""`tidegate train` leaves a whole run folder, or nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+import tidegate
+from cloud.run_folder import read_report
+from models.golden import read_golden, replay
+from models.manifest import read_manifest, sha256_file
+from models.runner import open_runner
+
+TINY = ["--size", "16x16", "--width", "4", "--stages", "1", "--epochs", "1", "--batch", "8", "--threads", "1"]
+
+
+def test_a_run_folder_is_complete_and_right(trained_run: Path) -> None:
+    manifest = read_manifest(trained_run)
+    assert (manifest.name, manifest.task, manifest.labels) == ("colours", "classification", ("blue", "green", "red"))
+    assert (manifest.input.height, manifest.input.width, manifest.chosen, manifest.release) == (24, 32, "fp32", 0)
+    variant = manifest.variant("fp32")
+    assert variant.accuracy >= 0.9
+    assert variant.sha256 == sha256_file(trained_run / "model.onnx")
+    assert all(latency > 0 for latency in variant.latency_ms.values())
+    assert {"data_sha256", "val_sha256", "seed", "code", "libraries", "made_at"} <= set(manifest.lineage)
+
+
+def test_golden_frames_show_every_class_and_agree(trained_run: Path) -> None:
+    manifest, golden = read_manifest(trained_run), read_golden(trained_run)
+    assert replay(golden, "fp32", open_runner(trained_run, manifest)) == []
+    assert len(golden.frames) == 8
+    assert {int(found.class_ids[0]) for found in golden.answers["fp32"].values()} == {0, 1, 2}
+
+
+def test_the_report_has_the_figures_of_the_manifest(trained_run: Path) -> None:
+    report = read_report(trained_run)
+    variant = read_manifest(trained_run).variant("fp32")
+    assert report["evaluation"]["accuracy"] == report["variants"][0]["accuracy"] == variant.accuracy
+    assert len(report["training"]["history"]) == 5
+    assert report["training"]["pictures"]["train"] == {"blue": 24, "green": 24, "red": 24}
+    assert sum(map(sum, report["evaluation"]["confusion"])) == 24
+
+
+def test_plots_are_pictures(trained_run: Path) -> None:
+    for name in ("learning_curve.png", "confusion.png"):
+        picture = cv2.imread(str(trained_run / name))
+        assert picture is not None
+        assert min(picture.shape[:2]) > 300
+
+
+def test_a_machine_reads_one_json_document(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--data", str(pictures), "--name", "colours", "--out", str(tmp_path / "run"), "--json"]
+    assert tidegate.main([*words, *TINY]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["name"] == "colours"
+    assert document["pictures"] == 24
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "complaint"),
+    [
+        ({"--data": "absent"}, 1, "absent is not a folder"),
+        ({"--name": "Upper Case"}, 2, "--name must be lower-case"),
+        ({"--epochs": "0"}, 2, "need epochs 1..10000"),
+        ({"--width": "1"}, 2, "need width 4..256"),
+        ({"--val": "{tmp}"}, 1, "holds no pictures in sub-folders"),
+        ({"--out": "{busy}"}, 2, "is in use and is no run folder"),
+        ({"--out": "/proc/nowhere/run"}, 2, "cannot write beside"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    pictures: Path,
+    tmp_path: Path,
+    changes: dict[str, str],
+    code: int,
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work, busy = tmp_path / "work", tmp_path / "busy"
+    work.mkdir()
+    busy.mkdir()
+    (busy / "thesis.txt").touch()
+    options = {"--data": str(pictures), "--name": "colours", "--out": str(work / "run"), "--epochs": "1"}
+    options |= {flag: value.format(tmp=work, busy=busy) for flag, value in changes.items()}
+    assert tidegate.main(["train", *(word for pair in options.items() for word in pair)]) == code
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert list(work.iterdir()) == []
+    assert [path.name for path in busy.iterdir()] == ["thesis.txt"]
+
+
+def test_an_interrupted_training_leaves_nothing(pictures: Path, tmp_path: Path) -> None:
+    words = ["--data", str(pictures), "--name", "colours", "--out", str(tmp_path / "run"), "--epochs", "9999"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tidegate", "train", *words, "--size", "16x16", "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        text=True,
+    )
+    assert process.stdout is not None
+    while "parameters" not in process.stdout.readline():
+        assert process.poll() is None
+    assert [path.name.startswith(".run.") for path in tmp_path.iterdir()] == [True]
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
