@@ -5,7 +5,7 @@ agree on what was to be seen.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,6 @@ _MARGIN = 0.46  # a part and its shadow, from its middle
 _BLUR = 0.09  # what is less than this from the picture's edge is half in and half out
 _LINES = 6
 _PART_PASSES = 100  # frames, more than a part is in view for
-_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +59,36 @@ class Scene(Protocol):
 
 
 class Photos:
-    """The pictures of a folder with one sub-folder a class, shuffled, over and over."""
+    """Photographs by class, as a line would show them: the first class most of the time, each after it a fifth as
+    often as the one before."""
 
-    def __init__(self, folder: Path, *, width: int = 320, height: int = 240, seed: int = 0) -> None:
-        found = [path for path in sorted(folder.glob("*/*")) if path.suffix.lower() in _PICTURES]
-        if not found:
-            raise DataError(f"{folder} holds no pictures; expected one sub-folder a class with .jpg or .png files")
-        order = np.random.default_rng(seed).permutation(len(found)).tolist()
-        self._paths: list[Path] = [found[index] for index in order]
+    def __init__(
+        self, pictures: Mapping[str, Sequence[Path]], *, width: int = 320, height: int = 240, seed: int = 0
+    ) -> None:
+        self._pictures = {label: tuple(paths) for label, paths in pictures.items() if paths}
+        if not self._pictures:
+            raise DataError("there are no pictures to show; expected some for at least one class")
+        shares = 0.2 ** np.arange(len(self._pictures))
+        self._shares = shares / shares.sum()
+        self._seed = seed
         self._size = (width, height)
 
     def truth(self, number: int) -> Truth:
-        return Truth(label=self._path(number).parent.name)
+        return Truth(self._pick(number)[0])
 
     def frame(self, number: int) -> Shot:
-        path = self._path(number)
+        label, path = self._pick(number)
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
             raise DataError(f"{path} is not a picture that OpenCV can read; remove it from the folder")
         resized = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
-        return Shot(np.asarray(resized, np.uint8), self.truth(number))
+        return Shot(np.asarray(resized, np.uint8), Truth(label))
 
-    def _path(self, number: int) -> Path:
-        return self._paths[number % len(self._paths)]
+    def _pick(self, number: int) -> tuple[str, Path]:
+        rng = np.random.default_rng((self._seed, number))
+        label = list(self._pictures)[rng.choice(len(self._shares), p=self._shares)]
+        paths = self._pictures[label]
+        return label, paths[rng.integers(len(paths))]
 
 
 class Conveyor:

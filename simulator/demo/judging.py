@@ -146,11 +146,13 @@ def _spans(rows: list[Landed], started_at: float) -> Iterator[Span]:
 
 
 def _accuracy(world: World, rows: list[Landed]) -> dict[int, float]:
-    """By release: the part of frames whose class is what the scene really showed."""
+    """By release: the part of frames whose class is what the scene really, and clearly, showed."""
     right: Counter[int] = Counter()
     total: Counter[int] = Counter()
     for item in rows:
         truth = world.cameras.cameras[item.gateway].scene.truth(item.row.frame)
+        if not truth.clear:
+            continue
         total[item.row.release] += 1
         right[item.row.release] += item.labels[:1] == (truth.label,)
     return {release: right[release] / total[release] for release in sorted(total)}

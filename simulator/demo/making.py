@@ -23,7 +23,7 @@ PICTURES = 1200
 def train(world: World) -> Path:
     """A run folder of the first model, trained on rendered scenes or on the user's pictures."""
     if world.options.data is None:
-        world.say(f"Rendering {PICTURES} pictures of flanges on a conveyor belt, a third of them defective.")
+        world.say(f"Rendering {PICTURES} pictures of parts on a conveyor belt, a third of them defective.")
         render_dataset(data_folder(world), count=PICTURES, seed=world.options.seed)
     run = world.out / "runs" / "first"
     world.tidegate("train", *_training(world, run, world.options.seed))

@@ -1,7 +1,9 @@
 """The gateways in the demo: deployed, working, and hurt."""
 
 import time
+from pathlib import Path
 
+from cloud.image_folder import find_split
 from cloud.lake.lake import Lake
 from greengrass.recipe import GATEWAY
 from models.errors import TidegateError
@@ -18,8 +20,8 @@ from simulator.scenes import Conveyor, Photos, Scene
 from simulator.tap import Tap
 
 FPS = 8.0
-BELT_SPEED = 0.2  # of the picture's height a frame: a part is in view for seven frames
-DEFECT_RATE = 0.12  # of the parts
+BELT_SPEED = 0.35  # of the picture's height a frame: a part is in view for four frames
+DEFECT_RATE = 0.06  # of the parts
 OUTAGE_S = 10.0
 RINGS = "1,1,rest"
 
@@ -135,4 +137,9 @@ def _done(world: World, gateway: str, total: int) -> float:
 def _scene(world: World, seed: int) -> Scene:
     if world.options.data is None:
         return Conveyor(seed, speed=BELT_SPEED, defect_rate=DEFECT_RATE)
-    return Photos(data_folder(world), seed=seed)
+    # the split that training makes: its cameras show what it did not learn from
+    _, held_out = find_split(data_folder(world), None, seed=world.options.seed)
+    pictures: dict[str, list[Path]] = {label: [] for label in held_out.labels}
+    for path, class_id in zip(held_out.paths, held_out.class_ids, strict=True):
+        pictures[held_out.labels[class_id]].append(path)
+    return Photos(pictures, seed=seed)
