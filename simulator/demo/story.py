@@ -15,7 +15,14 @@ def tell(world: World) -> Findings:
     findings.started_at = time.time()
     findings.window_s = world.options.window_s
     findings.model = world.model
-    killed = _on_cameras(world) if world.options.video is None else _on_video(world)
+    with world.chapter("A cloud comes up on this machine"):
+        running.cloud_up(world)
+    first = _first_model(world)
+    with world.chapter("Sign and publish release 1"):
+        release = making.publish(world, first, gateway=True)
+    with world.chapter(f"Deploy to {world.options.gateways} gateways in 3 rings"):
+        running.deploy(world, release)
+    killed = _on_cameras(world, first) if world.options.video is None else _on_video(world)
     with world.chapter("Count, and report"):
         judging.settle(world)
         judging.count(world, killed)
@@ -25,14 +32,18 @@ def tell(world: World) -> Findings:
     return findings
 
 
-def _on_cameras(world: World) -> str:
-    with world.chapter("A cloud comes up on this machine"):
-        running.cloud_up(world)
-    first = _first_model(world)
-    with world.chapter("Sign and publish release 1"):
-        release = making.publish(world, first, gateway=True)
-    with world.chapter(f"Deploy to {world.options.gateways} gateways in 3 rings"):
-        running.deploy(world, release)
+def _first_model(world: World) -> Path:
+    if world.options.model is not None:
+        return making.adopt(world, world.options.model)
+    with world.chapter("Train"):
+        run = making.train(world)
+    with world.chapter("Compress, and let the gate judge"):
+        making.compress(world, run)
+    return run
+
+
+def _on_cameras(world: World, first: Path) -> str:
+    """Quiet work, then harm, then a bad release and a good one; the gateway that was killed."""
     retraining = making.retrain_in_background(world)
     with world.chapter("Infer"):
         running.infer(world)
@@ -46,23 +57,7 @@ def _on_cameras(world: World) -> str:
 
 
 def _on_video(world: World) -> str:
-    """A file ends, and gateways that have seen it report nothing more: there is nothing to judge a roll-out by."""
-    with world.chapter("A cloud comes up on this machine"):
-        running.cloud_up(world)
-    first = _first_model(world)
-    with world.chapter("Sign and publish release 1"):
-        release = making.publish(world, first, gateway=True)
-    with world.chapter(f"Deploy to {world.options.gateways} gateways in 3 rings"):
-        running.deploy(world, release)
+    """Harm while the file is gone through; the gateway that was killed. A file ends, and gateways that have seen it
+    report nothing more: there is nothing to judge another release by."""
     with world.chapter("Infer, and be hurt: the broker goes away, a gateway is killed"):
         return running.hurt_on_video(world)
-
-
-def _first_model(world: World) -> Path:
-    if world.options.model is not None:
-        return making.adopt(world, world.options.model)
-    with world.chapter("Train"):
-        run = making.train(world)
-    with world.chapter("Compress, and let the gate judge"):
-        making.compress(world, run)
-    return run
