@@ -14,11 +14,13 @@ from models.wire import decode_batch
 
 @dataclass(slots=True)
 class Traffic:
-    """What one gateway sent: messages and bytes (topic included), the frames and detections in them, and the bytes of
-    the same frames as one JSON message a frame, and as one gzipped JSON message a batch."""
+    """What one gateway sent: messages; bytes (topic included) of those with frames in them, and of those with health
+    alone; the frames and detections; and the bytes of the same frames as one JSON message a frame, and as one gzipped
+    JSON message a batch."""
 
     messages: int = 0
     bytes: int = 0
+    health_bytes: int = 0
     frames: int = 0
     detections: int = 0
     json_bytes: int = 0
@@ -54,7 +56,11 @@ class Tap:
             seen = self.traffic.setdefault(gateway, Traffic())
             documents = [_document(gateway, result) for _, result in batch.frames]
             seen.messages += 1
-            seen.bytes += len(message.topic) + len(message.payload)
+            size = len(message.topic) + len(message.payload)
+            if documents:
+                seen.bytes += size
+            else:
+                seen.health_bytes += size
             seen.frames += len(batch.frames)
             seen.detections += sum(len(result.detections) for _, result in batch.frames)
             seen.json_bytes += sum(len(json.dumps(document)) + len(message.topic) for document in documents)

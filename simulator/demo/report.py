@@ -101,14 +101,25 @@ def _variants(findings: Findings) -> str:
 
 def _traffic(findings: Findings) -> str:
     return _table(
-        ("gateway", "messages", "bytes", "frames", "detections", "B a detection", "as JSON a frame", "as JSON, gzip"),
+        (
+            "gateway",
+            "messages",
+            "frames",
+            "detections",
+            "bytes",
+            "health",
+            "B a detection",
+            "JSON a frame",
+            "JSON, gzip",
+        ),
         (
             (
                 name,
                 t.messages,
-                f"{t.bytes:,}",
                 t.frames,
                 t.detections,
+                f"{t.bytes:,}",
+                f"{t.health_bytes:,}",
                 f"{t.bytes / max(1, t.detections):.1f}",
                 f"{t.json_bytes / max(1, t.detections):.1f}",
                 f"{t.json_gzip_bytes / max(1, t.detections):.1f}",
