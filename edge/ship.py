@@ -51,12 +51,14 @@ class _Sent:
 @dataclass(slots=True)
 class _Course:
     """How far a stream has come: 1..acked are in the lake, `next` is to be sent next, up to `due` even if a message
-    is not full. `sent` is the highest seq that this process ever sent. `lake` is what the lake says it holds where
-    that is less than it once acknowledged. `timeouts` counts those since the last progress."""
+    is not full. `sent` is the highest seq that was ever sent; of an `earlier` process' stream nobody remembers it, so
+    any of its records may have been. `lake` is what the lake says it holds where that is less than it once
+    acknowledged. `timeouts` counts those since the last progress."""
 
     acked: int
     next: int
-    sent: int = 0
+    sent: int
+    earlier: bool
     due: int = 0
     lake: int | None = None
     timeouts: int = 0
@@ -148,7 +150,9 @@ class Shipper:
 
     def _course(self, stream: Stream) -> _Course:
         if stream.name not in self._courses:
-            self._courses[stream.name] = _Course(stream.acked, stream.acked + 1)
+            earlier = not stream.live
+            sent = stream.last if earlier else 0
+            self._courses[stream.name] = _Course(stream.acked, stream.acked + 1, sent, earlier)
         course = self._courses[stream.name]
         if not stream.live:
             course.due = stream.last  # it can't get any fuller
@@ -219,19 +223,21 @@ class Shipper:
 
     def _take(self, ack: StreamAck) -> None:
         course = self._courses.get(ack.stream)
-        if course is None or ack.last > course.sent:
+        if course is None or (ack.last > course.sent and not course.earlier):
             # one that answers the process before this one is no surprise; its records will be answered again
             if ack.last > self._spool.last_recorded(ack.stream):
                 self._ignore(f"an acknowledgement of seq {ack.last} of stream {ack.stream}, which was never sent")
             return
-        if ack.last <= course.acked:
-            course.lake = ack.last if ack.last < course.acked else None
+        # the lake may hold more of an earlier stream than a spool that was restored, or that a power cut set back
+        last = min(ack.last, course.sent)
+        if last <= course.acked:
+            course.lake = last if last < course.acked else None
             return
-        self._spool.acknowledge(ack.stream, ack.last)
+        self._spool.acknowledge(ack.stream, last)
         self._account = replace(self._account, refused=self._account.refused + len(ack.refused))
-        course.acked, course.lake, course.timeouts = ack.last, None, 0
-        course.next = max(course.next, ack.last + 1)
-        while course.in_flight and course.in_flight[0].last <= ack.last:
+        course.acked, course.lake, course.timeouts = last, None, 0
+        course.next = max(course.next, last + 1)
+        while course.in_flight and course.in_flight[0].last <= last:
             course.in_flight.popleft()
         self._cloud_answers()
 

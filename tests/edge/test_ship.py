@@ -45,6 +45,17 @@ class World:
         self.spool.close()
         self.start()
 
+    def save(self) -> dict[Path, bytes]:
+        """The spool's files as they are now."""
+        return {path: path.read_bytes() for path in self.folder.glob("spool.db*")}
+
+    def restore(self, files: dict[Path, bytes]) -> None:
+        """A new start, with these files in place of what was written since."""
+        self.spool.close()
+        for path, content in files.items():
+            path.write_bytes(content)
+        self.start()
+
     def record(self, count: int) -> None:
         for _ in range(count):
             found = Detections.of(self.random.uniform(0, 600, (1, 4)), [0.5], [0])
@@ -167,6 +178,32 @@ def test_a_restart_sends_again_what_was_not_acknowledged_and_the_cloud_keeps_it_
     assert world.cloud.frame_numbers("door") == list(range(1_000))
     assert len(world.cloud.held) == 2
     assert world.spool.depth.records == 0
+
+
+def test_a_kill_that_forgets_acknowledgements_leaves_nothing_behind(world: World) -> None:
+    world.record(5_000)
+    on_disk = world.save()
+    world.run(1)
+    in_lake = len(world.cloud.frame_numbers("door"))
+    assert 0 < in_lake < 5_000
+    world.restore(on_disk)
+    assert world.spool.depth.records == 5_000
+    world.run(2 * TIMEOUT_S)
+    assert world.cloud.frame_numbers("door") == list(range(5_000))
+    assert world.spool.depth.records == 0
+
+
+def test_a_spool_that_is_older_than_the_lake_drains(world: World) -> None:
+    world.record(1_000)
+    on_disk = world.save()
+    world.record(1_000)
+    world.run(5)
+    world.restore(on_disk)
+    world.record(10)
+    world.run(2 * TIMEOUT_S)
+    assert world.cloud.frame_numbers("door") == list(range(2_010))
+    assert world.spool.depth.records == 0
+    assert world.shipper.account.ignored == 0
 
 
 @pytest.mark.parametrize(
