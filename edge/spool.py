@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from models.errors import SpoolError
+from models.errors import SpoolError, WireError
 from models.records import FrameResult, Health, Tombstone
 from models.wire import decode_record, encode_record
 
@@ -191,13 +191,16 @@ class Spool:
         try:
             with self._database_lock:
                 rows = self._database.execute(
-                    "SELECT seq, payload FROM records WHERE stream = ? AND coalesce(last, seq) > ? "
+                    "SELECT seq, payload, last FROM records WHERE stream = ? AND coalesce(last, seq) > ? "
                     "ORDER BY seq LIMIT ?",
                     (stream, after, limit),
                 ).fetchall()
         except sqlite3.Error as exc:
             raise SpoolError(f"the spool {self._path} cannot be read: {exc}") from exc
-        return [(seq, payload) if seq > after else (after + 1, _shorten(payload, after + 1)) for seq, payload in rows]
+        return [
+            (seq, payload) if seq > after else (after + 1, _shorten(payload, after + 1, last))
+            for seq, payload, last in rows
+        ]
 
     def acknowledge(self, stream: str, last: int) -> None:
         """Records 1..last of the stream are in the lake: forget them, with the next commit."""
@@ -340,13 +343,13 @@ class Spool:
         last = min(last, state.last)
         # a tombstone that the acknowledgement ends in the middle of: what is left of it moves up
         cut = self._database.execute(
-            "SELECT seq, payload FROM records WHERE stream = ? AND seq <= ? AND last > ?", (stream, last, last)
+            "SELECT seq, payload, last FROM records WHERE stream = ? AND seq <= ? AND last > ?", (stream, last, last)
         ).fetchone()
         self._delete("stream = ? AND coalesce(last, seq) <= ?", stream, last)
         if cut is not None:
             self._database.execute(
                 "UPDATE records SET seq = ?, payload = ? WHERE stream = ? AND seq = ?",
-                (last + 1, _shorten(cut[1], last + 1), stream, cut[0]),
+                (last + 1, _shorten(cut[1], last + 1, cut[2]), stream, cut[0]),
             )
         self._database.execute("UPDATE streams SET acked = ? WHERE stream = ?", (last, stream))
         self._books.streams[stream] = replace(state, acked=last)
@@ -375,6 +378,8 @@ class Spool:
             "SELECT sum(last IS NULL), max(coalesce(last, seq)) FROM records WHERE stream = ? AND seq BETWEEN ? AND ?",
             (stream, first, last),
         ).fetchone()
+        if until is None:
+            return  # they made room for others, or were acknowledged, since whoever asks has seen them
         last = max(last, until)  # a tombstone at the end stays whole
         payload = encode_record(Tombstone(first, last, reason))
         (before,) = self._database.execute(
@@ -440,14 +445,20 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA cache_size = -1024")  # KiB
         database.execute("PRAGMA journal_size_limit = 4194304")
         database.executescript(_SCHEMA)
+        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _shorten(tombstone: bytes, first: int) -> bytes:
-    record = decode_record(tombstone)
+def _shorten(tombstone: bytes, first: int, last: int) -> bytes:
+    try:
+        record = decode_record(tombstone)
+    except WireError:
+        return encode_record(Tombstone(first, last, "unreadable in the spool"))
     assert isinstance(record, Tombstone)
     return encode_record(Tombstone(first, record.last, record.reason))
 

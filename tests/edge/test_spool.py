@@ -152,6 +152,46 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     assert list(tmp_path.glob("spool.db.damaged-*"))
 
 
+def test_a_database_that_rots_inside_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    with Spool(path) as spool:
+        for number in range(2_000):
+            spool.append(frame(number))
+    with path.open("r+b") as file:
+        file.seek(8 * 4096)
+        file.write(b"\xff" * 4096)
+    with Spool(path) as spool:
+        spool.append(frame(0))
+        spool.flush()
+        assert spool.depth.records == 1
+    assert list(tmp_path.glob("spool.db.damaged-*"))
+
+
+def test_burying_what_has_gone_meanwhile_changes_nothing(spool: Spool) -> None:
+    for number in range(3):
+        spool.append(frame(number))
+    spool.flush()
+    (stream,) = spool.streams()
+    spool.bury(stream.name, 1, 3, "no room in the spool")
+    spool.bury(stream.name, 2, 2, "unreadable in the spool")
+    assert contents(spool) == {stream.name: [(1, Tombstone(1, 3, "no room in the spool"))]}
+
+
+def test_a_tombstone_that_rots_keeps_its_place(spool: Spool, tmp_path: Path) -> None:
+    for number in range(3):
+        spool.append(frame(number))
+    spool.flush()
+    (stream,) = spool.streams()
+    spool.bury(stream.name, 1, 3, "no room in the spool")
+    vandal = sqlite3.connect(tmp_path / "spool.db")
+    vandal.execute("UPDATE records SET payload = x'ff'")
+    vandal.commit()
+    vandal.close()
+    spool.acknowledge(stream.name, 1)
+    spool.flush()
+    assert contents(spool) == {stream.name: [(2, Tombstone(2, 3, "unreadable in the spool"))]}
+
+
 def test_a_spool_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "spool.db").mkdir()
     with pytest.raises(SpoolError, match="cannot be opened"):
