@@ -125,15 +125,18 @@ class ActiveModel:
                 return Answer(model, found, (time.perf_counter() - started) * 1000)
 
     def settle(self) -> None:
-        """Write down which models failed since the last call, and let go of one that was kept long enough."""
+        """Let go of a model that was kept long enough, and write down which ones failed since the last call; OSError
+        when the disk does not take that, and then the next call does it."""
         with self._changes:
-            given_up, self._given_up = self._given_up, []
+            given_up = list(self._given_up)
             if self._previous is not None and time.monotonic() >= self._previous_until:
                 self._previous = None
         for manifest, why in given_up:
             self._remember_failure(manifest, why)
         if given_up and self._current is not None:
             self._store.now_runs(self._current.manifest.release)
+        with self._changes:
+            del self._given_up[: len(given_up)]
 
     def _switch(self, loaded: LoadedModel) -> None:
         with self._changes:
@@ -173,7 +176,7 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
         if pointer and stamp and stamp != seen:
             seen = stamp
             try:
-                active.offer(Path(pointer.read_text().strip()))
+                active.offer(_package(pointer))
             except TidegateError as exc:
                 log.error("a model was refused: %s", exc)
             except OSError as exc:
@@ -181,7 +184,11 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
                 log.error("a model could not be stored, trying again in %g s: %s", DISK_RETRY_S, exc)
                 seen = None
                 stop.wait(DISK_RETRY_S)
-        active.settle()
+        try:
+            active.settle()
+        except OSError as exc:
+            log.error("which model failed could not be written down, trying again in %g s: %s", DISK_RETRY_S, exc)
+            stop.wait(DISK_RETRY_S)
         stop.wait(POLL_S)
 
 
@@ -195,6 +202,11 @@ def _load(folder: Path, manifest: Manifest) -> LoadedModel:
             f"{manifest.name}@{manifest.release} does not answer here as it did when it was made: {differences[0]}"
         )
     return LoadedModel(manifest, runner, variant.name, sha256_file(folder / variant.file))
+
+
+def _package(pointer: Path) -> Path:
+    # a power cut may leave zeros in the file; that is a package which is not there, like any other wrong name
+    return Path(pointer.read_bytes().replace(b"\0", b"").decode(errors="replace").strip())
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

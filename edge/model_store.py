@@ -56,9 +56,42 @@ class ModelStore:
         # read unverified only to look for our copy; nothing is believed until the signatures were checked
         claimed = read_manifest(package).release
         stored = self._find(claimed) or self._accept(package, claimed)
-        manifest = stored.manifest
+        try:
+            self._check(package, stored.manifest)
+        except PackageError:
+            self._prune()
+            raise
+        if stored.manifest.floor > self._state.floor:
+            self._write_state(replace(self._state, floor=stored.manifest.floor))
+        return stored
+
+    def last_running(self) -> list[Stored]:
+        """What ran when the gateway stopped, and what ran before that, as far as they are here undamaged and did not
+        fail."""
+        releases = (self._state.running, self._state.previous)
+        return [
+            stored
+            for release in releases
+            if release and str(release) not in self._state.failed and (stored := self._find(release))
+        ]
+
+    def now_runs(self, release: int) -> None:
+        """Remember it, and keep no other release but the one before."""
+        if release in (0, self._state.running):
+            return  # 0: unsigned, and not from here
+        self._write_state(replace(self._state, running=release, previous=self._state.running))
+        self._prune()
+
+    def has_failed(self, release: int, why: str) -> None:
+        """Remember not to try this release again."""
+        failed = {**self._state.failed, str(release): why}
+        while len(failed) > _FAILURES_KEPT:
+            failed.pop(next(iter(failed)))
+        self._write_state(replace(self._state, failed=failed))
+        self._prune()
+
+    def _check(self, package: Path, manifest: Manifest) -> None:
         if manifest.name != self._model:
-            self._remove(claimed)
             raise PackageError(f"{package} holds model {manifest.name!r}, this gateway runs {self._model!r}")
         if manifest.release < self._state.floor:
             raise PackageError(
@@ -67,30 +100,6 @@ class ModelStore:
             )
         if why := self._state.failed.get(str(manifest.release)):
             raise PackageError(f"{self._model}@{manifest.release} has failed on this gateway before: {why}")
-        if manifest.floor > self._state.floor:
-            self._write_state(replace(self._state, floor=manifest.floor))
-        return stored
-
-    def last_running(self) -> list[Stored]:
-        """What ran when the gateway stopped, and what ran before that, as far as they are here undamaged."""
-        releases = (self._state.running, self._state.previous)
-        return [stored for release in releases if release and (stored := self._find(release))]
-
-    def now_runs(self, release: int) -> None:
-        """Remember it, and keep no other release but the one before."""
-        if release in (0, self._state.running):
-            return  # 0: unsigned, and not from here
-        self._write_state(replace(self._state, running=release, previous=self._state.running))
-        for folder in self._folder.iterdir():
-            if folder.is_dir() and folder.name not in (str(self._state.running), str(self._state.previous)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def has_failed(self, release: int, why: str) -> None:
-        """Remember not to try this release again."""
-        failed = {**self._state.failed, str(release): why}
-        while len(failed) > _FAILURES_KEPT:
-            failed.pop(next(iter(failed)))
-        self._write_state(replace(self._state, failed=failed))
 
     def _find(self, release: int) -> Stored | None:
         folder = self._folder / str(release)
@@ -117,6 +126,12 @@ class ModelStore:
             self._remove(claimed)
             raise PackageError(f"{package} was changed while it was verified")
         return Stored(folder, manifest)
+
+    def _prune(self) -> None:
+        """Keep the running release and the one before: a row of bad ones must not fill the disk."""
+        for folder in self._folder.iterdir():
+            if folder.is_dir() and folder.name not in (str(self._state.running), str(self._state.previous)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _remove(self, release: int) -> None:
         shutil.rmtree(self._folder / str(release), ignore_errors=True)

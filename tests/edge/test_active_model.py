@@ -226,6 +226,39 @@ def test_a_pointer_to_nothing_is_reported_and_the_next_one_followed(
     eventually(lambda: active.current is not None)
 
 
+@pytest.mark.parametrize("content", [b"\0" * 40, b"", b"/nowhere/\xff\0\xfe"])
+def test_a_pointer_that_a_power_cut_left_is_a_package_that_is_not_there(
+    looked_after: Path, active: ActiveModel, make_release: MakeRelease, content: bytes, eventually: Callable[..., None]
+) -> None:
+    looked_after.write_bytes(content)
+    eventually(lambda: "holds no manifest.json" in active.failed_release)
+    active.failed_release.encode()
+    point(looked_after, make_release(1))
+    eventually(lambda: active.current is not None)
+
+
+def test_a_disk_that_takes_no_note_of_a_failure_is_asked_again(
+    active: ActiveModel,
+    new_active: Callable[[], ActiveModel],
+    make_release: MakeRelease,
+    make_moody: MakeRelease,
+    tmp_path: Path,
+) -> None:
+    active.offer(make_release(1))
+    moody = make_moody(2)
+    active.offer(moody)
+    active.answer(WHITE)
+    state = tmp_path / "models" / "colour" / "store.json"
+    state.unlink()
+    state.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        active.settle()
+    state.rmdir()
+    active.settle()
+    with pytest.raises(PackageError, match="has failed on this gateway before"):
+        new_active().offer(moody)
+
+
 def test_no_frame_is_lost_or_doubled_while_models_change(active: ActiveModel, make_release: MakeRelease) -> None:
     packages = [make_release(release) for release in range(1, 6)]
     active.offer(packages[0])

@@ -114,6 +114,34 @@ def test_a_copy_that_the_disk_damaged_is_replaced_from_the_package(
     assert copy.read_bytes() == (package / "model.onnx").read_bytes()
 
 
+def test_releases_that_are_refused_or_fail_leave_no_copies_behind(
+    store: ModelStore, make_release: MakeRelease, tmp_path: Path
+) -> None:
+    store.take(make_release(4, floor=4))
+    store.now_runs(4)
+    for release in (1, 2, 3):
+        with pytest.raises(PackageError, match="below the floor"):
+            store.take(make_release(release))
+    for release in (5, 6, 7):
+        store.take(make_release(release))
+        store.has_failed(release, "it saw nothing but bottles")
+        with pytest.raises(PackageError, match="has failed on this gateway before"):
+            store.take(tmp_path / "packages" / str(release))
+    assert stored_releases(tmp_path) == ["4"]
+
+
+def test_a_release_that_failed_is_not_what_a_start_falls_back_on(
+    store: ModelStore, make_release: MakeRelease, tmp_path: Path
+) -> None:
+    for release in (1, 2):
+        store.take(make_release(release))
+        store.now_runs(release)
+    store.has_failed(2, "it saw nothing but bottles")
+    store.now_runs(1)
+    (tmp_path / "models" / "colour" / "1" / "model.onnx").write_bytes(b"rot")
+    assert store.last_running() == []
+
+
 def test_without_a_root_of_trust_nothing_is_run(make_release: MakeRelease, tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models", model="colour", trust=tmp_path / "nowhere")
     with pytest.raises(PackageError, match="no root of trust for model 'colour'"):
