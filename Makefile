@@ -17,8 +17,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/tidegate demo
 
+# most tests wait for processes and brokers, so more of them than cores run side by side; a file stays together
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
