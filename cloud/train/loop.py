@@ -32,11 +32,13 @@ class Settings:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if not (1 <= self.epochs <= 10_000 and 2 <= self.batch <= 4096 and self.learning_rate > 0):
+        if not (1 <= self.epochs <= 10_000 and 2 <= self.batch <= 4096 and 0 < self.learning_rate <= 1):
             raise ValueError(
-                f"need epochs 1..10000, batch 2..4096, learning rate > 0, got {self.epochs}, {self.batch}, "
+                f"need epochs 1..10000, batch 2..4096, learning rate above 0 up to 1, got {self.epochs}, {self.batch}, "
                 f"{self.learning_rate}"
             )
+        if not (0 <= self.seed < 2**32 and 1 <= self.threads <= 1024):
+            raise ValueError(f"need seed 0..{2**32 - 1} and threads 1..1024, got {self.seed} and {self.threads}")
 
 
 @dataclass(frozen=True, slots=True)
