@@ -71,6 +71,17 @@ def add_variant(
     return manifest
 
 
+def intact(run: Path, variant: Variant) -> Path:
+    """A variant's file in a run folder; PackageError when it is not the one that the manifest describes."""
+    path = run / variant.file
+    if not path.is_file() or sha256_file(path) != variant.sha256:
+        raise PackageError(
+            f"{path} is not the file that the manifest describes (sha256 {variant.sha256[:12]}): "
+            f"train, import or compress again"
+        )
+    return path
+
+
 def read_report(run: Path) -> dict[str, Any]:
     """report.json of a run folder; empty where there is none."""
     path = run / REPORT
@@ -87,16 +98,16 @@ def read_report(run: Path) -> dict[str, Any]:
 
 def write_report(run: Path, entries: Mapping[str, Any]) -> None:
     """Put top-level `entries` into report.json, in place of their namesakes; what else is there stays."""
-    document = read_report(run) | _without_nan(dict(entries))
+    document = read_report(run) | without_nan(dict(entries))
     write_atomic(run / REPORT, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """JSON knows no NaN: what was not measured is null."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

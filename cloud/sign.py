@@ -25,10 +25,11 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization.json import JSONSerializer
 
+from cloud.run_folder import intact
 from models import golden
 from models.durable import sync_folder, sync_tree, write_atomic
 from models.errors import PackageError, UsageError
-from models.manifest import NAME, Manifest, Variant, read_manifest, sha256_file, write_manifest
+from models.manifest import NAME, Manifest, read_manifest, write_manifest
 from models.runner import open_runner
 from models.trust import METADATA, accept
 
@@ -57,8 +58,11 @@ def create_keys(folder: Path, model: str) -> Keys:
     for role, signer in signers.items():
         root.add_key(signer.public_key, role)
     document = _sign(Metadata(root), signers["root"])
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder, prefix=f".{model}."))  # mode 0700, and so stays the folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder, prefix=f".{model}."))  # mode 0700, and so stays the folder
+    except OSError as exc:
+        raise UsageError(f"keys cannot be made in {folder}: {exc.strerror}; name a folder that can be written") from exc
     try:
         for role, signer in signers.items():
             write_atomic(draft / f"{role}.pem", signer.private_bytes, mode=0o600)
@@ -77,7 +81,8 @@ def has_keys(folder: Path, model: str) -> bool:
 
 
 def load_keys(folder: Path, model: str) -> Keys:
-    """The model's keys; UsageError when they are not there, not whole or don't belong together."""
+    """The model's keys; UsageError when they are not there or not whole. Whether they belong together
+    shows when something is signed."""
     home = folder / _check_name(model)
     try:
         root = (home / ROOT).read_bytes()
@@ -113,7 +118,7 @@ def sign_release(
     if not 0 <= floor <= release or release < 1:
         raise UsageError(f"need release >= 1 and 0 <= floor <= release, got release {release}, floor {floor}")
     variant = manifest.variant()
-    _check_variant(run, manifest, variant)
+    check_run(run)
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
@@ -153,19 +158,19 @@ def sign_files(package: Path, keys: Keys, *, version: int, expires: datetime) ->
         (metadata / f"{signed.type}.json").write_bytes(_sign(Metadata(signed), keys.signers[signed.type]))
 
 
-def _check_variant(run: Path, manifest: Manifest, variant: Variant) -> None:
-    path = run / variant.file
-    if not path.is_file() or sha256_file(path) != variant.sha256:
-        raise PackageError(
-            f"{path} is not the file that the manifest describes (sha256 {variant.sha256[:12]}): "
-            f"train, import or compress again"
-        )
+def check_run(run: Path) -> Manifest:
+    """The manifest of a run folder that may be signed; PackageError when its files are not what it and the golden
+    answers say."""
+    manifest = read_manifest(run)
+    variant = manifest.variant()
+    intact(run, variant)
     differences = golden.replay(golden.read_golden(run), variant.name, open_runner(run, manifest))
     if differences:
         raise PackageError(
             f"{run}: variant {variant.name!r} does not answer as its golden frames say: {differences[0]}; "
             f"no gateway would take it"
         )
+    return manifest
 
 
 def _sign(metadata: Metadata[Any], signer: CryptoSigner) -> bytes:

@@ -12,9 +12,10 @@ from rich.table import Table
 from cloud.compress.gate import Limits
 from cloud.compress.material import gather
 from cloud.compress.run import Judged, decide, make_int8, measure, record
-from cloud.run_folder import edit_run, read_report
-from models.errors import UsageError
-from models.manifest import read_manifest
+from cloud.run_folder import REFERENCE, edit_run, intact, without_nan
+from models.errors import PackageError, UsageError
+from models.golden import read_golden
+from models.manifest import Manifest, read_manifest
 
 _LIMITS = Limits()
 
@@ -49,8 +50,9 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
     manifest = read_manifest(args.run_folder)
-    seed = read_report(args.run_folder).get("training", {}).get("settings", {}).get("seed", 0)
-    material = gather(manifest, args.data, args.val, seed=seed, calibrate_on=args.calibrate_on)
+    intact(args.run_folder, manifest.variant(REFERENCE))
+    read_golden(args.run_folder)  # a run without would only fail after minutes of measuring
+    material = gather(manifest, args.data, args.val, seed=_seed(manifest), calibrate_on=args.calibrate_on)
     with edit_run(args.run_folder) as draft:
         with console.status(f"quantising, calibrated on {len(material.calibration)} pictures"):
             make_int8(draft, material)
@@ -58,10 +60,18 @@ def run(args: argparse.Namespace) -> int:
             judged = decide(measure(draft, material), limits)
         record(draft, judged, material, limits)
     if args.json:
-        print(json.dumps({"run": str(args.run_folder), **_document(judged)}, indent=2))
+        print(json.dumps(without_nan({"run": str(args.run_folder), **_document(judged)}), indent=2))
     else:
         _show(console, manifest.name, judged, material.metric)
     return 0
+
+
+def _seed(manifest: Manifest) -> int:
+    """What `tidegate train` split the pictures by; an imported model never saw any."""
+    seed = manifest.lineage.get("seed", 0)
+    if not isinstance(seed, int) or seed < 0:
+        raise PackageError(f"model {manifest.name}: its lineage's seed must be a whole number from 0 on, got {seed!r}")
+    return seed
 
 
 def _document(judged: Sequence[Judged]) -> dict[str, object]:

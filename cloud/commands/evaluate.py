@@ -12,6 +12,7 @@ from rich.table import Table
 from cloud.average_precision import AveragePrecision
 from cloud.evaluate import Classified, evaluate_classifier, evaluate_detector
 from cloud.image_folder import find_validation, load_images, with_labels
+from cloud.run_folder import intact, without_nan
 from cloud.yolo_folder import find_boxed
 from models.manifest import Manifest, read_manifest
 from models.runner import Runner
@@ -33,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     manifest = read_manifest(args.run_folder)
     variant = manifest.variant(args.variant)
-    model = args.run_folder / variant.file
+    model = intact(args.run_folder, variant)
     head = {"run": str(args.run_folder), "name": manifest.name, "variant": variant.name}
     if manifest.task == "classification":
         folder = with_labels(find_validation(args.data), manifest.labels)
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         document = _detector_document(precision, manifest, len(pictures))
         table = _detector_table(precision, manifest)
     if args.json:
-        print(json.dumps(head | document, indent=2))
+        print(json.dumps(without_nan(head | document), indent=2))
     else:
         table.title = f"{manifest.name}, variant {variant.name}, on {document['pictures']} pictures"
         Console().print(table)

@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from cloud.registry import ReleaseId, next_release, publish, read_release, releases
-from cloud.sign import ROOT, Keys, create_keys, has_keys, load_keys, sign_release
+from cloud.sign import ROOT, ROOT_LIFETIME, Keys, check_run, create_keys, has_keys, load_keys, sign_release
 from greengrass.objects import ObjectStore, open_store
 from models.errors import UsageError
 from models.manifest import Manifest, read_manifest
 
 DEFAULT_DAYS = 365
+MAX_DAYS = ROOT_LIFETIME.days
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,9 +85,9 @@ def _list(store: ObjectStore, args: argparse.Namespace) -> int:
 def _release(store: ObjectStore, args: argparse.Namespace) -> int:
     if args.keys is None:
         raise UsageError("which keys? give --keys DIR (made there on first use) or set TIDEGATE_KEYS")
-    if args.expires_days < 1:
-        raise UsageError(f"--expires-days must be at least 1, got {args.expires_days}")
-    name = read_manifest(args.run).name
+    if not 1 <= args.expires_days <= MAX_DAYS:
+        raise UsageError(f"--expires-days must be in 1..{MAX_DAYS}, got {args.expires_days}")
+    name = check_run(args.run).name  # before keys are made for what cannot be signed
     published = releases(store, name)
     lowest = read_release(store, ReleaseId(name, published[-1])).floor if published else 0
     floor = lowest if args.floor is None else args.floor

@@ -151,6 +151,35 @@ def test_release_command_refuses_what_gateways_would_refuse(
     assert releases(DiskStore(tmp_path / "registry"), "colour") == [1]
 
 
+@pytest.mark.parametrize(
+    ("touch", "words", "code", "complaint"),
+    [
+        (True, [], 1, "model.onnx is not the file that the manifest describes"),
+        (False, ["--expires-days", "99999999"], 2, "--expires-days must be in 1..7300, got 99999999"),
+        (False, ["--expires-days", "0"], 2, "--expires-days must be in 1..7300, got 0"),
+        (False, ["--keys", "{colour}/manifest.json"], 2, "keys cannot be made in"),
+    ],
+)
+def test_release_command_refuses_in_one_line_and_leaves_neither_keys_nor_a_release(
+    colour_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    touch: bool,
+    words: list[str],
+    code: int,
+    complaint: str,
+) -> None:
+    if touch:
+        with (colour_run / "model.onnx").open("ab") as file:
+            file.write(b"\0")
+    places = ["--registry", str(tmp_path / "registry"), "--keys", str(tmp_path / "keys")]
+    assert main(["release", str(colour_run), *places, *(word.format(colour=colour_run) for word in words)]) == code
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [colour_run.name]
+
+
 def test_release_command_says_what_is_missing(
     colour_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 """`tidegate compress` measures, judges, and leaves the run as the gate decided."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import tidegate
 from cloud.latency import compare_latency
 from cloud.run_folder import read_report
 from models.golden import read_golden, replay
-from models.manifest import read_manifest, sha256_file
+from models.manifest import read_manifest, sha256_file, write_manifest
 from models.runner import open_runner
 
 
@@ -51,6 +53,34 @@ def test_compressing_again_changes_nothing_but_the_figures(trained_run: Path, pi
     assert compress(trained_run, pictures) == 0
     assert sha256_file(trained_run / "model.int8.onnx") == before
     assert len(read_manifest(trained_run).variants) == 2
+
+
+@pytest.mark.parametrize("command", ["compress", "evaluate"])
+def test_a_model_that_was_touched_is_neither_measured_nor_entered_as_it_is(
+    trained_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with (trained_run / "model.onnx").open("ab") as file:
+        file.write(b"x\n")  # an unknown field to protobuf: onnxruntime loads it all the same
+    before = read_manifest(trained_run)
+    assert tidegate.main([command, str(trained_run), "--data", str(pictures)]) == 1
+    error = capsys.readouterr().err
+    assert "model.onnx is not the file that the manifest describes" in error
+    assert error.count("\n") == 1
+    assert read_manifest(trained_run) == before
+
+
+def test_a_run_without_golden_frames_is_refused_by_its_own_name(
+    trained_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(trained_run / "golden")
+    assert compress(trained_run, pictures) == 1
+    assert str(trained_run / "golden" / "golden.json") in capsys.readouterr().err
+
+
+def test_a_seed_that_is_none_is_named(trained_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_manifest(trained_run, replace(read_manifest(trained_run), lineage={"seed": "three"}))
+    assert compress(trained_run, pictures) == 1
+    assert "lineage's seed must be a whole number from 0 on, got 'three'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
