@@ -20,6 +20,7 @@ from models.frame import Frame
 
 OPEN_TIMEOUT_S = 5.0
 _WAITING = 2  # frames of a live camera that may wait for the model; with more of them results would lag behind
+_MOST_OF = 0.8  # a read that fails after so much of the stall time has timed out
 _MISSING_TAIL = 0.02  # a container's frame count is an estimate; a file that ends earlier than this is cut off
 
 
@@ -96,6 +97,16 @@ class _FileCamera:
         self._capture = capture
 
     def __iter__(self) -> Iterator[Frame]:
+        try:
+            yield from self._frames()
+        finally:
+            # here, for `close` may be called by another thread while this one grabs
+            self._capture.release()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _frames(self) -> Iterator[Frame]:
         number = 0
         due = time.monotonic()
         while not self._closed.is_set() and self._capture.grab():
@@ -112,9 +123,6 @@ class _FileCamera:
             number += 1
         if not self._closed.is_set():
             self._check_whole(number)
-
-    def close(self) -> None:
-        self._closed.set()
 
     def _check_whole(self, frames: int) -> None:
         promised = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -162,8 +170,11 @@ class _LiveCamera:
             if self._failure is not None:
                 raise self._failure
             assert not moved
-            why = f" (its frame numbers are not above {self._tally.last})" if self._numbered else ""
-            raise StalledError(f"camera {self._uri} has shown nothing new for {self._stall_s:g} s{why}")
+            raise self._stalled()
+
+    def _stalled(self) -> StalledError:
+        why = f" (its frame numbers are not above {self._tally.last})" if self._numbered else ""
+        return StalledError(f"camera {self._uri} has shown nothing new for {self._stall_s:g} s{why}")
 
     def _read(self, capture: cv2.VideoCapture) -> None:
         # only this thread touches the capture: releasing it while another thread grabs would crash
@@ -180,10 +191,14 @@ class _LiveCamera:
         due = 0.0
         unread = 0  # frames above the cap since the last one read; their numbers are unknown
         while not self._closed:
-            if not capture.grab():
-                raise CameraError(f"camera {self._uri} has gone away")
+            asked = time.monotonic()
+            there = capture.grab()
             captured_at_ns = time.time_ns()
             now = time.monotonic()
+            if not there and now - asked > _MOST_OF * self._stall_s:
+                raise self._stalled()  # OpenCV's own time-out was faster than whoever waits for a frame
+            if not there:
+                raise CameraError(f"camera {self._uri} has gone away")
             if now < due:
                 self._tally.seen += 1
                 self._tally.skipped += 1
@@ -206,6 +221,8 @@ class _LiveCamera:
 
     def _deliver(self, frame: Frame) -> None:
         with self._news:
+            if self._closed:
+                return  # nobody takes it; and the tally may be another's by now, if the camera was opened again
             self._tally.last = frame.number
             self._tally.seen += 1
             if len(self._waiting) == _WAITING:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from models.manifest import NAME
 
@@ -13,6 +14,7 @@ DEFAULT_LIMIT_BYTES = {
 }
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LIVE = ("http://", "https://", "rtsp://", "rtsps://", "usb:", "/dev/video")
+_ON_THIS_MACHINE = re.compile(r"(usb:|/dev/video)\d{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class CameraConfig:
             raise ValueError(f"camera {self.name}: uri must not be empty; expected a file, http://, rtsp:// or usb:0")
         if "://" in self.uri and not self.uri.startswith((*_LIVE, "file://")):
             raise ValueError(f"camera {self.name}: uri must be a file, http://, rtsp:// or usb:0, got {self.uri!r}")
+        if self.uri.startswith(("usb:", "/dev/video")) and not _ON_THIS_MACHINE.fullmatch(self.uri):
+            raise ValueError(f"camera {self.name}: uri must be like usb:0 or /dev/video0, got {self.uri!r}")
+        if not _is_well_formed(self.uri):
+            raise ValueError(f"camera {self.name}: uri is not well-formed; expected e.g. rtsp://192.0.2.7:554/stream")
         if self.numbered and not self.is_live:
             raise ValueError(f"camera {self.name}: numbered is for live cameras; a file's frames are numbered anyway")
         if self.fps is not None and not 0.01 <= self.fps <= 240:
@@ -112,3 +118,14 @@ class GatewayConfig:
             raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
         if self.allow_unsigned and self.package is None:
             raise ValueError("allow_unsigned is for a package folder given as `package`; set both or neither")
+
+
+def _is_well_formed(uri: str) -> bool:
+    """Whether it can be taken apart, which a bracket too few or a port out of range prevents; a path always can."""
+    if "://" not in uri:
+        return True
+    try:
+        urlsplit(uri).port  # noqa: B018  reading it is the check
+    except ValueError:
+        return False
+    return True

@@ -56,7 +56,8 @@ class Vitals:
         self._tallies: dict[str, Tally] = {}
         self._cameras: dict[str, CameraState] = {}
         self._reported = Tally()
-        self._errors: list[str] = []
+        self._errors = 0
+        self._last_error = ""
 
     def add_camera(self, name: str) -> Tally:
         """A new camera's frame counts, for the camera to keep."""
@@ -89,7 +90,8 @@ class Vitals:
     def error(self, what: str) -> None:
         """Something went wrong that health should tell."""
         with self._lock:
-            self._errors.append(what[:_TEXT])
+            self._errors += 1
+            self._last_error = what[:_TEXT]
 
     def cut(self, current: LoadedModel | None, standing: Standing, *, at_us: int) -> list[Health]:
         """End the window: a message for each release that answered in it, for the time in which it did; if none did,
@@ -99,7 +101,8 @@ class Vitals:
             began, self._began = self._began, self._clock()
             ended = self._began
             figures, self._figures = self._figures, {}
-            errors, self._errors = self._errors, []
+            errors, self._errors = self._errors, 0
+            last_error, self._last_error = self._last_error, ""
             frames = self._frames_since_last_cut()
         if not figures and current is not None:
             figures[current] = _Figures(began)
@@ -115,8 +118,8 @@ class Vitals:
             frames_seen=max(0, frames.seen - sum(report.frames_inferred for report in reports[:-1])),
             frames_skipped=frames.skipped,
             frames_missed=frames.missed,
-            errors=len(errors),
-            last_error=errors[-1] if errors else "",
+            errors=errors,
+            last_error=last_error,
         )
         return [*(replace(report, frames_seen=report.frames_inferred) for report in reports[:-1]), last]
 

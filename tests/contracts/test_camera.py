@@ -247,10 +247,12 @@ def test_what_a_camera_showed_while_nobody_was_connected_was_missed(server: Mjpe
     assert tally.missed >= 5
 
 
-def test_a_frozen_camera_is_stalled_and_not_empty(server: MjpegServer) -> None:
+@pytest.mark.parametrize("model_s", [0.0, 0.6])
+def test_a_frozen_camera_is_stalled_and_not_empty(server: MjpegServer, model_s: float) -> None:
     camera = open_live(server.url, Tally(), stall_s=0.4)
     next(iter(camera))
     server.frozen.set()
+    time.sleep(model_s)
     with pytest.raises(StalledError, match=r"has shown nothing new for 0\.4 s"):
         for _ in camera:
             pass
