@@ -9,6 +9,7 @@ from cloud.rollout.fleet import Fleet
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import DEFAULT_RINGS, Plan, make_plan, ring_group
 from cloud.rollout.state import Rollout, Undo, append_audit, clear_request, lease, read_rollout, write_rollout
+from greengrass.recipe import model_component
 from models.errors import RolloutError
 
 
@@ -23,6 +24,12 @@ def survey(
         raise RolloutError(
             f"{model}@{release} is not registered as a component; build it with `tidegate component build --model "
             f"{model}@{release}` and register it with `tidegate deploy`"
+        )
+    if (everywhere := fleet.release_of(group, model)) is not None:
+        # a gateway in two groups that name two versions of a component takes neither
+        raise RolloutError(
+            f"thing group {group} itself is given {model}@{everywhere}, beside which no ring can have another release; "
+            f"take {model_component(model)} out of that group's deployment"
         )
     kept: list[tuple[str, ...]] = []
     while (ring := fleet.things(ring_group(group, model, len(kept)))) is not None:

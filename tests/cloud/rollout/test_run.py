@@ -305,6 +305,14 @@ def test_without_an_incumbent_one_has_to_say_that_it_is_the_first() -> None:
         survey(fleet, model=MODEL, release=1, group=FLEET)
 
 
+def test_a_fleet_that_is_given_the_model_as_a_whole_gets_no_rings() -> None:
+    fleet = fleet_running(windows=0)
+    fleet.deploy(FLEET, MODEL, 1)
+
+    with pytest.raises(RolloutError, match=r"shop itself is given flange@1.*take tidegate\.Model\.flange out"):
+        survey(fleet, model=MODEL, release=2, group=FLEET)
+
+
 def test_rings_that_differ_are_not_built_upon() -> None:
     fleet = fleet_running(windows=0)
     fleet.deploy("shop-flange-ring-0", MODEL, 2)
