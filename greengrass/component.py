@@ -28,7 +28,7 @@ from greengrass.recipe import (
 from models.durable import write_atomic
 from models.errors import DeployError, PackageError
 from models.manifest import read_manifest
-from models.trust import METADATA
+from models.trust import check_whole
 
 DEFAULT_PYTHON = "/usr/bin/python3"
 # the folders that a gateway runs; nothing else of ours is imported there
@@ -85,10 +85,11 @@ def build_gateway(
 
 
 def build_model(package: Path, out: Path) -> BuiltComponent:
-    """Build the component of a signed package. PackageError for one that no gateway would take."""
-    manifest = read_manifest(package)
-    if manifest.release < 1 or not (package / METADATA / "timestamp.json").is_file():
+    """Build the component of a signed package. PackageError for one that was touched since, or has expired; by whom
+    it was signed is for the gateway to say."""
+    if read_manifest(package).release < 1:
         raise PackageError(f"{package} is not signed: expected a package made by `tidegate release`")
+    manifest = check_whole(package)
     files = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*") if path.is_file()}
     recipe = model_recipe(manifest.name, manifest.release, artifact_uri=f"{UNPLACED}/{MODEL_ARTIFACT}")
     return _write(out, recipe, {MODEL_ARTIFACT: zip_bytes(files)})

@@ -53,6 +53,18 @@ def accept(package: Path, *, root: bytes, into: Path) -> Manifest:
     return manifest
 
 
+def check_whole(package: Path) -> Manifest:
+    """The manifest of a package in which every signed file is as it was signed, by whomever.
+
+    Judged by the root that the package itself brings: this finds damage and no forgery. PackageError as for `accept`.
+    """
+    roots = sorted((package / METADATA).glob("*.root.json"))
+    if not roots:
+        raise PackageError(f"{package} is not signed: expected {METADATA}/1.root.json (sign with `tidegate release`)")
+    with tempfile.TemporaryDirectory() as proof:
+        return accept(package, root=roots[-1].read_bytes(), into=Path(proof) / "accepted")
+
+
 def recheck(accepted: Path) -> Manifest:
     """The manifest of a release accepted earlier, after comparing every file with its digest of then.
 

@@ -129,6 +129,17 @@ def test_an_unsigned_package_is_not_built(tmp_path: Path, package: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("touched", ["model.onnx", "manifest.json", "tuf/targets.json", "tuf/1.root.json"])
+def test_a_package_that_was_touched_is_not_built(tmp_path: Path, package: Path, touched: str) -> None:
+    content = bytearray((package / touched).read_bytes())
+    content[-3] ^= 1
+    (package / touched).write_bytes(content)
+
+    with pytest.raises(PackageError, match=r"not what was signed|is not JSON"):
+        build_model(package, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_folder_is_not_built(tmp_path: Path) -> None:
     run = make_package(tmp_path / "run")
     write_manifest(

@@ -1,15 +1,21 @@
 """What the tests of this folder arrange: a cloud with devices, and packages to deploy to them."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mypy_boto3_iot import IoTClient
 from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
 
+from cloud.sign import Keys, create_keys, sign_files
 from greengrass.aws import Aws
 from greengrass.objects import S3Store
 from models.durable import write_atomic
-from models.manifest import InputSpec, Manifest, Variant, write_manifest
+from models.manifest import InputSpec, Manifest, Variant, sha256_file, write_manifest
+
+_TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,20 @@ class Cloud:
 
 
 def make_package(folder: Path, *, name: str = "coco", release: int = 3) -> Path:
-    """A package folder as `tidegate release` lays it out; what is in its files only a gateway would look at."""
+    """A signed package folder; that its model is none only a gateway would find out."""
     write_atomic(folder / "model.onnx", b"weights")
-    variant = Variant("fp32", "model.onnx", "00" * 32, 7)
+    variant = Variant("fp32", "model.onnx", sha256_file(folder / "model.onnx"), 7)
     write_manifest(
         folder,
         Manifest(name, "detection", ("person",), InputSpec(416, 416), variants=(variant,), release=release),
     )
-    write_atomic(folder / "tuf" / "timestamp.json", b"{}")
     write_atomic(folder / "golden" / "golden.json", b"{}")
+    sign_files(folder, _keys(name), version=release, expires=_TOMORROW)
     return folder
+
+
+@cache
+def _keys(model: str) -> Keys:
+    """The same in all tests, so that the same package has the same bytes."""
+    with TemporaryDirectory() as folder:
+        return create_keys(Path(folder), model)
