@@ -26,10 +26,6 @@ class Inspection:
     operators: dict[str, int]
     adapters: dict[str, str]
 
-    @property
-    def fitting(self) -> tuple[str, ...]:
-        return tuple(name for name, reason in self.adapters.items() if not reason)
-
 
 def inspect(source: Source) -> Inspection:
     """Look at a file and try every adapter on it."""
