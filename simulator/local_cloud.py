@@ -3,15 +3,19 @@
 Product code reaches all of it through boto3 and MQTT; `environment` holds the endpoints and is all that differs.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import boto3
 
+from models.errors import ConfigError
 from models.mqtt import Broker
 from simulator import processes
 from simulator.authority import Authority
@@ -25,20 +29,26 @@ BUCKET = "tidegate"
 
 
 class LocalCloud:
-    """Up when constructed, gone when closed; the lake, the keys and the logs stay in `folder`."""
+    """Up when constructed, gone when closed; the lake, the keys and the logs stay in `folder`, which one cloud at a
+    time may use (ConfigError)."""
 
     def __init__(self, folder: Path, *, embedded_broker: bool | None = None, commit_s: float = 1.0) -> None:
         self.folder = folder.resolve()
         self.lake = self.folder / "lake"
-        self.authority = Authority(self.folder / "certificates")
-        self.broker = LocalBroker(self.folder / "broker", self.authority, embedded=embedded_broker)
         self._commit_s = commit_s
         self._ingest: subprocess.Popen[bytes] | None = None
-        self.broker.start()
-        self._aws = Aws(self.folder / "control-plane")
-        self.environment = {**self._aws.environment, **self._places()}
-        self._s3().create_bucket(Bucket=BUCKET)
-        self.start_ingest()
+        with ExitStack() as opened:
+            opened.enter_context(_claimed(self.folder))
+            self.authority = Authority(self.folder / "certificates")
+            self.broker = LocalBroker(self.folder / "broker", self.authority, embedded=embedded_broker)
+            opened.callback(self.broker.close)
+            self.broker.start()
+            aws = opened.enter_context(Aws(self.folder / "control-plane"))
+            self.environment = {**aws.environment, **self._places()}
+            self._s3().create_bucket(Bucket=BUCKET)
+            opened.callback(self.stop_ingest)
+            self.start_ingest()
+            self._opened = opened.pop_all()
 
     def device(self, thing: str) -> Broker:
         """How this thing connects to the broker, with a certificate of its own."""
@@ -60,9 +70,7 @@ class LocalCloud:
         os.environ.update(self.environment)
 
     def close(self) -> None:
-        self.stop_ingest()
-        self._aws.close()
-        self.broker.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -95,3 +103,19 @@ class LocalCloud:
             "TIDEGATE_BROKER_CERTIFICATE": str(identity.certificate),
             "TIDEGATE_BROKER_KEY": str(identity.key),
         }
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Keep a second cloud out of this folder: two ingests on one lake would take each other's streams."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as exc:
+        raise ConfigError(f"{folder} cannot be used for a local cloud: {exc.strerror}; choose another folder") from exc
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise ConfigError(f"another local cloud runs in {folder}; stop it first, or choose another folder") from exc
+        yield

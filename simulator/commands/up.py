@@ -10,7 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from models.durable import write_atomic
+from models.errors import UsageError
+from models.topics import check_gateway
+from simulator.broker import INGEST
 from simulator.local_cloud import LocalCloud
+
+RESERVED = ("ca", "broker", INGEST)  # certificates that are there already, and are not a device's
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,23 +30,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    for name in args.device:
+        check_gateway(name)
+        if name in RESERVED:
+            raise UsageError(f"--device {name}: the local cloud itself goes by that name; choose another")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with LocalCloud(args.out, embedded_broker=True if args.embedded_broker else None) as cloud:
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in cloud.environment.items())
-        write_atomic(cloud.folder / "environment", exports.encode(), mode=0o600)
+        environment = cloud.folder / "environment"
+        write_atomic(environment, exports.encode(), mode=0o600)
         devices = {name: cloud.authority.device(name) for name in args.device}
         if args.json:
             print(json.dumps(cloud.environment, indent=2), flush=True)
         else:
             console = Console()
             console.print(f"The local cloud is up ({cloud.broker.kind}). In another shell:\n", highlight=False)
-            console.print(
-                f"  source {shlex.quote(str(cloud.folder / 'environment'))}\n", highlight=False, soft_wrap=True
-            )
+            console.print(f"  source {shlex.quote(str(environment))}\n", highlight=False, soft_wrap=True)
             for name, identity in devices.items():
                 console.print(f"  {name}: {identity.certificate}, {identity.key}", highlight=False, soft_wrap=True)
             console.print("Ctrl-C takes it down. The object store forgets then; lake, keys and certificates stay.")
         stop.wait()
+        environment.unlink(missing_ok=True)  # its ports are somebody else's soon
     return 0

@@ -1,0 +1,83 @@
+"""`tidegate up`: a cloud for another shell, one per folder, gone without a trace of its ports after Ctrl-C."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import tidegate
+from simulator import processes
+from simulator.local_cloud import BUCKET
+
+Up = Callable[[Path], "subprocess.Popen[bytes]"]
+
+
+def wait_for(process: "subprocess.Popen[bytes]", path: Path) -> None:
+    while not path.exists():
+        with pytest.raises(subprocess.TimeoutExpired):  # it still runs
+            process.wait(0.05)
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    started = []
+
+    def start(folder: Path) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "tidegate", "up", "--out", str(folder), "--device", "door"]
+        started.append(processes.start(command, log=tmp_path / "up.log"))
+        return started[-1]
+
+    yield start
+    for process in started:
+        processes.stop(process)
+
+
+def test_another_shell_uses_it_until_ctrl_c(up: Up, tmp_path: Path) -> None:
+    folder = tmp_path / "a cloud"
+    environment = folder / "environment"
+    process = up(folder)
+    wait_for(process, environment)
+    buckets = "import boto3; print([bucket['Name'] for bucket in boto3.client('s3').list_buckets()['Buckets']])"
+    asked = subprocess.run(
+        ["/bin/sh", "-c", '. "$1/environment" && exec "$2" -c "$3"', "sh", folder, sys.executable, buckets],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert asked.stdout == f"['{BUCKET}']\n"
+    assert (folder / "certificates" / "door.crt").is_file()
+
+    second = subprocess.run(
+        [sys.executable, "-m", "tidegate", "up", "--out", folder], capture_output=True, text=True, check=False
+    )
+    assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+    assert "another local cloud runs in" in second.stderr
+
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert not environment.exists()
+    assert "Traceback" not in (tmp_path / "up.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "a-file"], "cannot be used for a local cloud"),
+        (["--device", "../../door"], "gateway name must be"),
+        (["--device", "ca"], "the local cloud itself goes by that name"),
+        (["--device", "ingest"], "the local cloud itself goes by that name"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    assert tidegate.main(["up", *words]) in (1, 2)
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
