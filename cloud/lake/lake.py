@@ -8,10 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 from deltalake import DeltaTable
 
-from cloud.lake.schema import FRAMES, HEALTH, LOSSES, TABLES, TableSpec
+from cloud.lake.schema import HEALTH, TABLES, TableSpec
 from cloud.lake.table import lake_errors
 from cloud.lake.tables import GatewayHealth, health_rows
-from cloud.lake.upkeep import compact, sweep
 from models.errors import LakeError
 
 # Times come out as UTC without a zone. DuckDB's zones are an extension that is not shipped with it, and without it
@@ -69,12 +68,6 @@ class Lake:
             table = dataset.to_table(filter=pc.field("reported_at") >= since)
         return health_rows(table.sort_by([("reported_at", "ascending"), ("gateway", "ascending")]))
 
-    def compact(self) -> None:
-        """Rewrite many small files as few large ones, and delete files that nobody can be reading any more."""
-        for spec in (FRAMES, HEALTH, LOSSES):
-            compact(self._folder / spec.name)
-            sweep(self._folder / spec.name)
-
     def _dataset(self, spec: TableSpec) -> pa_dataset.Dataset:
         with lake_errors(self._folder / spec.name, "be read"):
             return DeltaTable(self._folder / spec.name).to_pyarrow_dataset()
@@ -85,6 +78,3 @@ def _one_line(exc: Exception) -> str:
     lines = [line.strip() for line in str(exc).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("LINE ", "^"))]
     return "; ".join(kept) if kept else type(exc).__name__
-
-
-__all__ = ["GatewayHealth", "Lake"]

@@ -10,6 +10,8 @@ from deltalake import DeltaTable
 
 from cloud.lake.delta import DeltaSink, create_lake
 from cloud.lake.lake import Lake
+from cloud.lake.schema import TABLES
+from cloud.lake.upkeep import compact, sweep
 from models.errors import LakeError
 from tests.cloud.lake.results import AT, CAPTURED_US, OTHER_STREAM, frame, frames_run, health, lost, run_of
 
@@ -17,6 +19,12 @@ from tests.cloud.lake.results import AT, CAPTURED_US, OTHER_STREAM, frame, frame
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "lake"
+
+
+def upkeep(folder: Path) -> None:
+    for spec in TABLES:
+        compact(folder / spec.name)
+        sweep(folder / spec.name)
 
 
 @pytest.fixture
@@ -134,7 +142,7 @@ def test_compaction_keeps_every_row_and_what_streams_had_reached(folder: Path) -
     before = lake.query("SELECT * FROM results ORDER BY seq, x1").to_pylist()
     assert len(DeltaTable(folder / "frames").file_uris()) == 10
 
-    lake.compact()
+    upkeep(folder)
 
     assert len(DeltaTable(folder / "frames").file_uris()) == 1
     assert lake.query("SELECT * FROM results ORDER BY seq, x1").to_pylist() == before
@@ -150,6 +158,6 @@ def test_a_reader_of_before_a_compaction_reads_on(folder: Path) -> None:
         sink.commit([frames_run(seq, seq)], at=AT)
     dataset = DeltaTable(folder / "frames").to_pyarrow_dataset()
 
-    Lake(folder).compact()
+    upkeep(folder)
 
     assert dataset.count_rows() == 5
