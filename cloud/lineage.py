@@ -20,10 +20,14 @@ def lineage_of_tools() -> dict[str, Any]:
 
 def code_revision() -> str:
     """`git describe` of the checkout this runs from ("-dirty" when it was edited), else the installed version."""
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists():
+        # installed into an environment, which may well lie in a checkout of something else
+        return _version("tidegate") or "unknown"
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
+            cwd=checkout,
             capture_output=True,
             text=True,
             timeout=10,

@@ -13,6 +13,7 @@ from cloud.imports.adapted import Adapted, MisfitError, prove
 from cloud.imports.adapters import ADAPTERS
 from cloud.imports.golden_frames import choose_golden, drawn_pictures
 from cloud.imports.source import Source, read_source
+from cloud.lineage import lineage_of_tools
 from cloud.run_folder import REFERENCE, add_variant, hardware_class, new_run, variant_file, write_report
 from cloud.yolo_folder import PICTURES
 from models.detections import UInt8
@@ -95,7 +96,13 @@ def _manifest(
     }
     try:
         return Manifest(
-            name, adapted.task, tuple(labels), adapted.input, threshold, REFERENCE, lineage={"import": lineage}
+            name,
+            adapted.task,
+            tuple(labels),
+            adapted.input,
+            threshold,
+            REFERENCE,
+            lineage={"import": lineage, **lineage_of_tools()},
         )
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
