@@ -1,5 +1,9 @@
 """Full static int8: activations and weights, in the network and nowhere else. onnxruntime.quantization lives here."""
 
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported; see models/runner.py
+
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,5 +1,8 @@
 """int8 is in the network and nowhere else, and decides as fp32 does."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +94,11 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="could not be quantised"):
         quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx", [])
     assert not (tmp_path / "int8.onnx").exists()
+
+
+@pytest.mark.parametrize("module", ["cloud.compress.quantize", "cloud.imports.source"])
+def test_whoever_imports_onnxruntime_has_switched_its_telemetry_off(module: str) -> None:
+    code = f"import os, {module}; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
