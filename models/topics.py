@@ -6,6 +6,7 @@ tidegate/v1/acks/<gateway>                ingest -> gateway: what the lake holds
 
 import re
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from models.errors import WireError
@@ -37,6 +38,13 @@ def shard_of(gateway: str) -> int:
 
 def results_topic(gateway: str) -> str:
     return f"tidegate/v1/results/{shard_of(gateway)}/{check_gateway(gateway)}"
+
+
+def results_filters(shards: Collection[int]) -> list[str]:
+    """Subscriptions to these shards: one where it is all of them, since AWS IoT Core takes 50 on a connection."""
+    if set(shards) == set(range(SHARDS)):
+        return ["tidegate/v1/results/+/+"]
+    return [results_filter(shard) for shard in shards]
 
 
 def results_filter(shard: int) -> str:

@@ -15,7 +15,7 @@ from cloud.ingest.worker import Ingest
 from cloud.lake.delta import DeltaSink
 from models.errors import UsageError
 from models.mqtt import Broker, Connection
-from models.topics import SHARDS, results_filter
+from models.topics import SHARDS, results_filters
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     lake, shards, broker = Path(args.lake), parse_shards(args.shards), _broker(args)
     # two clients of one id would push each other off the broker
     client_id = f"ingest-{socket.gethostname()}-{os.getpid()}"
-    with Connection(broker, client_id=client_id, subscriptions=[results_filter(shard) for shard in shards]) as link:
+    with Connection(broker, client_id=client_id, subscriptions=results_filters(shards)) as link:
         ingest = Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), args.commit_s)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

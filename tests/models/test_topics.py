@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import WireError
-from models.topics import SHARDS, acks_topic, parse_results_topic, results_filter, results_topic, shard_of
+from models.topics import (
+    SHARDS,
+    acks_topic,
+    parse_results_topic,
+    results_filter,
+    results_filters,
+    results_topic,
+    shard_of,
+)
 
 GATEWAYS = st.from_regex(r"[A-Za-z0-9_.:-]{1,128}", fullmatch=True)
 
@@ -53,3 +61,8 @@ def test_another_topic_is_refused(topic: str) -> None:
 def test_a_gateway_cannot_choose_its_shard() -> None:
     with pytest.raises(WireError, match="wrong shard: 'gw-1' belongs to"):
         parse_results_topic(f"tidegate/v1/results/{(shard_of('gw-1') + 1) % SHARDS}/gw-1")
+
+
+def test_all_shards_are_one_subscription_and_some_are_one_each() -> None:
+    assert results_filters(range(SHARDS)) == ["tidegate/v1/results/+/+"]
+    assert results_filters([3, 40]) == [results_filter(3), results_filter(40)]
