@@ -41,8 +41,8 @@ class Plan:
 
 
 def ring_group(fleet: str, model: str, ring: int) -> str:
-    """The name of a ring's thing group."""
-    name = f"{fleet}-{model}-ring-{ring}"
+    """The name of a ring's thing group, of no other fleet's or model's ring: a model's name holds no underscore."""
+    name = f"{fleet}_{model}-ring-{ring}"
     if not _GROUP.fullmatch(name):
         raise UsageError(
             f"a ring's thing group would be called {name!r}; AWS IoT takes 1..128 of A-Z a-z 0-9 : _ -, "

@@ -72,8 +72,8 @@ def live_through(folder: Path, fleet: LightFleet, reaper: Reaper) -> int:
 @pytest.mark.parametrize(
     ("candidate", "deployments", "releases"),
     [
-        (GOOD, [("shop-flange-ring-0", 2), ("shop-flange-ring-1", 2)], [2, 2]),
-        (worse(GOOD, refused="broken"), [("shop-flange-ring-0", 2), ("shop-flange-ring-0", 1)], [1, 1]),
+        (GOOD, [("shop_flange-ring-0", 2), ("shop_flange-ring-1", 2)], [2, 2]),
+        (worse(GOOD, refused="broken"), [("shop_flange-ring-0", 2), ("shop_flange-ring-0", 1)], [1, 1]),
     ],
     ids=["good", "bad"],
 )
@@ -103,5 +103,5 @@ def test_killed_again_and_again_it_still_arrives(tmp_path: Path) -> None:
     deaths = live_through(tmp_path, fleet, Restless())
 
     assert deaths > 5
-    assert fleet.deployments == [("shop-flange-ring-0", 2), ("shop-flange-ring-1", 2)]
+    assert fleet.deployments == [("shop_flange-ring-0", 2), ("shop_flange-ring-1", 2)]
     assert running(fleet) == [2, 2]

@@ -90,7 +90,7 @@ def test_a_ring_that_everybody_left_is_passed_over_and_keeps_its_number() -> Non
         model="flange", release=2, incumbent=1, fleet="shop", things=["b", "c"], kept=[["a"], ["b"], ["c"]]
     )
 
-    assert [ring.group for ring in plan.rings] == ["shop-flange-ring-1", "shop-flange-ring-2"]
+    assert [ring.group for ring in plan.rings] == ["shop_flange-ring-1", "shop_flange-ring-2"]
 
 
 def test_a_fleet_without_gateways_is_refused() -> None:
@@ -101,3 +101,8 @@ def test_a_fleet_without_gateways_is_refused() -> None:
 def test_a_name_that_aws_would_refuse_is_refused_here() -> None:
     with pytest.raises(UsageError, match="choose a fleet name"):
         ring_group("my shop", "flange", 0)
+
+
+def test_no_two_fleets_and_models_share_a_ring() -> None:
+    assert ring_group("line", "a-b", 0) != ring_group("line-a", "b", 0)
+    assert ring_group("line_a", "b", 0) != ring_group("line", "a-b", 0)

@@ -36,7 +36,7 @@ def test_a_good_release_goes_ring_by_ring_to_all(tmp_path: Path, candidate: Beha
     assert kinds(events) == ["planned", *["advance", "deployed"] * 3, "done"]
     assert [event.ring for event in events if event.kind == "advance"] == [0, 1, 2]
     assert running(fleet) == [2, 2, 2, 2]
-    assert [group for group, _ in fleet.deployments] == [f"shop-flange-ring-{k}" for k in range(3)]
+    assert [group for group, _ in fleet.deployments] == [f"shop_flange-ring-{k}" for k in range(3)]
     assert state(tmp_path).phase == "done"
 
 
@@ -66,9 +66,9 @@ def test_a_bad_release_is_taken_back_from_ring_0_and_reaches_no_other(
     (revert,) = [event for event in events if event.kind == "revert"]
     assert reason in revert.text
     assert running(fleet) == [1, 1, 1, 1]
-    assert fleet.deployments == [("shop-flange-ring-0", 2), ("shop-flange-ring-0", 1)]
+    assert fleet.deployments == [("shop_flange-ring-0", 2), ("shop_flange-ring-0", 1)]
     assert {report.gateway for report in fleet.health if report.health.release == 2} <= set(
-        fleet.groups["shop-flange-ring-0"]
+        fleet.groups["shop_flange-ring-0"]
     )
 
 
@@ -84,7 +84,7 @@ def test_a_slow_release_is_noticed_within_three_windows_of_its_first_report(tmp_
 
 def test_a_release_that_fails_in_a_later_ring_is_taken_back_from_every_ring_touched(tmp_path: Path) -> None:
     fleet = fleet_running(candidate=GOOD)
-    (second,) = fleet.groups["shop-flange-ring-1"]
+    (second,) = fleet.groups["shop_flange-ring-1"]
     start(tmp_path, fleet)
 
     for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
@@ -95,8 +95,8 @@ def test_a_release_that_fails_in_a_later_ring_is_taken_back_from_every_ring_touc
     assert f"{second} in ring 1 is slow" in state(tmp_path).outcome
     assert running(fleet) == [1, 1, 1, 1]
     assert [group for group, release in fleet.deployments if release == 1] == [
-        "shop-flange-ring-0",
-        "shop-flange-ring-1",
+        "shop_flange-ring-0",
+        "shop_flange-ring-1",
     ]
 
 
@@ -114,7 +114,7 @@ def test_a_load_on_the_whole_site_is_not_the_releases_fault(tmp_path: Path) -> N
 
 def test_a_revert_that_does_not_arrive_is_shouted_about_and_can_be_tried_again(tmp_path: Path) -> None:
     fleet = fleet_running(candidate=SLOW)
-    (canary,) = fleet.groups["shop-flange-ring-0"]
+    (canary,) = fleet.groups["shop_flange-ring-0"]
     start(tmp_path, fleet)
 
     for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
@@ -134,7 +134,7 @@ def test_a_revert_that_does_not_arrive_is_shouted_about_and_can_be_tried_again(t
 
 def test_who_was_away_gets_the_release_later_and_holds_nobody_up(tmp_path: Path) -> None:
     fleet = fleet_running()
-    away = fleet.groups["shop-flange-ring-2"][0]
+    away = fleet.groups["shop_flange-ring-2"][0]
     fleet.gateways[away].offline = True
     fleet.pause(70)
 
@@ -147,7 +147,7 @@ def test_who_was_away_gets_the_release_later_and_holds_nobody_up(tmp_path: Path)
 
 def test_who_was_away_and_stays_away_does_not_stop_a_revert(tmp_path: Path) -> None:
     fleet = fleet_running(candidate=SLOW, rings="2,rest")
-    away, present = fleet.groups["shop-flange-ring-0"]
+    away, present = fleet.groups["shop_flange-ring-0"]
     fleet.gateways[away].offline = True
     fleet.pause(70)
 
@@ -160,7 +160,7 @@ def test_who_was_away_and_stays_away_does_not_stop_a_revert(tmp_path: Path) -> N
 
 def test_a_gateway_whose_clock_is_wrong_is_judged_all_the_same(tmp_path: Path) -> None:
     fleet = fleet_running(candidate=SLOW, windows=0)
-    (canary,) = fleet.groups["shop-flange-ring-0"]
+    (canary,) = fleet.groups["shop_flange-ring-0"]
     fleet.gateways[canary].clock_s = -1500.0
     fleet.pause(60)
 
@@ -190,7 +190,7 @@ def test_a_first_release_that_fails_is_taken_away_again(tmp_path: Path) -> None:
 
     assert state(tmp_path).phase == "reverted"
     assert "flange@1 is no longer deployed to the 1 gateways touched" in state(tmp_path).outcome
-    assert fleet.deployments == [("shop-flange-ring-0", 1), ("shop-flange-ring-0", None)]
+    assert fleet.deployments == [("shop_flange-ring-0", 1), ("shop_flange-ring-0", None)]
 
 
 def test_a_newcomer_joins_the_last_ring(tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_a_newcomer_joins_the_last_ring(tmp_path: Path) -> None:
     events = roll_out(tmp_path, fleet)
 
     assert kinds(events)[-1] == "done"
-    assert fleet.groups["shop-flange-ring-0"] == before["shop-flange-ring-0"]
-    assert fleet.groups["shop-flange-ring-2"] == ("a-newcomer", *before["shop-flange-ring-2"])
+    assert fleet.groups["shop_flange-ring-0"] == before["shop_flange-ring-0"]
+    assert fleet.groups["shop_flange-ring-2"] == ("a-newcomer", *before["shop_flange-ring-2"])
     reported = [report.health.release for report in fleet.health if report.gateway == "a-newcomer"]
     assert reported[0] == 1  # the incumbent until the roll-out came to its ring
     assert reported[-1] == 2
@@ -315,7 +315,7 @@ def test_a_fleet_that_is_given_the_model_as_a_whole_gets_no_rings() -> None:
 
 def test_rings_that_differ_are_not_built_upon() -> None:
     fleet = fleet_running(windows=0)
-    fleet.deploy("shop-flange-ring-0", MODEL, 2)
+    fleet.deploy("shop_flange-ring-0", MODEL, 2)
 
     with pytest.raises(RolloutError, match=r"different releases \(1, 2\)"):
         survey(fleet, model=MODEL, release=2, group=FLEET)

@@ -30,7 +30,7 @@ from models.errors import RolloutError
 
 ROLLOUT = Rollout(
     id="flange@2-x",
-    plan=Plan("flange", 2, 1, "shop", (Ring("shop-flange-ring-0", ("a", "b")),)),
+    plan=Plan("flange", 2, 1, "shop", (Ring("shop_flange-ring-0", ("a", "b")),)),
     limits=Limits(windows=3),
     window_s=5.0,
     started_us=1,
