@@ -148,13 +148,25 @@ def load_images(folder: ImageFolder, spec: InputSpec, *, threads: int = 2) -> Im
     return Images(folder.labels, pixels, class_ids, broken, digest.hexdigest())
 
 
+def read_picture(path: Path) -> UInt8:
+    """uint8 (H, W, 3) BGR; DataError for a file that is no whole picture."""
+    picture = _decode(_read(path))
+    if picture is None:
+        raise DataError(f"{path} is not a picture that can be decoded; remove or replace it")
+    return picture
+
+
 def _load(path: Path, spec: InputSpec) -> tuple[str, UInt8 | None]:
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise DataError(f"{path} cannot be read: {exc.strerror}; check its permissions") from exc
+    data = _read(path)
     picture = _decode(data)
     return hashlib.sha256(data).hexdigest(), None if picture is None else fit(picture, spec)[0]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise DataError(f"{path} cannot be read: {exc.strerror}; check its permissions") from exc
 
 
 def _decode(data: bytes) -> UInt8 | None:

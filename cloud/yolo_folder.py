@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cloud.average_precision import Truth
+from cloud.image_folder import PICTURES, read_picture
 from models.detections import UInt8
 from models.errors import DataError
 
-PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 _SLACK = 0.01  # labels are rounded, so a box may stick out of its picture by a hair
 
 
@@ -49,10 +48,8 @@ def find_boxed(folder: Path) -> list[BoxedPicture]:
 def load_boxed(pictures: list[BoxedPicture], class_count: int) -> Iterator[tuple[UInt8, Truth]]:
     """Each picture, uint8 (H, W, 3) BGR, and what is in it; DataError for the first that is damaged."""
     for picture in pictures:
-        image = cv2.imread(str(picture.path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"{picture.path} is not a picture that can be decoded; remove or replace it")
-        yield np.asarray(image, np.uint8), read_truth(picture.labels, image.shape[1], image.shape[0], class_count)
+        image = read_picture(picture.path)
+        yield image, read_truth(picture.labels, image.shape[1], image.shape[0], class_count)
 
 
 def read_truth(path: Path, width: int, height: int, class_count: int) -> Truth:

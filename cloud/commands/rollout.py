@@ -6,7 +6,6 @@ import getpass
 import json
 import math
 import os
-import re
 import socket
 import time
 from dataclasses import replace
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from cloud.commands.rollout_view import show_events, show_plan, show_status
 from cloud.lake.lake import Lake
+from cloud.registry import parse_release
 from cloud.rollout.begin import ask_to_revert, begin, survey
 from cloud.rollout.evidence import usual_window_s
 from cloud.rollout.greengrass_fleet import GreengrassFleet
@@ -33,7 +33,6 @@ from cloud.rollout.state import (
     rollout_folder,
 )
 from models.errors import RolloutError, UsageError
-from models.manifest import NAME
 
 POLL_S = 5.0
 WINDOW_S = 60.0
@@ -93,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace) -> int:
-    model, release = _release(args.release)
+    wanted = parse_release(args.release)
+    model, release = wanted.name, wanted.release
     _check_times(args)
     limits = _limits(args)
     folder = rollout_folder(_state(args), args.fleet, model)
@@ -221,13 +221,6 @@ def _read(folder: Path) -> Rollout:
     if rollout is None:
         raise RolloutError(f"there is no roll-out in {folder}")
     return rollout
-
-
-def _release(text: str) -> tuple[str, int]:
-    match = re.fullmatch(rf"({NAME.pattern})@([1-9]\d*)", text)
-    if match is None:
-        raise UsageError(f"a release is NAME@NUMBER such as flange@3, got {text!r}")
-    return match[1], int(match[2])
 
 
 def _limits(args: argparse.Namespace) -> Limits:

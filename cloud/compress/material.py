@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cloud.evaluate import evaluate_classifier, evaluate_detector
-from cloud.image_folder import find_split, load_images, with_labels
+from cloud.image_folder import find_split, load_images, read_picture, with_labels
 from cloud.yolo_folder import find_boxed, is_yolo_folder
 from models.detections import UInt8
 from models.errors import DataError
@@ -67,12 +66,5 @@ def _boxed(manifest: Manifest, data: Path, val: Path | None, calibrate_on: int) 
     def score(model: Path) -> tuple[float, int]:
         return evaluate_detector(model, manifest, to_judge).ap50_95, 0
 
-    fitted = [fit(_read(picture.path), manifest.input)[0] for picture in to_calibrate[:calibrate_on]]
+    fitted = [fit(read_picture(picture.path), manifest.input)[0] for picture in to_calibrate[:calibrate_on]]
     return Material("AP50-95", len(to_judge), fitted, fitted[:SAMPLES], score)
-
-
-def _read(path: Path) -> UInt8:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DataError(f"{path} is not a picture that can be decoded; remove or replace it")
-    return np.asarray(picture, np.uint8)

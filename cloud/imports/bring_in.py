@@ -6,16 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from cloud.image_folder import PICTURES, read_picture
 from cloud.imports.adapted import Adapted, MisfitError, prove
 from cloud.imports.adapters import ADAPTERS
 from cloud.imports.golden_frames import choose_golden, drawn_pictures
 from cloud.imports.source import Source, read_source
 from cloud.lineage import lineage_of_tools
 from cloud.run_folder import REFERENCE, add_variant, hardware_class, new_run, variant_file, write_report
-from cloud.yolo_folder import PICTURES
 from models.detections import UInt8
 from models.durable import write_atomic
 from models.errors import DataError, ModelError, UsageError
@@ -114,14 +111,7 @@ def _frames(pictures: Path | None, spec: InputSpec) -> Iterable[UInt8]:
     paths = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     if not paths:
         raise DataError(f"{pictures} holds no pictures to make golden frames of; expected .jpg or .png files")
-    return (fit(_read(path), spec)[0] for path in paths[:: -(-len(paths) // MAX_LOOKED_AT)])
-
-
-def _read(path: Path) -> UInt8:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DataError(f"{path} is not a picture that can be decoded; remove or replace it")
-    return np.asarray(picture, np.uint8)
+    return (fit(read_picture(path), spec)[0] for path in paths[:: -(-len(paths) // MAX_LOOKED_AT)])
 
 
 def _median_ms(runner: Runner, frames: Sequence[UInt8]) -> float:

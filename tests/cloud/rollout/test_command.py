@@ -149,7 +149,7 @@ def test_a_fleet_gets_its_first_release_a_good_one_and_no_bad_one(
     assert (len(document["rings"]), document["touched"]) == (2, 1)
     assert "is slow: p95 30.0 ms, the incumbent's 10.0 ms" in document["outcome"]
     fleet = GreengrassFleet()
-    assert [fleet.release_of(f"shop-flange-ring-{k}", MODEL) for k in (0, 1)] == [2, 2]
+    assert [fleet.release_of(f"shop_flange-ring-{k}", MODEL) for k in (0, 1)] == [2, 2]
     (canary,) = document["rings"][0]
     tried = {row.gateway for row in Lake(shop.lake).health() if row.health.release == 3}
     assert tried == {canary}
@@ -193,9 +193,9 @@ def test_a_dry_run_changes_nothing(shop: Shop, capsys: pytest.CaptureFixture[str
     assert tidegate_rollout("start", "flange@1", "--fleet", FLEET, "--first", "--dry-run", "--json") == 0
 
     plan = json.loads(capsys.readouterr().out)["plan"]
-    assert [ring["group"] for ring in plan["rings"]] == ["shop-flange-ring-0", "shop-flange-ring-1"]
+    assert [ring["group"] for ring in plan["rings"]] == ["shop_flange-ring-0", "shop_flange-ring-1"]
     assert not shop.state.exists()
-    assert GreengrassFleet().things("shop-flange-ring-0") is None
+    assert GreengrassFleet().things("shop_flange-ring-0") is None
 
 
 def test_a_request_to_a_dead_process_is_seen_to_by_the_next(shop: Shop) -> None:
@@ -211,8 +211,8 @@ def test_a_request_to_a_dead_process_is_seen_to_by_the_next(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("start", "flange", "--fleet", FLEET), 2, "a release is NAME@NUMBER such as flange@3, got 'flange'"),
-        (("start", "flange@0", "--fleet", FLEET), 2, "a release is NAME@NUMBER"),
+        (("start", "flange", "--fleet", FLEET), 2, "expected a release as NAME@RELEASE, such as coco@7, got 'flange'"),
+        (("start", "flange@0", "--fleet", FLEET), 2, "expected a release as NAME@RELEASE"),
         (("start", "flange@1", "--fleet", "shops"), 1, "there is no thing group shops"),
         (("start", "flange@9", "--fleet", FLEET), 1, "flange@9 is not registered as a component"),
         (("start", "flange@1", "--fleet", FLEET), 1, "is this the first one? Then say --first"),
