@@ -97,12 +97,17 @@ class Shipper:
 
     def run(self, stop: threading.Event) -> None:
         """Ship until told to stop."""
+        troubled = False
         with self._news:  # given back while it waits
             while not stop.is_set():
                 try:
                     self.step()
                 except SpoolError as exc:
-                    log.error("%s; trying again", exc)
+                    if not troubled:
+                        log.error("%s; trying again", exc)
+                    troubled = True
+                else:
+                    troubled = False
                 self._news.wait(_IDLE_S)
 
     def listen(self) -> None:
