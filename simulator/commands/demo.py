@@ -12,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cloud.image_folder import find_split
+from edge.camera import Tally, open_file, prepare_opencv
 from models.errors import UsageError
 from models.manifest import read_manifest
 from simulator.demo.findings import Findings
@@ -43,6 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = _options(args)
+    model = _model_name(options)
+    _try_inputs(options)
     _prepare(options.out)
     # a log line amid progress bars helps nobody; it is kept beside the report
     logging.basicConfig(
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     )
     # bound now: while a command's JSON is captured, the story still goes to the terminal
     console = Console(file=sys.stderr if args.json else sys.stdout)
-    world = World(options, console, model=_model_name(options))
+    world = World(options, console, model=model)
     started = time.monotonic()
     try:
         findings = tell(world)
@@ -74,12 +78,16 @@ def _options(args: argparse.Namespace) -> Options:
         raise UsageError(f"--gateways must be in 3..16 (there are three rings), got {args.gateways}")
     if not 2 <= args.window_s <= 60:
         raise UsageError(f"--window-s must be in 2..60, got {args.window_s:g}")
+    if args.seed < 0:
+        raise UsageError(f"--seed must be at least 0, got {args.seed}")
     if args.epochs is not None and args.epochs < 1:
         raise UsageError(f"--epochs must be at least 1, got {args.epochs}")
     for name in ("data", "model", "camera"):
         path = getattr(args, name)
         if path is not None and not path.exists():
             raise UsageError(f"--{name} {path} is not there")
+        if path is not None and path.resolve().is_relative_to(args.out.resolve()):
+            raise UsageError(f"--{name} {path} is in {args.out}, which is emptied first; choose another --out")
     return Options(
         out=args.out.resolve(),
         data=args.data,
@@ -93,14 +101,26 @@ def _options(args: argparse.Namespace) -> Options:
     )
 
 
+def _try_inputs(options: Options) -> None:
+    """Open what the story will need, so that what cannot work is said now, and not after a minute."""
+    if options.data is not None:
+        find_split(options.data, None, seed=options.seed)
+    if options.video is not None:
+        prepare_opencv()
+        open_file(options.video, Tally()).close()
+
+
 def _prepare(out: Path) -> None:
     """An empty folder with our mark; a folder of somebody else's is left alone."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / _MARK).exists():
-            raise UsageError(f"--out {out} is in use and not from an earlier demo; choose another folder")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / _MARK).touch()
+    try:
+        if out.exists() and any(out.iterdir()):
+            if not (out / _MARK).exists():
+                raise UsageError(f"--out {out} is in use and not from an earlier demo; choose another folder")
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _MARK).touch()
+    except OSError as exc:
+        raise UsageError(f"--out {out} cannot be written: {exc.strerror}; choose another folder") from exc
 
 
 def _model_name(options: Options) -> str:
