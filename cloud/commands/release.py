@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cloud.registry import ReleaseId, next_release, publish, read_release, releases
 from cloud.sign import ROOT, ROOT_LIFETIME, Keys, check_run, create_keys, has_keys, load_keys, sign_release
 from greengrass.objects import ObjectStore, open_store
+from greengrass.registry import ReleaseId, next_release, publish, read_release, releases
 from models.errors import UsageError
 from models.manifest import Manifest, read_manifest
 

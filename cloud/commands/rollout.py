@@ -16,7 +16,6 @@ from rich.console import Console
 
 from cloud.commands.rollout_view import show_events, show_plan, show_status
 from cloud.lake.lake import Lake
-from cloud.registry import parse_release
 from cloud.rollout.begin import ask_to_revert, begin, survey
 from cloud.rollout.evidence import usual_window_s
 from cloud.rollout.greengrass_fleet import GreengrassFleet
@@ -32,6 +31,7 @@ from cloud.rollout.state import (
     request_revert,
     rollout_folder,
 )
+from greengrass.registry import parse_release
 from models.errors import RolloutError, UsageError
 
 POLL_S = 5.0

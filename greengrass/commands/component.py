@@ -1,13 +1,10 @@
 """`tidegate component build`: recipes and artifacts in a folder, ready to be registered or deployed by hand."""
 
 import argparse
-import io
 import json
 import os
-import re
 import tempfile
 import tomllib
-import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,10 +22,8 @@ from greengrass.component import (
     project_version,
 )
 from greengrass.objects import open_store
-from models.errors import ConfigError, StoreError, UsageError
-from models.manifest import NAME
-
-_RELEASE = re.compile(rf"({NAME.pattern})@([1-9]\d{{0,5}})")
+from greengrass.registry import fetch_package, parse_release
+from models.errors import ConfigError, UsageError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,20 +91,11 @@ def read_configuration(path: Path) -> dict[str, Any]:
 
 
 def _build_release(registry: str | None, release: str, out: Path) -> BuiltComponent:
-    match = _RELEASE.fullmatch(release)
-    if match is None:
-        raise UsageError(f"--model must be NAME@RELEASE, such as coco@7, got {release!r}")
+    wanted = parse_release(release)
     if not registry:
         raise UsageError("--model needs the registry of releases: --registry URI, or TIDEGATE_REGISTRY")
-    store = open_store(registry)
-    key = f"models/{match[1]}/{match[2]}/package.zip"  # as cloud/registry.py puts it there
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(io.BytesIO(store.get(key))) as archive:
-                archive.extractall(folder)
-        except zipfile.BadZipFile as exc:
-            raise StoreError(f"{store.uri(key)} is not a ZIP: {exc}; publish the release again") from exc
-        return build_model(Path(folder), out)
+        return build_model(fetch_package(open_store(registry), wanted, Path(folder) / "package"), out)
 
 
 def _document(component: BuiltComponent) -> dict[str, Any]:

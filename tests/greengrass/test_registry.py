@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud.registry import (
+from cloud.sign import Keys, create_keys, sign_release
+from greengrass.objects import DiskStore
+from greengrass.registry import (
     ReleaseId,
     fetch_package,
     fetch_run,
@@ -19,8 +21,6 @@ from cloud.registry import (
     releases,
     zip_folder,
 )
-from cloud.sign import Keys, create_keys, sign_release
-from greengrass.objects import DiskStore
 from models.errors import StoreError, UsageError
 from models.trust import accept
 from tidegate import main
