@@ -72,6 +72,12 @@ def lost_at_swaps(lake: Iterable[LakeFrame]) -> list[int]:
     ]
 
 
+def releases_in_order(lake: Iterable[LakeFrame]) -> list[int]:
+    """The releases that answered one camera's frames, in the order of frame numbers, each change once."""
+    rows = sorted(lake, key=lambda row: row.frame)
+    return [release for release, _ in itertools.groupby(row.release for row in rows)]
+
+
 def _repeats(counts: Iterable[int]) -> int:
     return sum(count - 1 for count in counts)
 

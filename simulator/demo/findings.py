@@ -76,6 +76,7 @@ class Findings:
     health: list[GatewayHealth] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
     lost_at_swaps: dict[str, list[int]] = field(default_factory=dict)
+    releases_ran: dict[str, list[int]] = field(default_factory=dict)
     rollouts: list[RolloutStory] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     accuracy_by_release: dict[int, float] = field(default_factory=dict)

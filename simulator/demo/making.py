@@ -52,7 +52,8 @@ def compress(world: World, run: Path) -> None:
     reference = next(figures for figures in world.findings.variants if figures.name == REFERENCE)
     world.findings.claims.judge(
         "the variant that ships is as right as fp32, and not slower",
-        (chosen.accuracy or 0) >= (reference.accuracy or 0) - 0.01
+        None not in (chosen.accuracy, reference.accuracy, chosen.p50_ms, reference.p50_ms)
+        and (chosen.accuracy or 0) >= (reference.accuracy or 0) - 0.01
         and (chosen.p50_ms or 0) <= 1.05 * (reference.p50_ms or 0),
         f"{_measured(chosen)}; {_measured(reference)} ({hardware_class()})",
     )
@@ -76,7 +77,9 @@ def retrain_in_background(world: World) -> Retraining:
     run, log = world.out / "runs" / "next", world.out / "retrain.log"
     words = ["train", *_training(world, run, world.options.seed + 1)]
     command = ["nice", "-n", "19", sys.executable, "-m", "tidegate", *words]
-    return Retraining(processes.start(command, log=log), run, log)
+    process = processes.start(command, log=log)
+    world.stack.callback(processes.stop, process)
+    return Retraining(process, run, log)
 
 
 def retrained(world: World, job: Retraining) -> Path:

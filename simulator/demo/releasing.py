@@ -1,5 +1,7 @@
 """Roll-outs in the demo: a bad release that has to be taken back, and a good one that goes everywhere."""
 
+import itertools
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 from cloud.lake.lake import Lake
 from models.manifest import read_manifest
 from simulator.demo.bad_release import mix_up_classes
-from simulator.demo.findings import Moment, RolloutStory
+from simulator.demo.findings import Findings, Moment, RolloutStory
 from simulator.demo.making import publish
 from simulator.demo.world import FLEET, World
 
@@ -25,7 +27,7 @@ def bad_release(world: World, first: Path) -> None:
     )
     release = publish(world, run)
     story = roll_out(world, release, expected=(0, 1))
-    number = int(release.partition("@")[2])
+    number = _number(story)
     rows = Lake(world.cloud.lake).query(f"SELECT DISTINCT gateway FROM frames WHERE release = {number}").to_pylist()
     ran_it = {str(row["gateway"]) for row in rows}
     claims = world.findings.claims
@@ -47,7 +49,7 @@ def good_release(world: World, run: Path) -> None:
         row.gateway: row.health.release
         for row in sorted(Lake(world.cloud.lake).health(), key=lambda row: row.health.at_us)
     }
-    number = int(release.partition("@")[2])
+    number = _number(story)
     claims = world.findings.claims
     claims.judge(
         "the good release goes ring by ring to all gateways",
@@ -56,7 +58,7 @@ def good_release(world: World, run: Path) -> None:
     )
     claims.judge(
         "models are swapped in the running processes",
-        before == after,
+        before == after and None not in before.values(),
         f"processes {_listed(before)} before, {_listed(after)} after",
     )
 
@@ -69,6 +71,35 @@ def judge_swaps(world: World) -> None:
     world.findings.claims.judge(
         "frames lost while models were swapped: 0", swaps > 0 and lost == 0, f"{lost} in {swaps} swaps"
     )
+
+
+def judge_order(findings: Findings) -> None:
+    """What the frames in the lake say about the roll-outs, whatever those say about themselves."""
+    first, bad, good = findings.rollouts
+    wanted = {
+        gateway: [_number(first), _number(bad), _number(first), _number(good)]
+        if gateway in bad.rings[0]
+        else [_number(first), _number(good)]
+        for ring in good.rings
+        for gateway in ring
+    }
+    ran = findings.releases_ran
+    findings.claims.judge(
+        "the frames of ring 0 show the bad release and then the one before it again, those of the others never",
+        ran == wanted,
+        "; ".join(f"{gateway}: {', '.join(map(str, releases))}" for gateway, releases in sorted(ran.items())),
+    )
+    started = {span.gateway: span.start_s for span in reversed(findings.spans) if span.release == _number(good)}
+    rings = [[started.get(gateway, math.inf) for gateway in ring] for ring in good.rings]
+    findings.claims.judge(
+        "no ring shows the good release before all of the ring before it do",
+        all(max(before) < min(after) for before, after in itertools.pairwise(rings)),
+        "first frames at " + ", then ".join(" and ".join(f"{at_s:.1f} s" for at_s in ring) for ring in rings),
+    )
+
+
+def _number(story: RolloutStory) -> int:
+    return int(story.release.partition("@")[2])
 
 
 def _listed(pids: Mapping[str, int | None]) -> str:

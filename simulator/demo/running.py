@@ -124,7 +124,7 @@ def _judge_recovery(world: World, killed: str, before: int | None) -> None:
     after = world.fleet.pids()[killed]
     world.findings.claims.judge(
         "a killed gateway comes back, and the backlog of an outage drains within a minute",
-        drained and after is not None and after != before,
+        drained and None not in (before, after) and after != before,
         f"{killed}: process {before}, then {after}; all {len(backlog)} frames recorded until the broker was back are "
         f"in the lake {time.monotonic() - started:.0f} s later",
     )

@@ -28,6 +28,7 @@ def tell(world: World) -> Findings:
         judging.count(world, killed)
         if world.options.video is None:
             releasing.judge_swaps(world)
+            releasing.judge_order(findings)
     write_report(findings, world.out)
     return findings
 

@@ -1,6 +1,6 @@
 """The demo's count tells loss, repeats, downtime and skipping apart."""
 
-from simulator.demo.count import LakeFrame, count_frames, lost_at_swaps
+from simulator.demo.count import LakeFrame, count_frames, lost_at_swaps, releases_in_order
 from simulator.witness import RecordedFrame
 
 
@@ -48,3 +48,9 @@ def test_a_swap_loses_the_numbers_missing_between_two_releases() -> None:
     before, after = landed(recorded(0, 1, 2), 1), landed(recorded(3, 4, stream="b"), 2)
     late = landed(recorded(7, 8, stream="c"), 1)
     assert lost_at_swaps([*late, *before, *after]) == [0, 2]
+
+
+def test_releases_are_listed_in_the_order_in_which_they_answered() -> None:
+    first, bad, back = landed(recorded(0, 1), 1), landed(recorded(2, 3), 2), landed(recorded(4, 5, stream="b"), 1)
+    assert releases_in_order([*back, *first, *bad]) == [1, 2, 1]
+    assert releases_in_order([]) == []
