@@ -22,7 +22,7 @@ from simulator.demo.story import tell
 from simulator.demo.world import Options, World
 
 _EPOCHS = 6  # enough for rendered scenes, which differ less than photographs do
-_EPOCHS_DATA = 25
+_EPOCHS_DATA = 10
 _MARK = ".tidegate-demo"  # in a folder that the demo may empty
 
 

@@ -22,6 +22,7 @@ from simulator.tap import Tap
 FPS = 8.0
 BELT_SPEED = 0.35  # of the picture's height a frame: a part is in view for four frames
 DEFECT_RATE = 0.06  # of the parts
+GAP_RATE = 0.1  # of the places on the belt
 OUTAGE_S = 10.0
 RINGS = "1,1,rest"
 
@@ -136,7 +137,7 @@ def _done(world: World, gateway: str, total: int) -> float:
 
 def _scene(world: World, seed: int) -> Scene:
     if world.options.data is None:
-        return Conveyor(seed, speed=BELT_SPEED, defect_rate=DEFECT_RATE)
+        return Conveyor(seed, speed=BELT_SPEED, defect_rate=DEFECT_RATE, gap_rate=GAP_RATE)
     # the split that training makes: its cameras show what it did not learn from
     _, held_out = find_split(data_folder(world), None, seed=world.options.seed)
     pictures: dict[str, list[Path]] = {label: [] for label in held_out.labels}
