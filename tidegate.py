@@ -2,6 +2,7 @@
 imported only when it is called."""
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -25,6 +26,9 @@ COMMANDS = {
     "query": ("cloud.commands.query", "run SQL over the lake"),
 }
 
+# what no command can foresee, and its user can mend
+_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand. Exit code 0: done, 1: failed, 2: called wrongly."""
@@ -47,13 +51,21 @@ def main(argv: list[str] | None = None) -> int:
     except TidegateError as exc:
         print(f"tidegate {args.command}: {exc}", file=sys.stderr)
         return exc.exit_code
-    except KeyboardInterrupt:
-        print(f"tidegate {args.command}: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as exc:
+        if exc.errno not in _DISK_TROUBLE:
+            raise
+        where = f" ({exc.filename})" if exc.filename else ""
+        print(
+            f"tidegate {args.command}: {exc.strerror}{where}; make room there or choose another folder", file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print(f"tidegate {args.command}: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The `tidegate` command: every subcommand has help and a line in the README, and errors are one line."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,16 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(
     assert "Traceback" not in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_publishes_nothing(colour_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["release", str(colour_run), "--registry", str(out), "--keys", str(tmp_path / "keys")]
+    # two kilobytes a file: as good as a full disk
+    limited = f"ulimit -f 2; exec {shlex.join([sys.executable, str(ROOT / 'tidegate.py'), *words])}"
+    ran = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "File too large" in ran.stderr
+    # what makes a release one is written last
+    assert not list(out.rglob("package.zip"))
