@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: install demo test check format soak bench proto lock clean
+.PHONY: install demo test check format soak bench bench-full proto lock clean
 
 install: $(VENV)/installed
 
@@ -36,6 +36,9 @@ soak: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+# those that train for long join here as they come
+bench-full: bench
 
 proto: install
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. models/tidegate.proto
