@@ -32,6 +32,7 @@ format: install
 	$(BIN)/ruff format .
 
 soak: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scale]"
 	$(BIN)/python -m pytest -m soak --override-ini timeout=3600
 
 bench: install
