@@ -46,11 +46,22 @@ class ImageFolder:
         return {label: self.class_ids.count(class_id) for class_id, label in enumerate(self.labels)}
 
 
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A picture's file: `name` below its folder, the digest of its bytes, and of its fitted pixels ("" if broken)."""
+
+    name: str
+    label: str
+    sha256: str
+    pixels_sha256: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
     """Pictures in memory: `pixels` uint8 (n, H, W, 3) BGR, fitted; `class_ids` int64 (n,) index `labels`.
 
-    `broken` names the files that could not be decoded; `digest` is a sha256 over every file's name, class and bytes.
+    `broken` names the files that could not be decoded; `digest` is a sha256 over every file's name, class and bytes;
+    `files` are all of them, broken ones too.
     """
 
     labels: tuple[str, ...]
@@ -58,9 +69,14 @@ class Images:
     class_ids: Int64
     broken: tuple[str, ...]
     digest: str
+    files: tuple[ImageFile, ...] = ()
 
     def __len__(self) -> int:
         return len(self.class_ids)
+
+    def counts(self) -> dict[str, int]:
+        """Pictures by label."""
+        return {label: int((self.class_ids == class_id).sum()) for class_id, label in enumerate(self.labels)}
 
 
 def find_images(folder: Path) -> ImageFolder:
@@ -77,7 +93,10 @@ def find_images(folder: Path) -> ImageFolder:
     if empty:
         raise DataError(f"{folder / empty[0]} holds no pictures; fill the class or remove its folder")
     if len(found) < 2:
-        raise DataError(f"{folder} holds one class, {classes[0].name!r}; a classifier needs at least two sub-folders")
+        raise DataError(
+            f"{folder} holds one class, {classes[0].name!r}; a classifier needs at least two sub-folders "
+            f"(from good pictures alone `--task anomaly` learns what is not like them)"
+        )
     paths = [(path, class_id) for class_id, name in enumerate(found) for path in found[name]]
     return ImageFolder(folder, tuple(found), tuple(path for path, _ in paths), tuple(label for _, label in paths))
 
@@ -145,7 +164,16 @@ def load_images(folder: ImageFolder, spec: InputSpec, *, threads: int = 2) -> Im
     digest = hashlib.sha256()
     for path, class_id, (file_digest, _) in zip(folder.paths, folder.class_ids, loaded, strict=True):
         digest.update(f"{folder.labels[class_id]}/{path.name} {file_digest}\n".encode())
-    return Images(folder.labels, pixels, class_ids, broken, digest.hexdigest())
+    files = tuple(
+        ImageFile(
+            path.relative_to(folder.root).as_posix(),
+            folder.labels[class_id],
+            file_digest,
+            "" if picture is None else hashlib.sha256(picture.tobytes()).hexdigest(),
+        )
+        for path, class_id, (file_digest, picture) in zip(folder.paths, folder.class_ids, loaded, strict=True)
+    )
+    return Images(folder.labels, pixels, class_ids, broken, digest.hexdigest(), files)
 
 
 def read_picture(path: Path) -> UInt8:

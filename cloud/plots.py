@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from models.detections import UInt8
 from models.durable import write_atomic
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2563a8", "#d9822b", "#2e8b57", "#b83232", "#6b7280"
@@ -50,17 +51,16 @@ def draw_learning_curve(
     *,
     loss: Sequence[float],
     val_loss: Sequence[float],
-    accuracy: Sequence[float],
-    val_accuracy: Sequence[float],
+    figure: Sequence[float],
+    val_metric: Sequence[float],
+    metric: str,
 ) -> None:
-    """Loss and accuracy by epoch, on augmented training pictures and on validation pictures as they are."""
+    """Loss and the task's metric by epoch, on augmented training pictures (where measured) and on validation ones."""
     epochs = np.arange(1, len(loss) + 1)
     with drawing(path, width=10, columns=2) as (left, right):
-        for axes, title, train, val in (
-            (left, "Loss", loss, val_loss),
-            (right, "Accuracy (top-1)", accuracy, val_accuracy),
-        ):
-            axes.plot(epochs, train, color=ORANGE, label="training, augmented", marker="o", markersize=3)
+        for axes, title, train, val in ((left, "Loss", loss, val_loss), (right, metric, figure, val_metric)):
+            if np.isfinite(train).any():
+                axes.plot(epochs, train, color=ORANGE, label="training, augmented", marker="o", markersize=3)
             axes.plot(epochs, val, color=BLUE, label="validation", marker="o", markersize=3)
             axes.set_title(title)
             axes.set_xlabel("epoch")
@@ -69,8 +69,8 @@ def draw_learning_curve(
         left.set_ylim(bottom=0)
         right.set_ylim(top=1.01)
         right.annotate(
-            f"{val_accuracy[-1]:.3f}",
-            (float(epochs[-1]), val_accuracy[-1]),
+            f"{val_metric[-1]:.3f}",
+            (float(epochs[-1]), val_metric[-1]),
             xytext=(-4, -14),
             textcoords="offset points",
             ha="right",
@@ -131,3 +131,20 @@ def draw_variants(
             axes.set_title(title)
             axes.grid(visible=False, axis="x")
             axes.margins(y=0.16)
+
+
+def draw_sheet(path: Path, pictures: Sequence[UInt8], captions: Sequence[str], *, title: str, columns: int = 6) -> None:
+    """Pictures, uint8 (H, W, 3) BGR, side by side, each under its caption."""
+    rows = max(1, -(-len(pictures) // columns))
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(1.9 * columns, 1.95 * rows + 0.5), layout="constrained", dpi=110)
+        canvas = FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        for axes in figure.subplots(rows, columns, squeeze=False).flat:
+            axes.axis("off")
+        for axes, picture, caption in zip(figure.axes, pictures, captions, strict=False):
+            axes.imshow(picture[:, :, ::-1], interpolation="nearest")
+            axes.set_title(caption, fontsize=8, fontweight="normal", loc="left")
+        content = io.BytesIO()
+        canvas.print_png(content)  # type: ignore[no-untyped-call]
+    write_atomic(path, content.getvalue())

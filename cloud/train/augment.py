@@ -20,6 +20,7 @@ class Augmentation:
     contrast: float = 0.20
     colour: float = 0.08
     flip: bool = True
+    cutout: float = 0.0  # side of a grey square as a part of the picture's (DeVries and Taylor 2017)
 
 
 def augment(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
@@ -30,11 +31,23 @@ def augment(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor
     colour = 1 + how.colour * _spread(n * 3, rng).view(n, 3, 1, 1)
     light = 255 * how.light * _spread(n, rng)
     middle = moved.mean(dim=(1, 2, 3), keepdim=True)
-    return ((moved - middle) * contrast.view(n, 1, 1, 1) * colour + middle + light.view(n, 1, 1, 1)).clamp_(0, 255)
+    lit = ((moved - middle) * contrast.view(n, 1, 1, 1) * colour + middle + light.view(n, 1, 1, 1)).clamp_(0, 255)
+    return _cut_out(lit, how.cutout, rng) if how.cutout else lit
+
+
+def _cut_out(pictures: Tensor, side: float, rng: torch.Generator) -> Tensor:
+    """A square of half-brightness somewhere in every picture, partly outside where it lies at the edge."""
+    n, _, height, width = pictures.shape
+    reach = side * min(height, width) / 2
+    rows = (torch.arange(height) - (torch.rand(n, 1, generator=rng) * height)).abs() < reach  # (B, H)
+    columns = (torch.arange(width) - (torch.rand(n, 1, generator=rng) * width)).abs() < reach  # (B, W)
+    return pictures.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 128.0)
 
 
 def _move(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
     """Rotate, zoom, shift and mirror in one resampling; what comes in from outside repeats the edge."""
+    if not (how.rotation or how.zoom or how.shift):
+        return _mirror(pictures, rng) if how.flip else pictures
     n, _, height, width = pictures.shape
     angle = math.radians(how.rotation) * _spread(n, rng)
     scale = 1 + how.zoom * _spread(n, rng)
@@ -50,6 +63,11 @@ def _move(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
     return functional.grid_sample(
         pictures.contiguous(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
+
+
+def _mirror(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    chosen = torch.rand(len(pictures), generator=rng) < 0.5
+    return torch.where(chosen.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
 
 
 def _spread(n: int, rng: torch.Generator) -> Tensor:

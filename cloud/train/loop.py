@@ -1,34 +1,53 @@
 """The training loop: read it from top to bottom."""
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from cloud.image_folder import Images
-from cloud.train.augment import Augmentation, augment
-from models.errors import TidegateError
+from cloud.train.augment import Augmentation
+from cloud.train.checkpoint import Checkpoint, resume, write_checkpoint
+from cloud.train.lesson import Batch, Lesson
+from models.errors import TidegateError, UsageError
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["one-cycle", "cosine"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a training run depends on besides its data; the same settings and seed give the same model."""
+    """What a training run depends on besides its data; the same settings and seed give the same model.
+
+    `averaging`: of the weights, per step: the average (EMA) is what is kept. `patience`: epochs without a better
+    metric after which to stop and keep the best (0: never; then the last is kept). `mixed_precision`: "auto" is
+    bfloat16 where the device computes it in hardware.
+    """
 
     epochs: int = 40
     seed: int = 0
     batch: int = 32
+    optimizer: Optimizer = "adamw"
     learning_rate: float = 3e-3
+    schedule: Schedule = "one-cycle"
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
     warm_up: float = 0.15  # part of the run in which the learning rate rises
-    averaging: float = 0.98  # of the weights, per step: the average is what is kept
+    averaging: float = 0.98
+    patience: int = 0
+    mixup: float = 0.0  # Zhang et al. 2018, https://arxiv.org/abs/1710.09412: alpha of the Beta distribution
+    balance: bool = True  # draw rare classes more often
     threads: int = 2
+    device: str = "cpu"
+    mixed_precision: Literal["auto", "off"] = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -39,46 +58,74 @@ class Settings:
             )
         if not (0 <= self.seed < 2**32 and 1 <= self.threads <= 1024):
             raise ValueError(f"need seed 0..{2**32 - 1} and threads 1..1024, got {self.seed} and {self.threads}")
+        if not (0 <= self.weight_decay <= 1 and 0 <= self.label_smoothing < 1 and 0 <= self.mixup <= 10):
+            raise ValueError(
+                f"need weight decay 0..1, label smoothing 0..1 and mixup 0..10, got {self.weight_decay}, "
+                f"{self.label_smoothing} and {self.mixup}"
+            )
+        if not (0 < self.warm_up < 1 and 0 <= self.averaging < 1 and self.patience >= 0):
+            raise ValueError(
+                f"need warm-up and averaging between 0 and 1, patience from 0 on, got {self.warm_up}, "
+                f"{self.averaging} and {self.patience}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How far the training is after a pass over the data; losses are mean cross-entropy, accuracies top-1."""
+    """How far the training is after a pass over the data. `figure` is the training part's (such as the part that was
+    right, augmented), `val_metric` the lesson's metric of the averaged weights on what is held out."""
 
     number: int
     loss: float
-    accuracy: float
+    figure: float
     val_loss: float
-    val_accuracy: float
+    val_metric: float
     seconds: float
 
 
-def train(model: nn.Module, data: Images, val: Images, settings: Settings) -> Iterator[Epoch]:
-    """Train `model` (pixels -> logits), an Epoch at a time; once exhausted, `model` holds the averaged weights."""
+def train(
+    model: nn.Module, lesson: Lesson, settings: Settings, *, checkpoint: Path | None = None, fingerprint: str = ""
+) -> Iterator[Epoch]:
+    """Train `model`, an Epoch at a time; once exhausted, `model` (on the CPU) holds the averaged weights.
+
+    With `checkpoint`, the state is saved there after every epoch, and a file left there by a run with the same
+    `fingerprint` is gone on from: its epochs are yielded again at once, and the weights at the end are those of a run
+    that never stopped. The file stays until the caller removes it.
+    """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     rng = torch.Generator().manual_seed(settings.seed)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
+    device = _device(settings.device)
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
-    steps = max(1, len(data) // settings.batch) * settings.epochs
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=settings.learning_rate, total_steps=steps + 1, pct_start=settings.warm_up
-    )
-    step = 0
-    for number in range(1, settings.epochs + 1):
+    optimizer = _optimizer(model, settings)
+    steps = lesson.steps(settings.batch) * settings.epochs
+    schedule = _schedule(optimizer, settings, steps)
+    history: list[Epoch] = []
+    best: dict[str, Any] = {}
+    found = resume(checkpoint, fingerprint) if checkpoint else None
+    if found is not None:
+        state = found.state
+        history = [Epoch(**epoch) for epoch in state["history"]]
+        best = state["best"]
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        rng.set_state(state["rng"])
+        torch.set_rng_state(state["dropout_rng"])
+        yield from history
+    step = len(history) * lesson.steps(settings.batch)
+    while len(history) < settings.epochs and not _gave_up(history, settings.patience):
         started = time.monotonic()
         losses: list[float] = []
-        right = seen = 0
+        figures: list[float] = []
         model.train()
-        for pictures, targets in _batches(data, settings.batch, rng):
-            logits = model(augment(pictures, settings.augmentation, rng))
-            loss = functional.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+        for batch in lesson.batches(settings.batch, rng):
+            with _precision(settings, device):
+                loss, figure = lesson.loss(model, _to(batch, device))
             if not math.isfinite(loss.item()):
-                raise TidegateError(
-                    f"the loss became {loss.item()} at step {step} of {steps}; lower --learning-rate "
-                    f"(it is {settings.learning_rate:g})"
-                )
+                raise TidegateError(_runaway(loss.item(), step, steps, settings, checkpoint, len(history)))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -87,33 +134,95 @@ def train(model: nn.Module, data: Images, val: Images, settings: Settings) -> It
             step += 1
             _follow(average, model, min(settings.averaging, step / (step + 10)))
             losses.append(loss.item())
-            right += int((logits.argmax(dim=1) == targets).sum())
-            seen += len(targets)
-        val_loss, val_accuracy = _judge(average, val)
-        yield Epoch(number, float(np.mean(losses)), right / seen, val_loss, val_accuracy, time.monotonic() - started)
-    model.load_state_dict(average.state_dict())
-    model.eval()
+            figures.append(figure)
+        val_loss, val_metric = lesson.judge(average)
+        seconds = time.monotonic() - started
+        history.append(
+            Epoch(len(history) + 1, float(np.mean(losses)), float(np.mean(figures)), val_loss, val_metric, seconds)
+        )
+        if settings.patience and history[-1] is _best(history):
+            best = copy.deepcopy(average.state_dict())
+        if checkpoint is not None:
+            state = {
+                "history": [dataclasses.asdict(epoch) for epoch in history],
+                "best": best,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "rng": rng.get_state(),
+                "dropout_rng": torch.get_rng_state(),
+            }
+            write_checkpoint(checkpoint, Checkpoint(fingerprint, len(history), state))
+        yield history[-1]
+    model.load_state_dict(best or average.state_dict())
+    model.to("cpu").eval()
 
 
-def _batches(data: Images, size: int, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every picture once in a new order; a last batch that is not full waits for the next epoch's shuffle."""
-    order = torch.randperm(len(data), generator=rng).numpy()
-    for start in range(0, max(1, len(order) - size + 1), size):
-        chosen = order[start : start + size]
-        yield to_tensor(data, chosen), torch.from_numpy(data.class_ids[chosen])
+def _best(history: list[Epoch]) -> Epoch:
+    """The first with the highest metric."""
+    return max(history, key=lambda epoch: (epoch.val_metric, -epoch.number))
 
 
-def to_tensor(data: Images, chosen: slice | np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Tensor:
-    """uint8 (n, H, W, 3) -> float (n, 3, H, W), 0..255."""
-    # a permuted NHWC tensor *is* channels_last: no copy is made but for the cast
-    return torch.from_numpy(data.pixels[chosen]).permute(0, 3, 1, 2).float()
+def _gave_up(history: list[Epoch], patience: int) -> bool:
+    return bool(patience and history) and len(history) - _best(history).number >= patience
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as exc:  # PyTorch asserts that it was built with CUDA
+        reason = str(exc).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used here: {reason}; cpu always can") from exc
+    return device
+
+
+def _precision(settings: Settings, device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 for what tolerates it, where that is faster: on a GPU, or a CPU with AMX (elsewhere it is emulated)."""
+    hardware = device.type == "cuda" or bool(torch.cpu._is_amx_tile_supported())
+    if settings.mixed_precision == "off" or not hardware:
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Decay pulls at the convolutions' weights, not at biases and normalisations."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, settings: Settings, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if settings.schedule == "one-cycle":  # Smith and Topin 2018, https://arxiv.org/abs/1708.07120
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=settings.learning_rate, total_steps=steps + 1, pct_start=settings.warm_up
+        )
+    rise = max(1, round(steps * settings.warm_up))
+
+    def part(step: int) -> float:
+        return (
+            (step + 1) / rise if step < rise else 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
+        )
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, part)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return tuple(tensor.to(device, non_blocking=True) for tensor in batch)
+
+
+def _runaway(loss: float, step: int, steps: int, settings: Settings, checkpoint: Path | None, epochs: int) -> str:
+    kept = f" (the state after epoch {epochs} is kept in {checkpoint})" if checkpoint and epochs else ""
+    return (
+        f"the loss became {loss} at step {step} of {steps}{kept}; lower --learning-rate "
+        f"(it is {settings.learning_rate:g})"
+    )
 
 
 @torch.no_grad()
@@ -124,17 +233,3 @@ def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
             old.lerp_(new, 1 - keep)
         else:
             old.copy_(new)
-
-
-@torch.no_grad()
-def _judge(model: nn.Module, val: Images, batch: int = 64) -> tuple[float, float]:
-    """(mean cross-entropy, top-1 accuracy) on pictures as they are."""
-    loss = 0.0
-    right = 0
-    for start in range(0, len(val), batch):
-        part = slice(start, start + batch)
-        targets = torch.from_numpy(val.class_ids[part])
-        logits = model(to_tensor(val, part))
-        loss += float(functional.cross_entropy(logits, targets, reduction="sum"))
-        right += int((logits.argmax(dim=1) == targets).sum())
-    return loss / len(val), right / len(val)

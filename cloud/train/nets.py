@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class NetConfig:
-    """`width` channels in the first stage, at a quarter of the picture's sides; each of the `stages` - 1 after it
-    doubles the channels and halves the sides. `depth` residual blocks in each stage."""
+    """`width` channels in the first stage, whose sides are the picture's divided by `reduce`; each of the `stages` - 1
+    after it has `growth` times the channels (rounded to multiples of 4) and half the sides. `depth` residual blocks in
+    each stage."""
 
     width: int = 24
     depth: int = 1
     stages: int = 3
+    reduce: int = 4
+    growth: float = 2.0
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -26,6 +29,15 @@ class NetConfig:
                 f"need width 4..256, depth 1..8, stages 1..6, got width {self.width}, depth {self.depth}, "
                 f"stages {self.stages}"
             )
+        if not (self.reduce in (1, 2, 4) and 1 <= self.growth <= 4 and 0 <= self.dropout < 1):
+            raise ValueError(
+                f"need reduce 1, 2 or 4, growth 1..4, dropout 0..1, got reduce {self.reduce}, growth {self.growth}, "
+                f"dropout {self.dropout}"
+            )
+
+    def widths(self) -> list[int]:
+        """Channels by stage."""
+        return [round(self.width * self.growth**stage / 4) * 4 for stage in range(self.stages)]
 
 
 class ResidualNet(nn.Module):
@@ -33,12 +45,13 @@ class ResidualNet(nn.Module):
 
     def __init__(self, classes: int, config: NetConfig) -> None:
         super().__init__()
-        widths = [config.width * 2**stage for stage in range(config.stages)]
+        widths = config.widths()
         # half the channels where the picture is still large: that layer is a third of all the work otherwise
         stem = config.width // 2
-        layers: list[nn.Module] = [_conv(3, stem, stride=2)]
-        for before, width in zip([stem, *widths], widths, strict=False):
-            layers.append(_conv(before, width, stride=2))
+        layers: list[nn.Module] = [_conv(3, stem, stride=2 if config.reduce == 4 else 1)]
+        strides = [1 if config.reduce == 1 else 2, *[2] * (config.stages - 1)]
+        for before, width, stride in zip([stem, *widths], widths, strides, strict=False):
+            layers.append(_conv(before, width, stride=stride))
             layers += [ResidualBlock(width) for _ in range(config.depth)]
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)

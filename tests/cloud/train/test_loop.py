@@ -1,14 +1,20 @@
 """Training is a function of its data, settings and seed."""
 
+import dataclasses
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from cloud.image_folder import Images
 from cloud.train.augment import Augmentation, augment
-from cloud.train.loop import Epoch, Settings, train
+from cloud.train.classify import ClassLesson, LabelledPictures
+from cloud.train.loop import Epoch, Schedule, Settings, train
 from cloud.train.nets import NetConfig, ResidualNet
-from models.errors import TidegateError
+from models.errors import TidegateError, UsageError
+from models.manifest import InputSpec
 
 STILL = Augmentation(rotation=0, zoom=0, shift=0, light=0, contrast=0, colour=0, flip=False)
 
@@ -21,17 +27,24 @@ def noisy_halves(count: int, seed: int) -> Images:
     return Images(("dark", "bright"), pixels.astype(np.uint8), class_ids, (), "")
 
 
-def run(settings: Settings) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
+def lesson(settings: Settings) -> ClassLesson:
+    data = LabelledPictures(InputSpec(16, 16), noisy_halves(48, 1), noisy_halves(16, 2))
+    return ClassLesson(data, settings)
+
+
+def run(
+    settings: Settings, *, checkpoint: Path | None = None, stop_after: int | None = None
+) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
     torch.manual_seed(settings.seed)
     net = ResidualNet(2, NetConfig(width=8, stages=2))
-    history = list(train(net, noisy_halves(48, 1), noisy_halves(16, 2), settings))
-    return history, net.state_dict()
+    epochs = train(net, lesson(settings), settings, checkpoint=checkpoint, fingerprint="this one")
+    return list(itertools.islice(epochs, stop_after)), net.state_dict()
 
 
 def test_it_learns() -> None:
     history, _ = run(Settings(epochs=4, batch=8, threads=1))
     assert [epoch.number for epoch in history] == [1, 2, 3, 4]
-    assert history[-1].val_accuracy == 1.0
+    assert history[-1].val_metric == 1.0
     assert history[-1].loss < history[0].loss
 
 
@@ -43,9 +56,61 @@ def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+@pytest.mark.parametrize("patience", [0, 5])
+def test_a_training_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
+    tmp_path: Path, schedule: Schedule, patience: int
+) -> None:
+    settings = Settings(epochs=3, batch=8, threads=1, mixup=0.3, schedule=schedule, patience=patience)
+    whole_history, whole = run(settings)
+    file = tmp_path / "checkpoint"
+    first, _ = run(settings, checkpoint=file, stop_after=1)
+    history, resumed = run(settings, checkpoint=file)
+    assert history[0] == first[0]
+    assert [epoch.loss for epoch in history] == [epoch.loss for epoch in whole_history]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path: Path) -> None:
+    settings = Settings(epochs=2, batch=8, threads=1)
+    file = tmp_path / "checkpoint"
+    run(settings, checkpoint=file, stop_after=1)
+    net = ResidualNet(2, NetConfig(width=8, stages=2))
+    with pytest.raises(UsageError, match="other data or settings"):
+        next(train(net, lesson(settings), settings, checkpoint=file, fingerprint="another"))
+
+
+def test_patience_ends_a_training_that_gets_no_better_and_keeps_the_best() -> None:
+    history, _ = run(Settings(epochs=30, batch=8, threads=1, patience=2))
+    best = max(history, key=lambda epoch: (epoch.val_metric, -epoch.number))
+    assert len(history) == best.number + 2 < 30
+
+
+def test_a_rare_class_weighs_more() -> None:
+    """The same wrong answer costs more when it is about the rarer class."""
+    pictures = noisy_halves(48, 1)
+    few = Images(pictures.labels, pictures.pixels[:30], np.array([0] * 27 + [1] * 3), (), "")
+    subject = ClassLesson(LabelledPictures(InputSpec(16, 16), few, few), Settings(label_smoothing=0))
+    last = torch.nn.Linear(3 * 16 * 16, 2)
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.ones_(last.bias)
+    net = torch.nn.Sequential(torch.nn.Flatten(), last)
+
+    def gradient(class_id: int) -> float:
+        net.zero_grad()
+        targets = torch.nn.functional.one_hot(torch.tensor([0, 1]), 2).float()
+        loss, _ = subject.loss(net, (torch.zeros(2, 3, 16, 16), targets, torch.zeros(0)))
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert last.bias.grad is not None
+        return float(last.bias.grad[class_id])
+
+    assert gradient(1) < 0 < gradient(0)  # pulled towards the rare class though both are shown once
+
+
 def test_a_loss_that_is_no_number_ends_the_training_and_says_where() -> None:
     net = ResidualNet(2, NetConfig(width=8, stages=2))
-    history = train(net, noisy_halves(48, 1), noisy_halves(16, 2), Settings(epochs=3, batch=8, threads=1))
+    settings = Settings(epochs=3, batch=8, threads=1)
+    history = train(net, lesson(settings), settings)
     next(history)
     with torch.no_grad():
         net.head.weight.fill_(torch.inf)  # as weights that ran away
@@ -77,7 +142,16 @@ def test_rotation_keeps_proportions() -> None:
     assert float((turned[0, 0] - disc).abs().mean()) < 2.5
 
 
-@pytest.mark.parametrize("values", [{"epochs": 0}, {"batch": 1}, {"learning_rate": -1.0}])
+def test_cutout_greys_a_square_of_every_picture() -> None:
+    pictures = torch.zeros(6, 3, 20, 20)
+    cut = augment(pictures, dataclasses.replace(STILL, cutout=0.5), torch.Generator().manual_seed(2))
+    grey = (cut == 128).flatten(1).sum(dim=1) / 3
+    assert ((grey > 0) & (grey <= 11 * 11)).all()
+
+
+@pytest.mark.parametrize(
+    "values", [{"epochs": 0}, {"batch": 1}, {"learning_rate": -1.0}, {"mixup": -1.0}, {"patience": -1}]
+)
 def test_settings_out_of_range_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="need epochs"):
+    with pytest.raises(ValueError, match="need "):
         Settings(**values)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
 import tidegate
 from cloud.run_folder import read_report
+from cloud.train.weights import read_weights
 from models.golden import read_golden, replay
 from models.manifest import read_manifest, sha256_file
 from models.runner import open_runner
@@ -47,10 +50,10 @@ def test_the_report_has_the_figures_of_the_manifest(trained_run: Path) -> None:
 
 
 def test_plots_are_pictures(trained_run: Path) -> None:
-    for name in ("learning_curve.png", "confusion.png"):
+    for name in ("learning_curve.png", "confusion.png", "mistakes.png"):
         picture = cv2.imread(str(trained_run / name))
         assert picture is not None
-        assert min(picture.shape[:2]) > 300
+        assert min(picture.shape[:2]) > 250
 
 
 def test_a_machine_reads_one_json_document(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,4 +118,63 @@ def test_an_interrupted_training_leaves_nothing(pictures: Path, tmp_path: Path) 
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in rest
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.iterdir() if path.name != "run.checkpoint"]
+
+
+def test_a_killed_training_goes_on_where_it_was(pictures: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "run", tmp_path / "other"
+    words = ["train", "--data", str(pictures), "--name", "colours", *TINY, "--epochs", "40"]
+    command = [sys.executable, "-m", "tidegate", *words, "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    while "epoch 8 of 40" not in process.stdout.readline():
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=60)
+    assert not out.exists()
+    resumed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "going on from" in resumed.stdout
+    assert tidegate.main([*words, "--out", str(other)]) == 0
+    ours, whole = read_weights(out).state, read_weights(other).state
+    assert all(torch.equal(ours[name], whole[name]) for name in whole)
+    assert not (tmp_path / "run.checkpoint").exists()
+
+
+def test_a_training_goes_on_from_another_runs_weights(pictures: Path, trained_run: Path, tmp_path: Path) -> None:
+    words = ["train", "--data", str(pictures), "--name", "colours", "--size", "24x32", "--epochs", "1", "--batch", "8"]
+    gentle = ["--threads", "1", "--learning-rate", "1e-5", "--from", str(trained_run)]
+    assert tidegate.main([*words, *gentle, "--out", str(tmp_path / "run")]) == 0
+    manifest = read_manifest(tmp_path / "run")
+    assert manifest.lineage["parent"] == str(trained_run)
+    assert manifest.variant("fp32").accuracy >= 0.9  # an epoch at that rate teaches nothing: it knew before
+
+
+def test_a_small_network_learns_from_a_large_one(pictures: Path, trained_run: Path, tmp_path: Path) -> None:
+    words = ["train", "--data", str(pictures), "--name", "pupil", *TINY, "--epochs", "3"]
+    assert tidegate.main([*words, "--teacher", str(trained_run), "--out", str(tmp_path / "run")]) == 0
+    assert read_manifest(tmp_path / "run").lineage["teacher"] == trained_run.name
+
+
+def test_a_teacher_that_is_no_run_is_refused(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--data", str(pictures), "--name", "pupil", *TINY, "--out", str(tmp_path / "run")]
+    assert tidegate.main([*words, "--teacher", str(tmp_path / "large.onnx")]) == 2
+    assert "tidegate import" in capsys.readouterr().err
+
+
+def test_one_picture_under_two_labels_is_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    shutil.copy(folder / "train/red/000.png", folder / "train/blue/again.png")
+    shutil.copy(folder / "train/green/000.png", folder / "val/green/again.png")
+    words = ["train", "--data", str(folder), "--name", "colours", *TINY, "--out", str(tmp_path / "run")]
+    assert tidegate.main(words) == 0
+    report = read_report(tmp_path / "run")["training"]
+    assert ["blue/again.png" in line and "red/000.png" in line for line in report["conflicts"]] == [True]
+    assert ["green/again.png (val)" in line for line in report["leaks"]] == [True]
+    assert "under different labels" in capsys.readouterr().out.replace("\n", " ")
+    record = json.loads((tmp_path / "run" / "data.json").read_bytes())
+    (entry,) = [entry for entry in record["train"] if entry["file"] == "blue/again.png"]
+    assert (entry["label"], entry["sha256"]) == ("blue", sha256_file(folder / "train/blue/again.png"))

@@ -1,0 +1,40 @@
+"""data.json of a trained run: every file that was trained on or judged by, with its digest and part of the split."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cloud.image_folder import ImageFile
+from models.durable import write_atomic
+
+DATA = "data.json"
+
+
+def write_data_record(draft: Path, parts: Mapping[str, Sequence[ImageFile]]) -> None:
+    """Put data.json into a draft: a list of files by part ("train", "val")."""
+    document = {
+        part: [{"file": file.name, "label": file.label, "sha256": file.sha256} for file in files]
+        for part, files in parts.items()
+    }
+    write_atomic(draft / DATA, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def doubles(parts: Mapping[str, Sequence[ImageFile]]) -> tuple[list[str], list[str]]:
+    """The same picture in two places, a sentence each: under different labels, and in both parts of a split.
+
+    Pictures are the same when their decoded pixels are, whatever their files' names and bytes.
+    """
+    places: dict[str, list[tuple[str, ImageFile]]] = defaultdict(list)
+    for part, files in parts.items():
+        for file in files:
+            if file.pixels_sha256:
+                places[file.pixels_sha256].append((part, file))
+    conflicts, leaks = [], []
+    for found in places.values():
+        where = " and ".join(f"{file.name} ({part})" for part, file in found)
+        if len({file.label for _, file in found}) > 1:
+            conflicts.append(f"{where} are one picture under different labels")
+        elif len({part for part, _ in found}) > 1:
+            leaks.append(f"{where} are one picture, both learned from and judged by")
+    return conflicts, leaks
