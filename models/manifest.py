@@ -44,8 +44,9 @@ class InputSpec:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One ONNX file of the model. `accuracy` is the task's metric (top-1, or AP50-95) on the data the report names,
-    nan where nothing was measured; `latency_ms` is the p50 of one single-threaded run by hardware class. `unknown`:
-    fields that a newer tidegate put there."""
+    nan where nothing was measured; `latency_ms` is the p50 of one single-threaded run by hardware class.
+    `weights_only`: only its weights are int8, and it runs in float. `unknown`: fields that a newer tidegate put there.
+    """
 
     name: str
     file: str
@@ -53,6 +54,7 @@ class Variant:
     bytes: int
     accuracy: float = float("nan")
     latency_ms: dict[str, float] = field(default_factory=dict)
+    weights_only: bool = False
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -62,8 +64,11 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`labels` in class order. `threshold`: the runtime keeps scores above it. `chosen`: the variant to run.
-    `release` is 0 until signed; a gateway takes any release >= the highest `floor` it has seen."""
+    """`labels` in class order. `threshold`: the runtime keeps scores above it. `chosen`: the variant to run;
+    `fallback`: the one to run where the chosen is slower or wrong on a gateway's own hardware. `gate`: what was asked
+    of the variants and found. `predicted_shift`: how its answers will differ from those of the release before
+    (cloud/predicted_shift.py). `release` is 0 until signed; a gateway takes any release >= the highest `floor` it has
+    seen."""
 
     name: str
     task: Task
@@ -71,10 +76,13 @@ class Manifest:
     input: InputSpec
     threshold: float = 0.25
     chosen: str = "fp32"
+    fallback: str | None = None
     variants: tuple[Variant, ...] = ()
     release: int = 0
     floor: int = 0
     lineage: dict[str, Any] = field(default_factory=dict)
+    gate: dict[str, Any] = field(default_factory=dict)
+    predicted_shift: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,6 +96,8 @@ class Manifest:
                 raise ValueError(f"a label must be one line of printable text, got {label!r}")
         if len({variant.name for variant in self.variants}) < len(self.variants):
             raise ValueError("two variants have the same name")
+        if self.fallback is not None and self.variants and self.fallback not in {item.name for item in self.variants}:
+            raise ValueError(f"fallback names no variant: {self.fallback!r}")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must be in 0..1, got {self.threshold}")
         if self.release < 0 or self.floor < 0 or self.floor > max(self.release, 0):
