@@ -1,41 +1,5 @@
-"""How long variants take, measured so that they can be compared."""
+"""How long variants take; gateways measure the same way, so it lies in models/."""
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from models.latency import Latency, compare_latency
 
-import numpy as np
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Milliseconds of one single-threaded run."""
-
-    p50_ms: float
-    p95_ms: float
-
-
-def compare_latency(
-    runs: Mapping[str, Callable[[], object]], *, rounds: int = 300, budget_s: float = 8.0, warm_up: int = 5
-) -> dict[str, Latency]:
-    """Time each of `runs` once a round, taking turns, so that whatever else the machine does hits all alike.
-
-    Stops after `rounds`, or at the end of a round once `budget_s` is spent.
-    """
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        for _ in range(warm_up):
-            run()
-    names = list(runs)
-    until = time.monotonic() + budget_s
-    for number in range(rounds):
-        # who goes first alternates: the second finds the caches as the first left them
-        for name in names if number % 2 else reversed(names):
-            started = time.perf_counter_ns()
-            runs[name]()
-            times[name].append((time.perf_counter_ns() - started) / 1e6)
-        if time.monotonic() > until:
-            break
-    return {
-        name: Latency(float(np.percentile(taken, 50)), float(np.percentile(taken, 95))) for name, taken in times.items()
-    }
+__all__ = ["Latency", "compare_latency"]

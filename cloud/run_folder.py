@@ -6,7 +6,6 @@ seen half-written: whoever makes or changes one works on a draft beside it, whic
 
 import json
 import math
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,15 +15,11 @@ from typing import Any
 
 from models.durable import sync_folder, write_atomic
 from models.errors import PackageError, UsageError
+from models.hardware import hardware_class as hardware_class
 from models.manifest import MANIFEST, Manifest, Variant, read_manifest, sha256_file, write_manifest
 
 REPORT = "report.json"
 REFERENCE = "fp32"
-
-
-def hardware_class() -> str:
-    """The class of machine that a latency figure holds for: "x86_64", "aarch64"."""
-    return platform.machine()
 
 
 def variant_file(variant: str) -> str:
@@ -60,12 +55,15 @@ def add_variant(
     *,
     accuracy: float = math.nan,
     latency_ms: Mapping[str, float] | None = None,
+    weights_only: bool = False,
 ) -> Manifest:
     """Enter `file`, an ONNX file in the folder, into its manifest as the variant `name`; the new manifest."""
     path = run / file
     if not path.is_file():
         raise PackageError(f"{path} is missing: a variant's file must be in the run folder before it is entered")
-    variant = Variant(name, file, sha256_file(path), path.stat().st_size, accuracy, dict(latency_ms or {}))
+    variant = Variant(
+        name, file, sha256_file(path), path.stat().st_size, accuracy, dict(latency_ms or {}), weights_only
+    )
     manifest = read_manifest(run).with_variants(variant)
     write_manifest(run, manifest)
     return manifest
