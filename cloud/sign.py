@@ -104,7 +104,8 @@ def sign_release(
     expires: datetime,
     out: Path,
 ) -> Path:
-    """Make the new folder `out` a signed package of the run's chosen variant, and open it once as a gateway would.
+    """Make the new folder `out` a signed package of the run's chosen variant and its fallback, and open it once as a
+    gateway would.
 
     Gateways accept it until `expires` (what was accepted stays). `floor` is the lowest release that gateways may
     still go back to. PackageError when the run's files are not what its manifest and golden answers say; `out` then
@@ -117,15 +118,15 @@ def sign_release(
         raise UsageError(f"{run} holds model {manifest.name!r}, but the keys are of {keys.model!r}")
     if not 0 <= floor <= release or release < 1:
         raise UsageError(f"need release >= 1 and 0 <= floor <= release, got release {release}, floor {floor}")
-    variant = manifest.variant()
     check_run(run)
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         draft.chmod(0o755)
-        shutil.copyfile(run / variant.file, draft / variant.file)
+        for variant in manifest.shipped:
+            shutil.copyfile(run / variant.file, draft / variant.file)
         shutil.copytree(run / golden.FOLDER, draft / golden.FOLDER)
-        write_manifest(draft, replace(manifest, variants=(variant,), release=release, floor=floor))
+        write_manifest(draft, replace(manifest, variants=manifest.shipped, release=release, floor=floor))
         sign_files(draft, keys, version=release, expires=expires)
         with tempfile.TemporaryDirectory() as proof:
             accept(draft, root=keys.root, into=Path(proof) / "accepted")
@@ -162,14 +163,15 @@ def check_run(run: Path) -> Manifest:
     """The manifest of a run folder that may be signed; PackageError when its files are not what it and the golden
     answers say."""
     manifest = read_manifest(run)
-    variant = manifest.variant()
-    intact(run, variant)
-    differences = golden.replay(golden.read_golden(run), variant.name, open_runner(run, manifest))
-    if differences:
-        raise PackageError(
-            f"{run}: variant {variant.name!r} does not answer as its golden frames say: {differences[0]}; "
-            f"no gateway would take it"
-        )
+    answers = golden.read_golden(run)
+    for variant in manifest.shipped:
+        intact(run, variant)
+        differences = golden.replay(answers, variant.name, open_runner(run, manifest, variant.name))
+        if differences:
+            raise PackageError(
+                f"{run}: variant {variant.name!r} does not answer as its golden frames say: {differences[0]}; "
+                f"no gateway would take it"
+            )
     return manifest
 
 

@@ -6,33 +6,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edge.model_store import ModelStore
-from models import golden
+from edge.loading import CHOICE, LoadedModel, load
+from edge.model_store import ModelStore, Stored
 from models.detections import Detections, UInt8
 from models.errors import ModelError, PackageError, TidegateError
-from models.manifest import Manifest, read_manifest, sha256_file
-from models.runner import Runner, open_runner
+from models.manifest import Manifest, read_manifest
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25  # one stat of the pointer
 DISK_RETRY_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedModel:
-    """A release that is ready to answer: opened, warm, and agreeing with its golden frames."""
-
-    manifest: Manifest
-    runner: Runner
-    variant: str
-    digest: str
-
-    @property
-    def label(self) -> str:
-        return f"{self.manifest.name}@{self.manifest.release}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +52,7 @@ class ActiveModel:
         """Run again what ran when the gateway stopped, if it is there and works."""
         for stored in self._store.last_running():
             try:
-                self._switch(_load(stored.folder, stored.manifest))
+                self._switch(_load(stored))
                 return
             except TidegateError as exc:
                 log.error("%s@%d does not start: %s", stored.manifest.name, stored.manifest.release, exc)
@@ -88,7 +71,7 @@ class ActiveModel:
         if self._current is not None and self._current.manifest.release == manifest.release:
             return
         try:
-            loaded = _load(stored.folder, manifest)
+            loaded = _load(stored)
         except TidegateError as exc:
             self._remember_failure(manifest, str(exc))
             raise
@@ -97,7 +80,7 @@ class ActiveModel:
     def offer_unsigned(self, run: Path) -> None:
         """Run a run folder as it is, without asking who made it: for trying things out."""
         manifest = read_manifest(run)
-        self._switch(_load(run, manifest))
+        self._switch(load(run, manifest))
 
     def wait(self, stop: threading.Event) -> LoadedModel | None:
         """The current model, once there is one; None when told to stop before."""
@@ -192,16 +175,9 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
         stop.wait(POLL_S)
 
 
-def _load(folder: Path, manifest: Manifest) -> LoadedModel:
-    """Open the chosen variant, run it once, and compare it with its golden answers."""
-    variant = manifest.variant()
-    runner = open_runner(folder, manifest)
-    runner.run_fitted(np.zeros((manifest.input.height, manifest.input.width, 3), np.uint8))
-    if differences := golden.replay(golden.read_golden(folder), variant.name, runner):
-        raise ModelError(
-            f"{manifest.name}@{manifest.release} does not answer here as it did when it was made: {differences[0]}"
-        )
-    return LoadedModel(manifest, runner, variant.name, sha256_file(folder / variant.file))
+def _load(stored: Stored) -> LoadedModel:
+    # beside the release, so that it goes when the release goes
+    return load(stored.folder, stored.manifest, memory=stored.folder / CHOICE)
 
 
 def _package(pointer: Path) -> Path:

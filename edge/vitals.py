@@ -12,8 +12,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from edge.active_model import Answer, LoadedModel
+from edge.active_model import Answer
 from edge.camera import Tally
+from edge.loading import LoadedModel
 from models.records import SCORE_BINS, Health
 
 CameraState = Literal["down", "stalled", "ok", "ended"]

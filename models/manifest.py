@@ -112,6 +112,11 @@ class Manifest:
         have = ", ".join(variant.name for variant in self.variants) or "none"
         raise PackageError(f"model {self.name}: no variant {wanted!r}; it has {have}")
 
+    @property
+    def shipped(self) -> tuple[Variant, ...]:
+        """What a gateway gets: the chosen variant, and the fallback where it is another."""
+        return tuple(self.variant(name) for name in dict.fromkeys([self.chosen, self.fallback or self.chosen]))
+
     def with_variants(self, *variants: Variant) -> "Manifest":
         """The same model with these variants added, or put in place of their namesakes."""
         names = {variant.name for variant in variants}

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.active_model import Answer, LoadedModel
+from edge.active_model import Answer
+from edge.loading import LoadedModel
 from edge.vitals import CameraState, Standing, Vitals
 from models.detections import Detections
 from models.manifest import Manifest, read_manifest
