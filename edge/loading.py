@@ -78,7 +78,7 @@ def load(folder: Path, manifest: Manifest, *, memory: Path | None = None) -> Loa
     if memory is not None:
         # on a full disk it is found out again after the next start
         with contextlib.suppress(OSError):
-            choice = _Choice(model.variant, why, _here())
+            choice = _Choice(model.variant, why, here())
             write_atomic(memory, (json.dumps(asdict(choice), indent=1) + "\n").encode())
     return model
 
@@ -95,6 +95,15 @@ def side_by_side(
     one thread spends on its caller's, so that a gateway that is busy with frames measures what an idle one does."""
     runs = {name: _on_each(runner, frames) for name, runner in runners.items()}
     return compare_latency(runs, rounds=rounds, budget_s=budget_s, warm_up=1, at_least=_AT_LEAST, clock_ns=clock_ns)
+
+
+def here() -> str:
+    """What a speed depends on here: the class of hardware, and the runtime's version."""
+    try:
+        runtime = version("onnxruntime")
+    except PackageNotFoundError:  # built from source, or under another name
+        runtime = "unknown"
+    return f"{hardware_class()}, onnxruntime {runtime}"
 
 
 def _choose(folder: Path, manifest: Manifest) -> tuple[LoadedModel, str]:
@@ -137,16 +146,8 @@ def _remembered(memory: Path | None, manifest: Manifest) -> _Choice | None:
         choice = parse(_Choice, json.loads(memory.read_bytes()), where=str(memory))
     except (OSError, ValueError, ConfigError):
         return None
-    fits = choice.on == _here() and choice.variant in {variant.name for variant in manifest.shipped}
+    fits = choice.on == here() and choice.variant in {variant.name for variant in manifest.shipped}
     return choice if fits else None
-
-
-def _here() -> str:
-    try:
-        runtime = version("onnxruntime")
-    except PackageNotFoundError:  # built from source, or under another name
-        runtime = "unknown"
-    return f"{hardware_class()}, onnxruntime {runtime}"
 
 
 def _on_each(runner: Runner, frames: list[UInt8]) -> Callable[[], object]:

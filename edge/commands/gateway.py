@@ -1,4 +1,4 @@
-"""`tidegate gateway run`: a gateway in the foreground, without Greengrass."""
+"""`tidegate gateway`: a gateway in the foreground, without Greengrass; and how fast models are on this device."""
 
 import argparse
 import json
@@ -8,14 +8,17 @@ import socket
 import sys
 import threading
 import tomllib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from edge.bench import Bench, bench
 from edge.config import GatewayConfig, UplinkConfig
 from edge.gateway import Outcome, run_gateway
 from models.configuration import parse
-from models.errors import ConfigError
+from models.errors import ConfigError, UsageError
 from models.topics import check_gateway
+
+_BENCH_S = 5.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +32,50 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--certificate", type=Path, metavar="PEM", help="the gateway's (TIDEGATE_BROKER_CERTIFICATE)")
     run.add_argument("--key", type=Path, metavar="PEM", help="the gateway's (TIDEGATE_BROKER_KEY)")
     run.add_argument("--json", action="store_true", help="print how it ended as JSON")
+    measure = actions.add_parser("bench", help="measure each variant of a model on this device")
+    measure.add_argument(
+        "folder", type=Path, metavar="PACKAGE_OR_RUN", help="a model package or a run folder; it is run as it is"
+    )
+    measure.add_argument(
+        "--seconds", type=float, default=_BENCH_S, metavar="S", help="processor time to spend (default: %(default)s)"
+    )
+    measure.add_argument(
+        "--json", action="store_true", help="print one JSON document, for `tidegate models latency` where RUN is"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    return _bench(args) if args.action == "bench" else _run(args)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    if not 0.1 <= args.seconds <= 3600:
+        raise UsageError(f"--seconds must be in 0.1..3600, got {args.seconds:g}")
+    measured = bench(args.folder, budget_s=args.seconds)
+    if args.json:
+        print(json.dumps(asdict(measured), indent=2))
+    else:
+        _show_bench(measured)
+    return 0 if measured.runs else 1
+
+
+def _show_bench(measured: Bench) -> None:
+    print(f"{measured.name}@{measured.release} on {measured.hardware}, {measured.runtime}")
+    print(f"{'variant':<12}{'bytes':>12}{'p50 ms':>10}{'p95 ms':>10}{'memory MB':>11}  golden frames")
+    for variant in measured.variants:
+        if variant.error:
+            print(f"{variant.name:<12}{variant.bytes:>12,}  does not run: {variant.error}")
+            continue
+        verdict = f"disagree: {variant.differences[0]}" if variant.differences else "agree"
+        mark = " (chosen)" if variant.name == measured.chosen else ""
+        print(
+            f"{variant.name:<12}{variant.bytes:>12,}{variant.p50_ms:>10.2f}{variant.p95_ms:>10.2f}"
+            f"{variant.peak_memory_bytes / 1e6:>11.1f}  {verdict}{mark}"
+        )
+    print(f"a gateway here runs {measured.runs}" if measured.runs else "no variant is fit to run here")
+
+
+def _run(args: argparse.Namespace) -> int:
     config = read_config(args.config)
     config = replace(config, uplink=_uplink(config.uplink, args))
     name = check_gateway(args.name or os.environ.get("AWS_IOT_THING_NAME") or socket.gethostname())
