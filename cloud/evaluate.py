@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,15 +79,26 @@ def evaluate_classifier(runner: Runner, images: Images) -> Classified:
     return Classified(images.labels, confusion, int((~finite).sum()), answers, scores.max(axis=1))
 
 
-def evaluate_detector(model: Path, manifest: Manifest, pictures: Sequence[BoxedPicture]) -> AveragePrecision:
-    """Average precision on boxed pictures, over everything that the graph lets through: no threshold but its own."""
-    runner = Runner(model, replace(manifest, threshold=0.0))
+def evaluate_detector(runner: Runner, pictures: Sequence[BoxedPicture], class_count: int) -> AveragePrecision:
+    """Average precision on boxed pictures; the runner should have no threshold but the graph's own."""
+    return average_precision(*look_for_boxes(runner, pictures, class_count))
+
+
+def look_for_boxes(
+    runner: Runner, pictures: Sequence[BoxedPicture], class_count: int
+) -> tuple[list[Truth], list[Detections]]:
+    """What is in each picture, and what the runner finds there."""
     truths: list[Truth] = []
     found: list[Detections] = []
-    for picture, truth in load_boxed(list(pictures), len(manifest.labels)):
+    for picture, truth in load_boxed(list(pictures), class_count):
         truths.append(truth)
         found.append(runner.run(picture))
-    return average_precision(truths, found)
+    return truths, found
+
+
+def without_threshold(manifest: Manifest) -> Manifest:
+    """The same model, of which nothing is held back: average precision is measured over all scores."""
+    return replace(manifest, threshold=0.0)
 
 
 def _ratio(part: np.int64, whole: np.int64) -> float:

@@ -148,3 +148,47 @@ def draw_sheet(path: Path, pictures: Sequence[UInt8], captions: Sequence[str], *
         content = io.BytesIO()
         canvas.print_png(content)  # type: ignore[no-untyped-call]
     write_atomic(path, content.getvalue())
+
+
+def draw_pareto(
+    path: Path,
+    *,
+    names: Sequence[str],
+    kilobytes: Sequence[float],
+    accuracy: Sequence[float],
+    p50_ms: Sequence[float],
+    accepted: Sequence[bool],
+    chosen: str,
+    metric: str,
+) -> None:
+    """Each variant by size and accuracy, its latency written beside it; refused ones are hollow."""
+    with drawing(path) as (axes,):
+        for name, size, worth, latency, passed in zip(names, kilobytes, accuracy, p50_ms, accepted, strict=True):
+            colour = BLUE if name == chosen else GREEN if passed else RED
+            axes.scatter([size], [worth], s=70, color=colour if passed else "none", edgecolors=colour, zorder=3)
+            note = "ships" if name == chosen else "" if passed else "refused"
+            axes.annotate(
+                f"{name}  {latency:.2f} ms" + (f"\n{note}" if note else ""),
+                (size, worth),
+                xytext=(8, -4),
+                textcoords="offset points",
+                fontsize=9,
+                color=colour,
+            )
+        axes.set_xlabel("size, kB")
+        axes.set_ylabel(metric)
+        axes.set_title("What each variant costs and is worth")
+        axes.margins(x=0.25, y=0.3)
+
+
+def draw_sensitivity(path: Path, *, nodes: Sequence[str], errors: Sequence[float], floating: Sequence[bool]) -> None:
+    """How much each node alone disturbs the answers when it is int8, the worst first; those left in float in colour."""
+    shown = min(len(nodes), 40)
+    with drawing(path, width=10) as (axes,):
+        colours = [ORANGE if kept else "#b6c2d1" for kept in floating[:shown]]
+        axes.bar(range(shown), errors[:shown], color=colours)
+        axes.set_xticks(range(shown), nodes[:shown], rotation=90, fontsize=7)
+        axes.set_ylabel("error at the network's ends, relative")
+        kept_count = sum(floating)
+        axes.set_title(f"Sensitivity to int8 by node ({kept_count} left in float, orange)")
+        axes.grid(visible=False, axis="x")

@@ -32,18 +32,30 @@ class Runner:
     `boxes` float32 (n, 4) xyxy in pixels of the input, `scores` float32 (n,), `classes` int64 (n,), after NMS.
     """
 
-    def __init__(self, model: Path | bytes, manifest: Manifest, *, threads: int = 1) -> None:
-        """Open the session; ModelError when the file is no model or breaks the contract."""
+    def __init__(
+        self, model: Path | bytes, manifest: Manifest, *, threads: int = 1, weights_only: bool = False
+    ) -> None:
+        """Open the session; ModelError when the file is no model or breaks the contract.
+
+        `weights_only`: the graph's quantised weights are brought back to float here, once, instead of in every run.
+        """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # two sessions that spin on two cores halve each other's throughput
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        if weights_only:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         where = str(model) if isinstance(model, Path) else f"model {manifest.name}"
         try:
             self._session = ort.InferenceSession(
-                str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
+                str(model) if isinstance(model, Path) else model,
+                options,
+                providers=["CPUExecutionProvider"],
+                # it rounds the weights of convolutions that were left in float between int8 ones, and by tensor: what
+                # sensitivity analysis spared would be ruined at load (AP of a YOLOX 0.31 -> 0.02, onnxruntime 1.31)
+                disabled_optimizers=["WeightBiasQuantization"],
             )
         # onnxruntime raises its own classes and bare RuntimeError, none of them with a common base
         except Exception as exc:
@@ -136,7 +148,8 @@ class Runner:
 
 def open_runner(folder: Path, manifest: Manifest, variant: str | None = None, *, threads: int = 1) -> Runner:
     """A runner on a variant (default: the chosen one) of a run folder or package."""
-    return Runner(folder / manifest.variant(variant).file, manifest, threads=threads)
+    entry = manifest.variant(variant)
+    return Runner(folder / entry.file, manifest, threads=threads, weights_only=entry.weights_only)
 
 
 def _check_scores(scores: Float32) -> None:

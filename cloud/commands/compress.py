@@ -1,8 +1,9 @@
-"""`tidegate compress`: an int8 variant of a run's model, and the gate's verdict on it."""
+"""`tidegate compress`: smaller variants of a run's model, and the gate's verdict on each."""
 
 import argparse
 import dataclasses
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cloud.compress.gate import Limits
+from cloud.compress.int8 import Search
 from cloud.compress.material import gather
-from cloud.compress.run import Judged, decide, make_int8, measure, record
+from cloud.compress.run import LADDER, Judged, decide, make_variants, measure, record
 from cloud.run_folder import REFERENCE, edit_run, intact, without_nan
 from models.errors import PackageError, UsageError
 from models.golden import read_golden
@@ -28,42 +30,101 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         help="pictures as for train (or, for a detector, images/ and labels/ as YOLO has them): train/ to calibrate, "
-        "val/ to judge; without them the split that train made",
+        "val/ to judge; without them the split that train made. Pictures alone will do: then variants are judged by "
+        "how often they decide as fp32 does",
     )
     parser.add_argument("--val", type=Path, metavar="DIR", help="pictures to judge by, when they are elsewhere")
     parser.add_argument("--calibrate-on", type=int, default=200, metavar="N", help="pictures (default: %(default)s)")
     parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="stop looking for a better int8 variant after that (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--variants",
+        metavar="LIST",
+        default=",".join(LADDER),
+        help="which to make, with commas between (default: %(default)s)",
+    )
+    gate = parser.add_argument_group("the gate")
+    gate.add_argument(
         "--margin",
         type=float,
         default=_LIMITS.accuracy_margin,
         help="accuracy that a variant may lose against fp32 (default: %(default)s)",
     )
+    gate.add_argument(
+        "--confidence",
+        type=float,
+        default=_LIMITS.confidence,
+        help="with which it must be shown to lose no more than that (default: %(default)s)",
+    )
+    gate.add_argument(
+        "--min-pictures",
+        type=int,
+        default=_LIMITS.min_pictures,
+        metavar="N",
+        help="fewer pictures prove nothing (default: %(default)s)",
+    )
+    gate.add_argument("--max-bytes", type=int, default=_LIMITS.max_bytes, metavar="N", help="default: no limit")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
-    if args.calibrate_on < 1:
-        raise UsageError(f"--calibrate-on must be at least 1, got {args.calibrate_on}")
+    if args.calibrate_on < 1 or not args.minutes >= 0:
+        raise UsageError(
+            f"--calibrate-on must be at least 1 and --minutes 0, got {args.calibrate_on} and {args.minutes:g}"
+        )
+    wanted = tuple(filter(None, args.variants.split(",")))
+    if unknown := [name for name in wanted if name not in LADDER]:
+        raise UsageError(f"--variants: {unknown[0]!r} is not known; there are {', '.join(LADDER)}")
     try:
-        limits = Limits(accuracy_margin=args.margin)
+        limits = Limits(
+            accuracy_margin=args.margin,
+            confidence=args.confidence,
+            min_pictures=args.min_pictures,
+            max_bytes=args.max_bytes,
+        )
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
     manifest = read_manifest(args.run_folder)
     intact(args.run_folder, manifest.variant(REFERENCE))
     read_golden(args.run_folder)  # a run without would only fail after minutes of measuring
-    material = gather(manifest, args.data, args.val, seed=_seed(manifest), calibrate_on=args.calibrate_on)
-    with edit_run(args.run_folder) as draft:
-        with console.status(f"quantising, calibrated on {len(material.calibration)} pictures"):
-            make_int8(draft, material)
-        with console.status(f"measuring on {material.pictures} pictures, and the time of each"):
-            judged = decide(measure(draft, material), limits)
-        record(draft, judged, material, limits)
+    material = gather(
+        args.run_folder, manifest, args.data, args.val, seed=_seed(manifest), calibrate_on=args.calibrate_on
+    )
+    until = time.monotonic() + 60 * args.minutes
+    with edit_run(args.run_folder) as draft, console.status("") as status:
+
+        def say(what: str) -> None:
+            status.update(f"{what} ...")
+
+        search = make_variants(draft, material, wanted, limits, until=until, say=say)
+        judged = decide(measure(draft, material, limits, say=say), limits)
+        record(draft, judged, material, limits, search)
     if args.json:
         print(json.dumps(without_nan({"run": str(args.run_folder), **_document(judged)}), indent=2))
     else:
         _show(console, manifest.name, judged, material.metric)
+        _show_search(console, search)
     return 0
+
+
+def _show_search(console: Console, search: Search | None) -> None:
+    """How int8 was found, where that took more than one try."""
+    if search is None or len(search.trials) < 2:
+        return
+    table = Table(
+        "int8 tried", "left in float", "metric", "bytes", title=f"on calibration pictures, fp32 {search.reference:.3f}"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for trial in search.trials:
+        mark = " (taken)" if trial is search.best else ""
+        table.add_row(trial.method + mark, str(len(trial.floating)), f"{trial.metric:.3f}", f"{trial.bytes:,}")
+    console.print(table)
 
 
 def _seed(manifest: Manifest) -> int:
@@ -89,8 +150,8 @@ def _document(judged: Sequence[Judged]) -> dict[str, object]:
 
 
 def _show(console: Console, name: str, judged: Sequence[Judged], metric: str) -> None:
-    table = Table("variant", "bytes", metric, "p50 ms", "p95 ms", "gate", "why", title=f"{name}, variants")
-    for column in table.columns[1:5]:
+    table = Table("variant", "bytes", metric, "p50 ms", "p95 ms", "peak MB", "gate", "why", title=f"{name}, variants")
+    for column in table.columns[1:6]:
         column.justify = "right"
     for item in judged:
         figures = item.figures
@@ -101,6 +162,7 @@ def _show(console: Console, name: str, judged: Sequence[Judged], metric: str) ->
             f"{figures.accuracy:.3f}",
             f"{figures.p50_ms:.2f}",
             f"{figures.p95_ms:.2f}",
+            f"{figures.peak_bytes / 1e6:.1f}",
             verdict,
             "; ".join(item.verdict.reasons),
         )

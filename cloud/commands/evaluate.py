@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cloud.average_precision import AveragePrecision
-from cloud.evaluate import Classified, evaluate_classifier, evaluate_detector
+from cloud.evaluate import Classified, evaluate_classifier, evaluate_detector, without_threshold
 from cloud.image_folder import find_validation, load_images, with_labels
 from cloud.run_folder import intact, without_nan
 from cloud.yolo_folder import find_boxed
@@ -38,11 +38,13 @@ def run(args: argparse.Namespace) -> int:
     head = {"run": str(args.run_folder), "name": manifest.name, "variant": variant.name}
     if manifest.task == "classification":
         folder = with_labels(find_validation(args.data), manifest.labels)
-        classified = evaluate_classifier(Runner(model, manifest), load_images(folder, manifest.input))
+        runner = Runner(model, manifest, weights_only=variant.weights_only)
+        classified = evaluate_classifier(runner, load_images(folder, manifest.input))
         document, table = classified.document(), classifier_table(classified)
     else:
         pictures = find_boxed(args.data)
-        precision = evaluate_detector(model, manifest, pictures)
+        runner = Runner(model, without_threshold(manifest), weights_only=variant.weights_only)
+        precision = evaluate_detector(runner, pictures, len(manifest.labels))
         document = _detector_document(precision, manifest, len(pictures))
         table = _detector_table(precision, manifest)
     if args.json:

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_AS_FAST = 1.05  # two medians of the same thing differ by a few percent
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A variant's figures. `accuracy` is the task's metric on pictures that nothing was fitted to; `unanswered` of
-    them gave scores that are no numbers."""
+    """A variant's figures. `accuracy` is the task's metric on `pictures` that nothing was fitted to; `unanswered` of
+    them gave scores that are no numbers. `loss_bound`: how much lower the metric is than the reference's at most, with
+    the gate's confidence (by the paired bootstrap over pictures). `differences`: decisions on golden frames that are
+    not the reference's. `peak_bytes`: memory that a process gains by loading and running it."""
 
     name: str
     bytes: int
@@ -15,20 +19,33 @@ class Measured:
     p50_ms: float
     p95_ms: float
     unanswered: int = 0
+    pictures: int = 0
+    loss_bound: float = 0.0
+    differences: tuple[str, ...] = ()
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`accuracy_margin`: how much worse than the reference is still as good; `latency_ratio`: how many times the
-    reference's p50 is still not slower (two medians of the same thing differ by a few percent)."""
+    """`accuracy_margin`: how much worse than the reference is still as good, to be shown with `confidence`
+    (one-sided) on at least `min_pictures` pictures; `latency_ratio`: how many times the reference's p50 is still not
+    slower; `max_bytes`: of the file (0: none)."""
 
     accuracy_margin: float = 0.01
     latency_ratio: float = 1.05
+    confidence: float = 0.9
+    min_pictures: int = 50
+    max_bytes: int = 0
 
     def __post_init__(self) -> None:
         if not (0 <= self.accuracy_margin < 1 and self.latency_ratio > 0):
             raise ValueError(
                 f"need 0 <= accuracy margin < 1 and latency ratio > 0, got {self.accuracy_margin}, {self.latency_ratio}"
+            )
+        if not (0.5 <= self.confidence < 1 and self.min_pictures >= 1 and self.max_bytes >= 0):
+            raise ValueError(
+                f"need confidence 0.5..1, pictures from 1 and bytes from 0 on, got {self.confidence}, "
+                f"{self.min_pictures} and {self.max_bytes}"
             )
 
 
@@ -46,17 +63,20 @@ def judge(candidate: Measured, reference: Measured, limits: Limits) -> Verdict:
         return Verdict(True, ("the reference",))
     checks = (
         _judge_answers(candidate),
-        _judge_accuracy(candidate, reference, limits.accuracy_margin),
+        _judge_accuracy(candidate, reference, limits),
+        _judge_golden(candidate),
         _judge_speed(candidate, reference, limits.latency_ratio),
-        _judge_size(candidate, reference),
+        _judge_size(candidate, reference, limits.max_bytes),
     )
     return Verdict(all(passed for passed, _ in checks), tuple(reason for _, reason in checks if reason))
 
 
 def choose(measured: Sequence[Measured], verdicts: Sequence[Verdict]) -> Measured:
-    """The fastest of what the gate lets through; of equally fast ones the smallest."""
+    """The smallest of what the gate lets through and is as fast as the fastest of that."""
     accepted = [figures for figures, verdict in zip(measured, verdicts, strict=True) if verdict.accepted]
-    return min(accepted, key=lambda figures: (figures.p50_ms, figures.bytes))
+    fastest = min(figures.p50_ms for figures in accepted)
+    as_fast = [figures for figures in accepted if figures.p50_ms <= _AS_FAST * fastest]
+    return min(as_fast, key=lambda figures: (figures.bytes, figures.p50_ms))
 
 
 def _judge_answers(candidate: Measured) -> tuple[bool, str]:
@@ -65,13 +85,29 @@ def _judge_answers(candidate: Measured) -> tuple[bool, str]:
     return True, ""
 
 
-def _judge_accuracy(candidate: Measured, reference: Measured, margin: float) -> tuple[bool, str]:
-    loss = reference.accuracy - candidate.accuracy
+def _judge_accuracy(candidate: Measured, reference: Measured, limits: Limits) -> tuple[bool, str]:
+    loss, margin = reference.accuracy - candidate.accuracy, limits.accuracy_margin
     if not loss <= margin + 1e-9:  # also when it is nan
         return False, f"accuracy {candidate.accuracy:.3f} is {loss:.3f} below fp32, more than {margin:g}"
+    if candidate.pictures < limits.min_pictures:
+        return False, (
+            f"not proven: {candidate.pictures} pictures show nothing about its accuracy, expected at least "
+            f"{limits.min_pictures}"
+        )
+    if not candidate.loss_bound <= margin + 1e-9:
+        return False, (
+            f"not proven: on {candidate.pictures} pictures its accuracy may be {candidate.loss_bound:.3f} below fp32 "
+            f"({limits.confidence:.0%} confidence), more than {margin:g}; more pictures would tell"
+        )
     if loss > 0:
         return True, f"accuracy {loss:.3f} below fp32, within {margin:g}"
     return True, f"accuracy {-loss:.3f} above fp32" if loss < 0 else "accuracy as fp32"
+
+
+def _judge_golden(candidate: Measured) -> tuple[bool, str]:
+    if candidate.differences:
+        return False, f"golden frames: {candidate.differences[0]} ({len(candidate.differences)} such)"
+    return True, ""
 
 
 def _judge_speed(candidate: Measured, reference: Measured, ratio: float) -> tuple[bool, str]:
@@ -81,8 +117,10 @@ def _judge_speed(candidate: Measured, reference: Measured, ratio: float) -> tupl
     return True, f"takes {took:.2f} x the time of fp32"
 
 
-def _judge_size(candidate: Measured, reference: Measured) -> tuple[bool, str]:
+def _judge_size(candidate: Measured, reference: Measured, max_bytes: int) -> tuple[bool, str]:
     size = candidate.bytes / reference.bytes
     if size >= 1:
         return False, f"is {size:.2f} x the size of fp32: nothing is gained"
+    if max_bytes and candidate.bytes > max_bytes:
+        return False, f"is {candidate.bytes:,} bytes, more than {max_bytes:,}"
     return True, f"{size:.2f} x the bytes"

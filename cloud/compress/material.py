@@ -1,4 +1,4 @@
-"""What a variant is calibrated on and judged by: pictures from a user's folder, for either task."""
+"""What variants are calibrated on, chosen by and judged by: pictures from a user's folder, for any task."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,34 +6,57 @@ from pathlib import Path
 
 import numpy as np
 
-from cloud.evaluate import evaluate_classifier, evaluate_detector
-from cloud.image_folder import find_split, load_images, read_picture, with_labels
-from cloud.yolo_folder import find_boxed, is_yolo_folder
+from cloud.average_precision import rank
+from cloud.compress.scored import HitOrMiss, Ranked, Scored
+from cloud.evaluate import evaluate_classifier, look_for_boxes, without_threshold
+from cloud.image_folder import PICTURES, Images, find_split, load_images, read_picture, with_labels
+from cloud.run_folder import REFERENCE
+from cloud.yolo_folder import BoxedPicture, find_boxed, is_yolo_folder
 from models.detections import UInt8
 from models.errors import DataError
 from models.fitting import fit
+from models.golden import disagreements
 from models.manifest import Manifest
-from models.runner import Runner
+from models.runner import Runner, open_runner
 
 SAMPLES = 16  # pictures that latency is measured on
+
+Score = Callable[[Runner], Scored]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """`calibration` and `sample`: fitted pictures, uint8 (H, W, 3); `score` measures an ONNX file of the model on
-    `pictures` other ones: (the task's `metric`, how many had no finite answer)."""
+    """`calibration` and `sample`: fitted pictures, uint8 (H, W, 3). `trial` scores a variant on the pictures that it
+    was calibrated on, to choose among candidates; `judge` on others, to decide. `manifest` is the model's, without its
+    threshold where the metric wants all scores."""
 
     metric: str
     pictures: int
     calibration: Sequence[UInt8]
     sample: Sequence[UInt8]
-    score: Callable[[Path], tuple[float, int]]
+    trial: Score
+    judge: Score
+    manifest: Manifest
+
+    def open(self, file: Path, *, weights_only: bool = False) -> Runner:
+        """A runner on a variant's file, as `trial` and `judge` want it."""
+        return Runner(file, self.manifest, weights_only=weights_only)
 
 
-def gather(manifest: Manifest, data: Path, val: Path | None, *, seed: int, calibrate_on: int) -> Material:
-    """Pictures of `data` (and `val`) for this model; the same split as `tidegate train` makes with the same seed."""
-    if manifest.task == "detection":
+def gather(run: Path, manifest: Manifest, data: Path, val: Path | None, *, seed: int, calibrate_on: int) -> Material:
+    """Pictures of `data` (and `val`) for this model; the same split as `tidegate train` makes with the same seed.
+
+    A folder without labels will do too: variants are then judged by how often they decide as fp32 does.
+    """
+    if is_yolo_folder(data) and manifest.task == "detection":
         return _boxed(manifest, data, val, calibrate_on)
+    if _holds_bare_pictures(data):
+        return _unlabelled(run, manifest, data, val, calibrate_on)
+    if manifest.task == "detection":
+        raise DataError(
+            f"{data} is not laid out as YOLO's; a detector is compressed on a folder of images/ and labels/, or of "
+            f"pictures alone"
+        )
     return _labelled(manifest, data, val, seed, calibrate_on)
 
 
@@ -44,27 +67,90 @@ def _labelled(manifest: Manifest, data: Path, val: Path | None, seed: int, calib
     calibration = load_images(with_labels(to_train, manifest.labels).subset(chosen), manifest.input)
     judged = load_images(with_labels(to_judge, manifest.labels), manifest.input)
 
-    def score(model: Path) -> tuple[float, int]:
-        classified = evaluate_classifier(Runner(model, manifest), judged)
-        return classified.accuracy, classified.unanswered
+    def score(images: Images) -> Score:
+        def on(runner: Runner) -> Scored:
+            classified = evaluate_classifier(runner, images)
+            return HitOrMiss(classified.answers == images.class_ids, classified.unanswered)
+
+        return on
 
     spread = judged.pixels[:: max(1, len(judged) // SAMPLES)][:SAMPLES]
-    return Material("top-1", len(judged), list(calibration.pixels), list(spread), score)
+    return Material(
+        "top-1",
+        len(judged),
+        list(calibration.pixels),
+        list(spread),
+        trial=score(calibration),
+        judge=score(judged),
+        manifest=manifest,
+    )
 
 
 def _boxed(manifest: Manifest, data: Path, val: Path | None, calibrate_on: int) -> Material:
-    if not is_yolo_folder(data):
-        raise DataError(
-            f"{data} is not laid out as YOLO's; a detector is compressed on a folder of images/ and labels/"
-        )
     found = find_boxed(data)
     # without a folder to judge by, every second picture is calibrated on and the others judge
     to_calibrate, to_judge = (found, find_boxed(val)) if val is not None else (found[::2], found[1::2])
+    to_calibrate = to_calibrate[:calibrate_on]
     if not to_calibrate or not to_judge:
         raise DataError(f"{data} holds {len(found)} pictures; expected at least two, or more in --val")
 
-    def score(model: Path) -> tuple[float, int]:
-        return evaluate_detector(model, manifest, to_judge).ap50_95, 0
+    def score(pictures: Sequence[BoxedPicture]) -> Score:
+        def on(runner: Runner) -> Scored:
+            return Ranked(rank(*look_for_boxes(runner, pictures, len(manifest.labels))), len(pictures))
 
-    fitted = [fit(read_picture(picture.path), manifest.input)[0] for picture in to_calibrate[:calibrate_on]]
-    return Material("AP50-95", len(to_judge), fitted, fitted[:SAMPLES], score)
+        return on
+
+    fitted = [fit(read_picture(picture.path), manifest.input)[0] for picture in to_calibrate]
+    return Material(
+        "AP50-95",
+        len(to_judge),
+        fitted,
+        fitted[:SAMPLES],
+        trial=score(to_calibrate),
+        judge=score(to_judge),
+        manifest=without_threshold(manifest),
+    )
+
+
+def _unlabelled(run: Path, manifest: Manifest, data: Path, val: Path | None, calibrate_on: int) -> Material:
+    paths = _bare_pictures(data)
+    to_calibrate, to_judge = (paths, _bare_pictures(val)) if val is not None else (paths[::2], paths[1::2])
+    if not to_calibrate or not to_judge:
+        raise DataError(f"{data} holds {len(paths)} pictures; expected at least two, or more in --val")
+    reference = open_runner(run, manifest, REFERENCE)
+
+    def score(pictures: Sequence[UInt8]) -> Score:
+        expected = [reference.run_fitted(picture) for picture in pictures]
+
+        def on(runner: Runner) -> Scored:
+            same = [
+                not disagreements(was, runner.run_fitted(picture), threshold=manifest.threshold)
+                for was, picture in zip(expected, pictures, strict=True)
+            ]
+            return HitOrMiss(np.array(same))
+
+        return on
+
+    calibration, judged = (
+        [fit(read_picture(path), manifest.input)[0] for path in part]
+        for part in (to_calibrate[:calibrate_on], to_judge)
+    )
+    return Material(
+        "agreement with fp32",
+        len(judged),
+        calibration,
+        judged[:SAMPLES],
+        trial=score(calibration),
+        judge=score(judged),
+        manifest=manifest,
+    )
+
+
+def _holds_bare_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in PICTURES for path in folder.iterdir() if path.is_file())
+
+
+def _bare_pictures(folder: Path) -> list[Path]:
+    if not _holds_bare_pictures(folder):
+        raise DataError(f"{folder} holds no pictures; expected .jpg or .png files, as in --data")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file())

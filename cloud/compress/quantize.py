@@ -1,16 +1,21 @@
 """Full static int8: activations and weights, in the network and nowhere else. onnxruntime.quantization lives here."""
 
+import io
 import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported; see models/runner.py
 
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
+import onnx.utils
 import onnxruntime.quantization as ort_quantization
+from onnx import version_converter
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from cloud.quiet import quiet
@@ -18,38 +23,97 @@ from models.detections import UInt8
 from models.errors import ModelError
 from models.runner import INPUT
 
+Calibration = Literal["min-max", "entropy", "percentile"]
+_METHODS = {
+    "min-max": ort_quantization.CalibrationMethod.MinMax,
+    "entropy": ort_quantization.CalibrationMethod.Entropy,
+    "percentile": ort_quantization.CalibrationMethod.Percentile,
+}
 _MIN_OPSET = 13  # DequantizeLinear has no axis before, and per-channel files do not load
+_OPSET = 18
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _FEW_CHANNELS = 3
 
 
-def quantize(model: Path, into: Path, calibration: Iterable[UInt8]) -> None:
-    """Write the int8 variant of a canonical model: QDQ, per channel, ranges from fitted pictures (H, W, 3).
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A canonical model ready for int8: `path` is its pre-processed graph in the folder `scratch`; `floating` the
+    nodes that int8 must not touch, `weighted` those with weights that it may, in the graph's order; `ends` the values
+    that the network hands to what comes after it."""
 
-    Preprocessing and what comes after the network (softmax; decoding and NMS) stay in float. ModelError where
-    onnxruntime cannot do it.
+    path: Path
+    scratch: Path
+    floating: frozenset[str]
+    weighted: tuple[str, ...]
+    ends: tuple[str, ...]
+
+
+def prepare(model: Path, scratch: Path) -> Prepared:
+    """Bring a canonical model to opset 13 or later, fuse what can be fused, and find the network in it."""
+    path = scratch / "prepared.onnx"
+    with _told(model):
+        graph = onnx.load(str(model))
+        if _opset(graph) < _MIN_OPSET:
+            graph = version_converter.convert_version(graph, _OPSET)
+        raised = scratch / "raised.onnx"
+        onnx.save(graph, str(raised))
+        quant_pre_process(str(raised), str(path), skip_symbolic_shape=True)
+        graph = onnx.load(str(path))
+    floating = float_part(graph.graph)
+    weighted = tuple(node.name for node in graph.graph.node if node.op_type in _WEIGHTED and node.name not in floating)
+    return Prepared(path, scratch, frozenset(floating), weighted, _ends(graph.graph, floating))
+
+
+def quantize(
+    prepared: Prepared,
+    into: Path,
+    calibration: Iterable[UInt8],
+    *,
+    method: Calibration = "min-max",
+    floating: Collection[str] = (),
+    only: Sequence[str] | None = None,
+) -> None:
+    """Write the int8 variant: QDQ, per channel, ranges from fitted pictures (H, W, 3); they are looked at once for
+    each `method`, and remembered in the scratch folder.
+
+    Preprocessing and what comes after the network (softmax; decoding and NMS) stay in float, and so do the nodes
+    `floating` with their activations; or int8 are `only` the nodes named. ModelError where onnxruntime cannot do it.
     """
-    with tempfile.TemporaryDirectory() as scratch, quiet(""):  # it logs advice to the root logger
-        prepared = Path(scratch) / "prepared.onnx"
-        try:
-            quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
-            graph = onnx.load(str(prepared))
-            _check_opset(graph, model)
-            ort_quantization.quantize_static(
-                str(prepared),
-                str(into),
-                _Pictures(calibration),
-                quant_format=ort_quantization.QuantFormat.QDQ,
-                activation_type=ort_quantization.QuantType.QUInt8,
-                weight_type=ort_quantization.QuantType.QInt8,
-                per_channel=True,
-                nodes_to_exclude=sorted(float_part(graph.graph)),
-            )
-        except ModelError:
-            raise
-        except Exception as exc:  # the library raises what comes to its mind
-            reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
-            raise ModelError(f"{model} could not be quantised: {reason}") from exc
+    ranges = prepared.scratch / f"{method}.json"
+    with _told(into):
+        if not ranges.exists():
+            # of the network alone: what follows it has shapes that differ by picture, which histograms can't take
+            network = prepared.scratch / "network.onnx"
+            onnx.utils.extract_model(str(prepared.path), str(network), [INPUT], list(prepared.ends))
+            _static(network, prepared.scratch / "ranged.onnx", ranges, method, _Pictures(calibration))
+        exclude = sorted({*prepared.floating, *_with_followers(prepared, floating)})
+        _static(prepared.path, into, ranges, method, None, exclude=exclude, only=only)
+
+
+def _static(
+    model: Path,
+    into: Path,
+    ranges: Path,
+    method: Calibration,
+    pictures: "_Pictures | None",
+    *,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] | None = None,
+) -> None:
+    ort_quantization.quantize_static(
+        str(model),
+        str(into),
+        pictures,
+        quant_format=ort_quantization.QuantFormat.QDQ,
+        activation_type=ort_quantization.QuantType.QUInt8,
+        weight_type=ort_quantization.QuantType.QInt8,
+        per_channel=True,
+        calibrate_method=_METHODS[method],
+        nodes_to_quantize=None if only is None else list(only),
+        nodes_to_exclude=list(exclude),
+        extra_options={"CalibPercentile": 99.99} if method == "percentile" else {},
+        calibration_cache_path=ranges,
+    )
 
 
 def float_part(graph: onnx.GraphProto) -> set[str]:
@@ -58,6 +122,32 @@ def float_part(graph: onnx.GraphProto) -> set[str]:
     A convolution of the bare picture is left out too: with three channels int8 spends its time on rearranging them
     (233 us against 65 us in float for 3x3 at 96x128), and it is what rounding harms most.
     """
+    feeds, fed_by = _edges(graph)
+    weighted = {node.name for node in graph.node if node.op_type in _WEIGHTED}
+    network = (_reach(weighted, feeds) & _reach(weighted, fed_by)) | weighted
+    return {node.name for node in graph.node} - network | _first_convolutions(graph)
+
+
+def _with_followers(prepared: Prepared, floating: Collection[str]) -> set[str]:
+    """`floating` and what only computes on their results (an activation): between them nothing is rounded."""
+    graph = onnx.load(str(prepared.path)).graph
+    made_by = {name: node.name for node in graph.node for name in node.output}
+    found = set(floating)
+    for node in graph.node:  # sorted: what feeds a node comes before it
+        sources = {made_by[name] for name in node.input if name in made_by}
+        if node.op_type not in _WEIGHTED and sources and sources <= found:
+            found.add(node.name)
+    return found
+
+
+def _ends(graph: onnx.GraphProto, floating: set[str]) -> tuple[str, ...]:
+    made_inside = {name for node in graph.node if node.name not in floating for name in node.output}
+    read_outside = {name for node in graph.node if node.name in floating for name in node.input}
+    answers = {value.name for value in graph.output}
+    return tuple(sorted(made_inside & (read_outside | answers)))
+
+
+def _edges(graph: onnx.GraphProto) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     made_by = {name: node.name for node in graph.node for name in node.output}
     feeds: dict[str, set[str]] = {node.name: set() for node in graph.node}
     fed_by: dict[str, set[str]] = {node.name: set() for node in graph.node}
@@ -65,9 +155,7 @@ def float_part(graph: onnx.GraphProto) -> set[str]:
         for source in {made_by[name] for name in node.input if name in made_by}:
             feeds[source].add(node.name)
             fed_by[node.name].add(source)
-    weighted = {node.name for node in graph.node if node.op_type in _WEIGHTED}
-    network = (_reach(weighted, feeds) & _reach(weighted, fed_by)) | weighted
-    return {node.name for node in graph.node} - network | _first_convolutions(graph)
+    return feeds, fed_by
 
 
 def _first_convolutions(graph: onnx.GraphProto) -> set[str]:
@@ -94,13 +182,21 @@ def _reach(start: set[str], edges: dict[str, set[str]]) -> set[str]:
     return reached
 
 
-def _check_opset(model: onnx.ModelProto, path: Path) -> None:
-    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if version < _MIN_OPSET:
-        raise ModelError(
-            f"{path} is of opset {version}; int8 by channel needs {_MIN_OPSET} or later: import it again with "
-            f"`tidegate import`, which raises it"
-        )
+def _opset(model: onnx.ModelProto) -> int:
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+@contextmanager
+def _told(model: Path) -> Iterator[None]:
+    """The library's troubles as ours, and its advice to the root logger kept from our user."""
+    with quiet(""), redirect_stdout(io.StringIO()):
+        try:
+            yield
+        except ModelError:
+            raise
+        except Exception as exc:  # the library raises what comes to its mind
+            reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
+            raise ModelError(f"{model} could not be quantised: {reason}") from exc
 
 
 class _Pictures(ort_quantization.CalibrationDataReader):  # type: ignore[misc]  # it has no types

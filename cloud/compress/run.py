@@ -1,22 +1,30 @@
 """Compressing a run folder: make the variants, measure them, let the gate choose, and write down why."""
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from cloud.compress.gate import Limits, Measured, Verdict, choose, judge
+from cloud.compress.int8 import Search, search_int8
 from cloud.compress.material import Material
-from cloud.compress.quantize import quantize
+from cloud.compress.scored import Scored, loss_bound
+from cloud.compress.weights_only import store_fp16, store_int8
 from cloud.latency import compare_latency
-from cloud.plots import draw_variants
+from cloud.plots import draw_pareto, draw_sensitivity, draw_variants
 from cloud.run_folder import REFERENCE, add_variant, hardware_class, variant_file, write_report
-from models.golden import Golden, read_golden, record_golden, write_golden
+from models.footprint import peak_memory_bytes
+from models.golden import Golden, disagreements, read_golden, record_golden, write_golden
 from models.manifest import read_manifest, write_manifest
 from models.runner import Runner, open_runner
 
-INT8 = "int8"
+W8, FP16, INT8 = "w8", "fp16", "int8"
+LADDER = (W8, FP16, INT8)
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +36,64 @@ class Judged:
     chosen: bool
 
 
-def make_int8(draft: Path, material: Material) -> None:
-    """Put the int8 variant into the draft of a run."""
-    file = variant_file(INT8)
-    quantize(draft / variant_file(REFERENCE), draft / file, material.calibration)
-    add_variant(draft, INT8, file)
+def make_variants(
+    draft: Path, material: Material, wanted: Sequence[str], limits: Limits, *, until: float, say: Say
+) -> Search | None:
+    """Put the `wanted` variants into the draft of a run; how int8 was found, if it was wanted. Variants of before that
+    are not made anew are removed: they may be of other weights."""
+    _forget(draft)
+    model = draft / variant_file(REFERENCE)
+    if W8 in wanted:
+        say("w8: weights as int8")
+        store_int8(model, draft / variant_file(W8))
+        add_variant(draft, W8, variant_file(W8), weights_only=True)
+    if FP16 in wanted:
+        say("fp16: weights as float16")
+        store_fp16(model, draft / variant_file(FP16))
+        add_variant(draft, FP16, variant_file(FP16))
+    if INT8 not in wanted:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        into = draft / variant_file(INT8)
+        margin = limits.accuracy_margin
+        search = search_int8(model, into, Path(scratch), material, margin=margin, until=until, say=say)
+    add_variant(draft, INT8, variant_file(INT8))
+    return search
 
 
-def measure(draft: Path, material: Material) -> list[Measured]:
-    """The reference and int8, on the same pictures and in the same minutes; the reference comes first."""
+def measure(draft: Path, material: Material, limits: Limits, *, say: Say) -> list[Measured]:
+    """Every variant of the draft, on the same pictures and in the same minutes; the reference comes first."""
     manifest = read_manifest(draft)
-    variants = [manifest.variant(REFERENCE), manifest.variant(INT8)]
-    scores = {variant.name: material.score(draft / variant.file) for variant in variants}
-    runners = {variant.name: open_runner(draft, manifest, variant.name) for variant in variants}
+    variants = sorted(manifest.variants, key=lambda variant: variant.name != REFERENCE)
+    golden = read_golden(draft)
+    scores: dict[str, Scored] = {}
+    runners: dict[str, Runner] = {}
+    for variant in variants:
+        say(f"{variant.name}: {material.metric} on {material.pictures} pictures")
+        file = draft / variant.file
+        scores[variant.name] = material.judge(material.open(file, weights_only=variant.weights_only))
+        runners[variant.name] = open_runner(draft, manifest, variant.name)
+    say("latency of all, taking turns")
     latency = compare_latency({name: _on_each(runner, material) for name, runner in runners.items()})
-    return [
-        Measured(
-            name=variant.name,
-            bytes=variant.bytes,
-            accuracy=scores[variant.name][0],
-            p50_ms=round(latency[variant.name].p50_ms, 4),
-            p95_ms=round(latency[variant.name].p95_ms, 4),
-            unanswered=scores[variant.name][1],
+    measured = []
+    for variant in variants:
+        say(f"{variant.name}: memory and doubt")
+        scored = scores[variant.name]
+        measured.append(
+            Measured(
+                name=variant.name,
+                bytes=variant.bytes,
+                accuracy=scored.value,
+                p50_ms=round(latency[variant.name].p50_ms, 4),
+                p95_ms=round(latency[variant.name].p95_ms, 4),
+                unanswered=scored.unanswered,
+                pictures=scored.pictures,
+                loss_bound=round(loss_bound(scored, scores[REFERENCE], limits.confidence), 6),
+                differences=_differences(golden, runners[REFERENCE], runners[variant.name]),
+                peak_bytes=peak_memory_bytes(draft, variant.name),
+            )
         )
-        for variant in variants
-    ]
+    return measured
 
 
 def decide(measured: Sequence[Measured], limits: Limits) -> list[Judged]:
@@ -65,56 +106,100 @@ def decide(measured: Sequence[Measured], limits: Limits) -> list[Judged]:
     ]
 
 
-def record(draft: Path, judged: Sequence[Judged], material: Material, limits: Limits) -> None:
-    """Write figures, verdicts and the choice into the draft's manifest, golden answers, report and plot."""
-    for item in judged:
-        figures = item.figures
-        add_variant(
-            draft,
-            figures.name,
-            variant_file(figures.name),
-            accuracy=figures.accuracy,
-            latency_ms={hardware_class(): figures.p50_ms},
-        )
+def record(draft: Path, judged: Sequence[Judged], material: Material, limits: Limits, search: Search | None) -> None:
+    """Write figures, verdicts and the choice into the draft's manifest, golden answers, report and plots."""
+    manifest = read_manifest(draft)
+    by_name = {item.figures.name: item for item in judged}
+    for variant in manifest.variants:
+        figures = by_name[variant.name].figures
+        latency = {**variant.latency_ms, hardware_class(): figures.p50_ms}
+        manifest = manifest.with_variants(replace(variant, accuracy=figures.accuracy, latency_ms=latency))
     chosen = next(item.figures.name for item in judged if item.chosen)
-    manifest = replace(read_manifest(draft), chosen=chosen)
+    gate = {
+        "metric": material.metric,
+        "pictures": material.pictures,
+        "calibrated_on": len(material.calibration),
+        "hardware": hardware_class(),
+        "limits": dataclasses.asdict(limits),
+        "chosen": chosen,
+    }
+    verdicts = {
+        name: {"accepted": item.verdict.accepted, "reasons": list(item.verdict.reasons)}
+        for name, item in by_name.items()
+    }
+    fallback = W8 if W8 in by_name and by_name[W8].verdict.accepted else None
+    manifest = replace(manifest, chosen=chosen, fallback=fallback, gate={**gate, "variants": verdicts})
     write_manifest(draft, manifest)
     golden = read_golden(draft)
-    names = [item.figures.name for item in judged]
-    runners = {name: open_runner(draft, manifest, name) for name in names}
-    again = record_golden(list(golden.frames.values()), runners)
-    write_golden(draft, Golden(again.frames, {**golden.answers, **again.answers}))
-    write_report(
-        draft,
+    again = record_golden(list(golden.frames.values()), {name: open_runner(draft, manifest, name) for name in by_name})
+    write_golden(draft, Golden(again.frames, again.answers))
+    variants = [
         {
-            "gate": {
-                "metric": material.metric,
-                "pictures": material.pictures,
-                "calibrated_on": len(material.calibration),
-                "hardware": hardware_class(),
-                "limits": dataclasses.asdict(limits),
-                "chosen": chosen,
-            },
-            "variants": [
-                {
-                    **dataclasses.asdict(item.figures),
-                    "accepted": item.verdict.accepted,
-                    "chosen": item.chosen,
-                    "reasons": list(item.verdict.reasons),
-                }
-                for item in judged
-            ],
-        },
-    )
+            **dataclasses.asdict(item.figures),
+            "accepted": item.verdict.accepted,
+            "chosen": item.chosen,
+            "reasons": list(item.verdict.reasons),
+        }
+        for item in judged
+    ]
+    write_report(draft, {"gate": gate, "variants": variants, "int8": _search_report(search)})
+    _draw(draft, judged, material, chosen, search)
+
+
+def _draw(draft: Path, judged: Sequence[Judged], material: Material, chosen: str, search: Search | None) -> None:
+    figures = [item.figures for item in judged]
+    metric = f"{material.metric}, {material.pictures} pictures"
     draw_variants(
         draft / "variants.png",
-        names=names,
-        kilobytes=[item.figures.bytes / 1000 for item in judged],
-        accuracy=[item.figures.accuracy for item in judged],
-        p50_ms=[item.figures.p50_ms for item in judged],
+        names=[item.name for item in figures],
+        kilobytes=[item.bytes / 1000 for item in figures],
+        accuracy=[item.accuracy for item in figures],
+        p50_ms=[item.p50_ms for item in figures],
         chosen=chosen,
-        metric=f"{material.metric}, {material.pictures} pictures",
+        metric=metric,
     )
+    draw_pareto(
+        draft / "pareto.png",
+        names=[item.name for item in figures],
+        kilobytes=[item.bytes / 1000 for item in figures],
+        accuracy=[item.accuracy for item in figures],
+        p50_ms=[item.p50_ms for item in figures],
+        accepted=[item.verdict.accepted for item in judged],
+        chosen=chosen,
+        metric=metric,
+    )
+    if search is not None and search.sensitivity:
+        left = set(search.best.floating if search.best else ())
+        draw_sensitivity(
+            draft / "sensitivity.png",
+            nodes=[item.node for item in search.sensitivity],
+            errors=[item.error for item in search.sensitivity],
+            floating=[item.node in left for item in search.sensitivity],
+        )
+
+
+def _search_report(search: Search | None) -> dict[str, Any] | None:
+    return None if search is None else dataclasses.asdict(search)
+
+
+def _differences(golden: Golden, reference: Runner, candidate: Runner) -> tuple[str, ...]:
+    """Where the candidate decides otherwise than the reference on golden frames."""
+    return tuple(
+        f"{name}: {difference}"
+        for name, frame in golden.frames.items()
+        for difference in disagreements(
+            reference.run_fitted(frame), candidate.run_fitted(frame), threshold=reference.threshold
+        )
+    )
+
+
+def _forget(draft: Path) -> None:
+    manifest = read_manifest(draft)
+    for variant in manifest.variants:
+        if variant.name != REFERENCE:
+            (draft / variant.file).unlink(missing_ok=True)
+    kept = manifest.variant(REFERENCE)
+    write_manifest(draft, replace(manifest, variants=(kept,), chosen=REFERENCE, fallback=None))
 
 
 def _on_each(runner: Runner, material: Material) -> Callable[[], object]:

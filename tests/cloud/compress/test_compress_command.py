@@ -16,7 +16,8 @@ from models.runner import open_runner
 
 
 def compress(run: Path, data: Path, *more: str) -> int:
-    return tidegate.main(["compress", str(run), "--data", str(data), "--calibrate-on", "40", *more])
+    words = ["compress", str(run), "--data", str(data), "--calibrate-on", "40", "--min-pictures", "20", *more]
+    return tidegate.main(words)
 
 
 def test_the_manifest_the_report_and_the_table_agree(
@@ -26,7 +27,7 @@ def test_the_manifest_the_report_and_the_table_agree(
     printed = json.loads(capsys.readouterr().out)
     manifest, report = read_manifest(trained_run), read_report(trained_run)
     assert manifest.chosen == printed["chosen"] == report["gate"]["chosen"]
-    assert [row["name"] for row in report["variants"]] == ["fp32", "int8"]
+    assert [row["name"] for row in report["variants"]] == ["fp32", "w8", "fp16", "int8"]
     for row, shown in zip(report["variants"], printed["variants"], strict=True):
         variant = manifest.variant(row["name"])
         assert row["bytes"] == shown["bytes"] == variant.bytes == (trained_run / variant.file).stat().st_size
@@ -42,7 +43,7 @@ def test_the_manifest_the_report_and_the_table_agree(
 def test_golden_frames_hold_the_answers_of_every_variant(trained_run: Path, pictures: Path) -> None:
     assert compress(trained_run, pictures) == 0
     golden, manifest = read_golden(trained_run), read_manifest(trained_run)
-    assert set(golden.answers) == {"fp32", "int8"}
+    assert set(golden.answers) == {"fp32", "w8", "fp16", "int8"}
     for variant in golden.answers:
         assert replay(golden, variant, open_runner(trained_run, manifest, variant)) == []
 
@@ -52,7 +53,7 @@ def test_compressing_again_changes_nothing_but_the_figures(trained_run: Path, pi
     before = sha256_file(trained_run / "model.int8.onnx")
     assert compress(trained_run, pictures) == 0
     assert sha256_file(trained_run / "model.int8.onnx") == before
-    assert len(read_manifest(trained_run).variants) == 2
+    assert len(read_manifest(trained_run).variants) == 4
 
 
 @pytest.mark.parametrize("command", ["compress", "evaluate"])
@@ -115,13 +116,46 @@ def test_latencies_are_measured_in_turns() -> None:
     assert all(0 <= latency.p50_ms <= latency.p95_ms for latency in figures.values())
 
 
+def test_a_few_pictures_prove_nothing(trained_run: Path, pictures: Path) -> None:
+    assert compress(trained_run, pictures, "--min-pictures", "25") == 0
+    manifest, report = read_manifest(trained_run), read_report(trained_run)
+    assert (manifest.chosen, manifest.fallback) == ("fp32", None)
+    for row in report["variants"][1:]:
+        assert any("24 pictures show nothing" in reason for reason in row["reasons"])
+
+
+def test_weights_alone_are_the_fallback_and_the_gates_word_is_in_the_manifest(
+    trained_run: Path, pictures: Path
+) -> None:
+    assert compress(trained_run, pictures) == 0
+    manifest = read_manifest(trained_run)
+    assert manifest.fallback == "w8"
+    assert manifest.variant("w8").weights_only
+    assert manifest.gate["variants"]["w8"]["accepted"]
+    assert manifest.gate["pictures"] == 24
+
+
+def test_pictures_without_labels_are_judged_by_agreement(trained_run: Path, pictures: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for index, path in enumerate(sorted(pictures.rglob("*.png"))):
+        shutil.copy(path, flat / f"{index:03d}.png")
+    assert compress(trained_run, flat) == 0
+    report = read_report(trained_run)
+    assert report["gate"]["metric"] == "agreement with fp32"
+    assert report["variants"][0]["accuracy"] == 1.0
+
+
 @pytest.mark.real
 def test_a_real_detector_goes_through_the_gate(shared_data: Path, tmp_path: Path) -> None:
     models, run = shared_data / "models", tmp_path / "coco"
     words = ["import", str(models / "yolox_nano.onnx"), "--adapter", "yolox", "--name", "coco", "--out", str(run)]
     assert tidegate.main([*words, "--labels", str(models / "coco.names")]) == 0
-    assert tidegate.main(["compress", str(run), "--data", str(shared_data / "coco128"), "--calibrate-on", "12"]) == 0
-    full, small = read_report(run)["variants"]
+    few = ["--calibrate-on", "12", "--minutes", "0", "--min-pictures", "30"]
+    assert tidegate.main(["compress", str(run), "--data", str(shared_data / "coco128"), *few]) == 0
+    full, w8, _, small = read_report(run)["variants"]
     # what plain int8 costs this detector is known (shared data's README): the gate must not let it through
     assert small["accuracy"] < full["accuracy"] - 0.01
-    assert read_manifest(run).chosen == "fp32"
+    assert not small["accepted"]
+    assert w8["bytes"] < 0.3 * full["bytes"]
+    assert read_manifest(run).chosen != "int8"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cloud.compress.gate import Limits, Measured, choose, judge
 
 REFERENCE = Measured("fp32", 1_000_000, 0.950, 2.0, 2.5)
-GOOD = Measured("int8", 280_000, 0.948, 1.2, 1.5)
+GOOD = Measured("int8", 280_000, 0.948, 1.2, 1.5, pictures=400, loss_bound=0.006)
 LIMITS = Limits(accuracy_margin=0.01, latency_ratio=1.05)
 
 
@@ -30,6 +30,11 @@ LIMITS = Limits(accuracy_margin=0.01, latency_ratio=1.05)
         ({"p50_ms": math.nan}, False, "nan x the time"),
         ({"bytes": 1_000_000}, False, "is 1.00 x the size of fp32: nothing is gained"),
         ({"unanswered": 1}, False, "no finite answer to 1 pictures"),
+        ({"pictures": 49}, False, "not proven: 49 pictures show nothing"),
+        ({"loss_bound": 0.0101}, False, "may be 0.010 below fp32 (90% confidence), more than 0.01"),
+        ({"loss_bound": math.nan}, False, "not proven"),
+        ({"loss_bound": 0.01}, True, "within 0.01"),
+        ({"differences": ("000.png: class 3 is gone",)}, False, "golden frames: 000.png: class 3 is gone (1 such)"),
     ],
 )
 def test_verdicts(changes: dict[str, float], accepted: bool, reason: str) -> None:
@@ -47,6 +52,18 @@ def test_the_reference_is_always_accepted() -> None:
     assert judge(REFERENCE, REFERENCE, LIMITS).accepted
 
 
+def test_of_equally_fast_variants_the_smallest_ships() -> None:
+    w8 = dataclasses.replace(GOOD, name="w8", bytes=290_000, p50_ms=2.02)
+    measured = [REFERENCE, w8]
+    assert choose(measured, [judge(figures, REFERENCE, LIMITS) for figures in measured]) == w8
+
+
+def test_a_file_above_the_limit_is_refused() -> None:
+    verdict = judge(GOOD, REFERENCE, dataclasses.replace(LIMITS, max_bytes=200_000))
+    assert not verdict.accepted
+    assert "is 280,000 bytes, more than 200,000" in verdict.reasons
+
+
 def test_what_ships_is_the_fastest_that_was_accepted() -> None:
     wrong = dataclasses.replace(GOOD, name="wrong", accuracy=0.1, p50_ms=0.1)
     measured = [REFERENCE, GOOD, wrong]
@@ -61,6 +78,8 @@ figures = st.builds(
     p50_ms=st.floats(0.01, 1e4),
     p95_ms=st.floats(0.01, 1e4),
     unanswered=st.integers(0, 3),
+    pictures=st.integers(0, 500),
+    loss_bound=st.floats(-0.1, 0.1),
 )
 
 
@@ -70,6 +89,7 @@ def test_nothing_worse_ever_ships(candidate: Measured) -> None:
     chosen = choose(measured, [judge(item, REFERENCE, LIMITS) for item in measured])
     assert chosen.accuracy >= REFERENCE.accuracy - 0.0100001
     assert chosen.p50_ms <= 1.05 * REFERENCE.p50_ms
+    assert chosen == REFERENCE or (chosen.loss_bound <= 0.0100001 and chosen.pictures >= 50)
     assert chosen.bytes <= REFERENCE.bytes
     assert not chosen.unanswered
 
@@ -77,4 +97,4 @@ def test_nothing_worse_ever_ships(candidate: Measured) -> None:
 @pytest.mark.parametrize("values", [{"accuracy_margin": -0.1}, {"latency_ratio": 0.0}])
 def test_limits_that_limit_nothing_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need 0 <= accuracy margin"):
-        Limits(**values)
+        Limits(**values)  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from cloud.compress.quantize import float_part, quantize
+from cloud.compress.quantize import float_part, prepare, quantize
+from cloud.compress.sensitivity import sensitivities
 from cloud.image_folder import find_images, load_images
 from models.detections import UInt8
 from models.errors import ModelError
@@ -27,7 +28,7 @@ def test_int8_decides_as_fp32_on_what_it_never_saw(
     trained_run: Path, pictures: Path, calibration: UInt8, tmp_path: Path
 ) -> None:
     manifest = read_manifest(trained_run)
-    quantize(trained_run / "model.onnx", tmp_path / "int8.onnx", calibration)
+    quantize(prepare(trained_run / "model.onnx", tmp_path), tmp_path / "int8.onnx", calibration)
     full, small = Runner(trained_run / "model.onnx", manifest), Runner(tmp_path / "int8.onnx", manifest)
     for picture in load_images(find_images(pictures / "val"), manifest.input).pixels:
         assert small.probabilities(picture) == pytest.approx(full.probabilities(picture), abs=0.1)
@@ -36,7 +37,7 @@ def test_int8_decides_as_fp32_on_what_it_never_saw(
 def test_preprocessing_first_convolution_and_softmax_stay_in_float(
     trained_run: Path, calibration: UInt8, tmp_path: Path
 ) -> None:
-    quantize(trained_run / "model.onnx", tmp_path / "int8.onnx", calibration)
+    quantize(prepare(trained_run / "model.onnx", tmp_path), tmp_path / "int8.onnx", calibration)
     graph = onnx.load(tmp_path / "int8.onnx").graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
@@ -49,7 +50,7 @@ def test_preprocessing_first_convolution_and_softmax_stay_in_float(
 
 
 def test_weights_have_a_scale_for_each_channel(trained_run: Path, calibration: UInt8, tmp_path: Path) -> None:
-    quantize(trained_run / "model.onnx", tmp_path / "int8.onnx", calibration)
+    quantize(prepare(trained_run / "model.onnx", tmp_path), tmp_path / "int8.onnx", calibration)
     scales = [tensor for tensor in onnx.load(tmp_path / "int8.onnx").graph.initializer if "weight_scale" in tensor.name]
     assert any(np.prod(scale.dims) > 1 for scale in scales)
 
@@ -73,8 +74,8 @@ def test_only_what_lies_between_weights_is_the_network() -> None:
     assert float_part(graph) == {"cast", "stem", "decode"}
 
 
-def test_an_old_opset_is_refused_with_advice(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Conv", ["image", "w"], ["scores"])]
+def test_an_old_opset_is_raised(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["image", "w"], ["scores"], "conv")]
     weight = helper.make_tensor("w", 1, (2, 3, 1, 1), np.zeros(6))
     graph = helper.make_graph(
         nodes,
@@ -85,14 +86,48 @@ def test_an_old_opset_is_refused_with_advice(tmp_path: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
     onnx.save(model, tmp_path / "old.onnx")
-    with pytest.raises(ModelError, match="is of opset 11"):
-        quantize(tmp_path / "old.onnx", tmp_path / "int8.onnx", [])
+    prepared = prepare(tmp_path / "old.onnx", tmp_path)
+    assert onnx.load(prepared.path).opset_import[0].version >= 13
+
+
+def test_a_node_left_in_float_keeps_its_weights_and_its_activation(
+    trained_run: Path, calibration: UInt8, tmp_path: Path
+) -> None:
+    prepared = prepare(trained_run / "model.onnx", tmp_path)
+    spared = prepared.weighted[0]
+    quantize(prepared, tmp_path / "int8.onnx", calibration, floating=[spared])
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    weights = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    (node,) = [node for node in graph.node if node.name == spared]
+    assert node.input[1] in weights
+    (reader,) = [other for other in graph.node if node.output[0] in other.input]
+    assert reader.op_type == "Relu"  # not rounded on the way to it
+
+
+def test_a_node_left_in_float_between_int8_ones_is_not_rounded_when_the_session_loads(
+    trained_run: Path, calibration: UInt8, tmp_path: Path
+) -> None:
+    manifest, prepared = read_manifest(trained_run), prepare(trained_run / "model.onnx", tmp_path)
+    quantize(prepared, tmp_path / "int8.onnx", calibration, floating=prepared.weighted)
+    full, spared = (Runner(path, manifest) for path in (prepared.path, tmp_path / "int8.onnx"))
+    for picture in calibration[:5]:
+        assert spared.probabilities(picture) == pytest.approx(full.probabilities(picture), abs=0.02)
+
+
+def test_sensitivity_names_every_node_with_weights_worst_first(
+    trained_run: Path, calibration: UInt8, tmp_path: Path
+) -> None:
+    prepared = prepare(trained_run / "model.onnx", tmp_path)
+    found = sensitivities(prepared, list(calibration), method="min-max")
+    assert {item.node for item in found} == set(prepared.weighted)
+    assert found == sorted(found, key=lambda item: -item.error)
+    assert all(0 < item.error < 0.5 for item in found)
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a model")
     with pytest.raises(ModelError, match="could not be quantised"):
-        quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx", [])
+        prepare(tmp_path / "model.onnx", tmp_path)
     assert not (tmp_path / "int8.onnx").exists()
 
 
