@@ -3,7 +3,6 @@
 import threading
 import time
 from array import array
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +14,11 @@ import numpy as np
 from edge.active_model import Answer
 from edge.camera import Tally
 from edge.loading import LoadedModel
-from models.records import SCORE_BINS, Health
+from models.records import Health
+from models.tally import AnswerTally
 
 CameraState = Literal["down", "stalled", "ok", "ended"]
 _WORST_FIRST: tuple[CameraState, ...] = get_args(CameraState)
-_CLASSES = 50  # in a class mix: a model of a thousand classes must not outgrow a message
 _TEXT = 300  # characters of an error
 
 
@@ -41,8 +40,7 @@ class _Figures:
 
     began: float
     times_ms: "array[float]" = field(default_factory=lambda: array("f"))
-    histogram: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
-    classes: Counter[int] = field(default_factory=Counter)
+    answers: AnswerTally = field(default_factory=AnswerTally)
 
 
 class Vitals:
@@ -84,9 +82,7 @@ class Vitals:
             if figures is None:
                 figures = self._figures[answer.model] = _Figures(self._clock())
             figures.times_ms.append(answer.ms)
-            for score in answer.found.scores.tolist():
-                figures.histogram[_bin(score)] += 1
-            figures.classes.update(answer.found.class_ids.tolist())
+            figures.answers.add(answer.found)
 
     def error(self, what: str) -> None:
         """Something went wrong that health should tell."""
@@ -158,7 +154,6 @@ class Vitals:
 
 
 def _describe(whole: Health, model: LoadedModel, figures: _Figures) -> Health:
-    labels = model.manifest.labels
     p50, p95 = np.percentile(figures.times_ms, (50, 95)) if figures.times_ms else (0.0, 0.0)
     return replace(
         whole,
@@ -169,15 +164,10 @@ def _describe(whole: Health, model: LoadedModel, figures: _Figures) -> Health:
         frames_inferred=len(figures.times_ms),
         p50_ms=float(p50),
         p95_ms=float(p95),
-        score_histogram=tuple(figures.histogram),
-        class_mix={labels[class_id]: count for class_id, count in figures.classes.most_common(_CLASSES)},
-        detections=figures.classes.total(),
+        score_histogram=tuple(figures.answers.histogram),
+        class_mix=figures.answers.mix(model.manifest.labels),
+        detections=figures.answers.detections,
     )
-
-
-def _bin(score: float) -> int:
-    # a NaN or a score out of range is the model's fault, and belongs to the edge bins
-    return min(SCORE_BINS - 1, max(0, int(score * SCORE_BINS))) if score == score else 0
 
 
 def resident_bytes() -> int:
