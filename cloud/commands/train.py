@@ -97,6 +97,12 @@ def _training_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--schedule", choices=("one-cycle", "cosine"), default=default.schedule, help="default: %(default)s"
     )
+    group.add_argument(
+        "--warm-up",
+        type=float,
+        default=default.warm_up,
+        help="part of the training in which the learning rate rises (default: %(default)s)",
+    )
     group.add_argument("--weight-decay", type=float, default=default.weight_decay, help="default: %(default)s")
     group.add_argument("--label-smoothing", type=float, default=default.label_smoothing, help="default: %(default)s")
     group.add_argument(
@@ -120,6 +126,7 @@ def _augmentation_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--rotation", type=float, default=default.rotation, help="degrees (default: %(default)s)")
     group.add_argument("--zoom", type=float, default=default.zoom, help="part of the size (default: %(default)s)")
     group.add_argument("--shift", type=float, default=default.shift, help="part of the size (default: %(default)s)")
+    group.add_argument("--jump", type=int, default=default.jump, help="whole pixels (default: %(default)s)")
     group.add_argument("--light", type=float, default=default.light, help="default: %(default)s")
     group.add_argument("--contrast", type=float, default=default.contrast, help="default: %(default)s")
     group.add_argument("--colour", type=float, default=default.colour, help="default: %(default)s")
@@ -175,6 +182,7 @@ def _request(args: argparse.Namespace) -> Request:
             schedule=args.schedule,
             weight_decay=args.weight_decay,
             label_smoothing=args.label_smoothing,
+            warm_up=args.warm_up,
             averaging=args.averaging,
             patience=args.patience,
             mixup=args.mixup,
@@ -189,6 +197,7 @@ def _request(args: argparse.Namespace) -> Request:
                 args.contrast,
                 args.colour,
                 not args.no_flip,
+                args.jump,
                 args.cutout,
             ),
         )

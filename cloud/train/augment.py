@@ -20,12 +20,15 @@ class Augmentation:
     contrast: float = 0.20
     colour: float = 0.08
     flip: bool = True
+    jump: int = 0  # whole pixels, any way: what resampling would blur in small pictures
     cutout: float = 0.0  # side of a grey square as a part of the picture's (DeVries and Taylor 2017)
 
 
 def augment(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
     """(B, 3, H, W) float 0..255 -> the same, each picture changed in its own way."""
     moved = _move(pictures, how, rng)
+    if how.jump:
+        moved = _jump(moved, how.jump, rng)
     n = len(moved)
     contrast = 1 + how.contrast * _spread(n, rng)
     colour = 1 + how.colour * _spread(n * 3, rng).view(n, 3, 1, 1)
@@ -63,6 +66,16 @@ def _move(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
     return functional.grid_sample(
         pictures.contiguous(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
+
+
+def _jump(pictures: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
+    """Each picture moved by up to `pixels` rows and columns; what comes in from outside is black."""
+    n, channels, height, width = pictures.shape
+    room = functional.pad(pictures, (pixels, pixels, pixels, pixels))
+    down, right = torch.randint(0, 2 * pixels + 1, (2, n), generator=rng)
+    rows = (down[:, None] + torch.arange(height))[:, None, :, None]
+    columns = (right[:, None] + torch.arange(width))[:, None, None, :]
+    return room[torch.arange(n)[:, None, None, None], torch.arange(channels)[None, :, None, None], rows, columns]
 
 
 def _mirror(pictures: Tensor, rng: torch.Generator) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cloud.image_folder import ImageFile
 from models.durable import write_atomic
+from models.errors import PackageError
 
 DATA = "data.json"
 
@@ -18,6 +19,22 @@ def write_data_record(draft: Path, parts: Mapping[str, Sequence[ImageFile]]) -> 
         for part, files in parts.items()
     }
     write_atomic(draft / DATA, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_data_record(run: Path) -> dict[str, list[dict[str, str]]]:
+    """data.json of a run folder: `file`, `label` and `sha256` of each file by part; empty where there is none (the model
+    was imported)."""
+    path = run / DATA
+    try:
+        document = json.loads(path.read_bytes())
+        return {
+            str(part): [{key: str(file[key]) for key in ("file", "label", "sha256")} for file in files]
+            for part, files in document.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise PackageError(f"{path} cannot be read: {exc}; expected what `tidegate train` wrote") from exc
 
 
 def doubles(parts: Mapping[str, Sequence[ImageFile]]) -> tuple[list[str], list[str]]:

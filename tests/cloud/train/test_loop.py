@@ -142,6 +142,15 @@ def test_rotation_keeps_proportions() -> None:
     assert float((turned[0, 0] - disc).abs().mean()) < 2.5
 
 
+def test_a_jump_moves_a_picture_by_whole_pixels() -> None:
+    pictures = torch.arange(1.0, 26.0).view(1, 1, 5, 5).repeat(8, 3, 1, 1)
+    moved = augment(pictures, dataclasses.replace(STILL, jump=1), torch.Generator().manual_seed(0))
+    for picture in moved:
+        at = torch.nonzero(picture[0] == 13.0)  # the middle one
+        assert ((at - 2).abs() <= 1).all()
+    assert len({tuple(picture.flatten().tolist()) for picture in moved}) > 1
+
+
 def test_cutout_greys_a_square_of_every_picture() -> None:
     pictures = torch.zeros(6, 3, 20, 20)
     cut = augment(pictures, dataclasses.replace(STILL, cutout=0.5), torch.Generator().manual_seed(2))
