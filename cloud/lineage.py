@@ -1,21 +1,54 @@
 """Where a model comes from, for its manifest: what is needed to make it again, or to know why it can't be."""
 
+import hashlib
+import secrets
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "opencv-python-headless", "torch")
+from cloud.train.data_record import DATA, read_data_record
+from models.detections import UInt8
+from models.manifest import Manifest, sha256_file
+
+_LIBRARIES = ("numpy", "onnx", "onnxruntime", "opencv-python-headless", "torch", "torch-pruning", "torchao")
 
 
 def lineage_of_tools() -> dict[str, Any]:
-    """The revision of this code, the versions of the libraries that matter, and the time."""
+    """A new run's id, the revision of this code, the versions of the libraries that matter, and the time."""
     return {
+        "run": secrets.token_hex(8),
         "code": code_revision(),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def released_lineage(run: Path, manifest: Manifest) -> dict[str, Any]:
+    """A run's lineage with what its release adds: the split and the digest of its list of files, a parent where it was
+    imported, and with what it was released."""
+    lineage = dict(manifest.lineage)
+    parts = read_data_record(run)
+    if parts:
+        lineage["split"] = {part: len(files) for part, files in parts.items()}
+        lineage["files_sha256"] = sha256_file(run / DATA)
+    imported = lineage.get("import")
+    if isinstance(imported, dict) and "sha256" in imported:
+        lineage.setdefault("parent", f"{imported.get('file', 'a foreign file')} sha256:{imported['sha256']}")
+    tools = lineage_of_tools()
+    lineage["released"] = {key: tools[key] for key in ("code", "libraries", "made_at")}
+    return lineage
+
+
+def digest_pictures(pictures: Iterable[UInt8]) -> str:
+    """Hex sha256 over pictures, in order."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(f"{picture.shape}".encode())
+        digest.update(picture.tobytes())
+    return digest.hexdigest()
 
 
 def code_revision() -> str:

@@ -14,6 +14,7 @@ from cloud.compress.material import Material
 from cloud.compress.scored import Scored, loss_bound
 from cloud.compress.weights_only import store_fp16, store_int8
 from cloud.latency import compare_latency
+from cloud.lineage import digest_pictures
 from cloud.plots import draw_pareto, draw_sensitivity, draw_variants
 from cloud.run_folder import REFERENCE, add_variant, hardware_class, variant_file, write_report
 from models.footprint import peak_memory_bytes
@@ -119,6 +120,7 @@ def record(draft: Path, judged: Sequence[Judged], material: Material, limits: Li
         "metric": material.metric,
         "pictures": material.pictures,
         "calibrated_on": len(material.calibration),
+        "calibration_sha256": digest_pictures(material.calibration),
         "hardware": hardware_class(),
         "limits": dataclasses.asdict(limits),
         "chosen": chosen,

@@ -22,8 +22,8 @@ def write_data_record(draft: Path, parts: Mapping[str, Sequence[ImageFile]]) -> 
 
 
 def read_data_record(run: Path) -> dict[str, list[dict[str, str]]]:
-    """data.json of a run folder: `file`, `label` and `sha256` of each file by part; empty where there is none (the model
-    was imported)."""
+    """data.json of a run folder: `file`, `label` and `sha256` of each file by part; empty where there is none, as for
+    an imported model."""
     path = run / DATA
     try:
         document = json.loads(path.read_bytes())
