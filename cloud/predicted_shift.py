@@ -65,14 +65,19 @@ def shift_in_words(shift: Mapping[str, Any]) -> list[str]:
     """The prediction in a few sentences; for the first release of a model one that says so."""
     if not shift:
         return ["The first release of this model, or one that was compared with none before it."]
+    try:
+        return _in_words(shift)
+    except (KeyError, TypeError, ValueError):  # a later tidegate's, or somebody's own
+        return ["Recorded in a form that is not known here."]
+
+
+def _in_words(shift: Mapping[str, Any]) -> list[str]:
     if "unknown" in shift:
-        return [
-            f"Against {shift['against']}: not predicted, since one of the two could not be run ({shift['unknown']})."
-        ]
-    head = f"Against {shift['against']}, on {shift['pictures']} {shift['reference']}"
+        return [f"Against {shift['against']}: not predicted, one of the two could not be run ({shift['unknown']})."]
     was, now = shift["parent"], shift["this"]
     lines = [
-        f"{head}: {was['per_frame']:.3g} detections a frame become {now['per_frame']:.3g}, "
+        f"Against {shift['against']}, on {shift['pictures']} {shift['reference']}: "
+        f"{was['per_frame']:.3g} detections a frame become {now['per_frame']:.3g}, "
         f"the mean score {was['mean_score']:.2f} becomes {now['mean_score']:.2f}, "
         f"the class mix moves by {shift['mix_distance']:.2f} (0: the same shares, 1: no class in common)."
     ]

@@ -25,7 +25,8 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization.json import JSONSerializer
 
-from cloud.run_folder import intact
+from cloud.model_card import CARD, model_card
+from cloud.run_folder import intact, read_report
 from models import golden
 from models.durable import sync_folder, sync_tree, write_atomic
 from models.errors import PackageError, UsageError
@@ -126,7 +127,9 @@ def sign_release(
         for variant in manifest.shipped:
             shutil.copyfile(run / variant.file, draft / variant.file)
         shutil.copytree(run / golden.FOLDER, draft / golden.FOLDER)
-        write_manifest(draft, replace(manifest, variants=manifest.shipped, release=release, floor=floor))
+        signed = replace(manifest, variants=manifest.shipped, release=release, floor=floor)
+        write_manifest(draft, signed)
+        write_atomic(draft / CARD, model_card(signed, read_report(run)).encode())
         sign_files(draft, keys, version=release, expires=expires)
         with tempfile.TemporaryDirectory() as proof:
             accept(draft, root=keys.root, into=Path(proof) / "accepted")

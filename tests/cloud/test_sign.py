@@ -34,7 +34,8 @@ def test_a_signed_release_is_accepted_and_found_again(colour_run: Path, keys: Ke
 def test_only_the_chosen_variant_is_shipped(colour_run: Path, keys: Keys, tmp_path: Path) -> None:
     shutil.copy(colour_run / "model.onnx", colour_run / "model.int8.onnx")
     package = sign_release(colour_run, keys, release=1, floor=0, expires=SOON, out=tmp_path / "package")
-    assert sorted(path.name for path in package.iterdir()) == ["golden", "manifest.json", "model.onnx", "tuf"]
+    files = ["MODEL_CARD.md", "golden", "manifest.json", "model.onnx", "tuf"]
+    assert sorted(path.name for path in package.iterdir()) == files
 
 
 def test_keys_are_for_their_owner_only(keys: Keys, tmp_path: Path) -> None:

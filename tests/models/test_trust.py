@@ -14,7 +14,7 @@ from models.errors import PackageError
 from models.trust import ACCEPTED, METADATA, accept, recheck
 
 SOON = datetime.now(UTC) + timedelta(days=1)
-SIGNED_FILES = ("manifest.json", "model.onnx", "golden/000.png", "golden/golden.json")
+SIGNED_FILES = ("MODEL_CARD.md", "manifest.json", "model.onnx", "golden/000.png", "golden/golden.json")
 METADATA_FILES = ("tuf/timestamp.json", "tuf/snapshot.json", "tuf/targets.json")
 
 
