@@ -53,11 +53,21 @@ def replay(golden: Golden, variant: str, runner: Runner) -> list[str]:
     ]
 
 
-def disagreements(expected: Detections, got: Detections, *, threshold: float) -> list[str]:
-    """Decisions that differ. Rows whose score is within the tolerance of `threshold` may come or go."""
+def disagreements(
+    expected: Detections,
+    got: Detections,
+    *,
+    threshold: float,
+    min_iou: float = MIN_IOU,
+    max_score_difference: float = MAX_SCORE_DIFFERENCE,
+) -> list[str]:
+    """Decisions that differ. Rows whose score is within the tolerance of `threshold` may come or go.
+
+    The tolerances are those of one variant on other hardware, unless given.
+    """
     differences = []
     free = list(range(len(got)))
-    floor = threshold + MAX_SCORE_DIFFERENCE
+    floor = threshold + max_score_difference
     for row in range(len(expected)):
         box = expected.xyxy[row]
         match = next(
@@ -65,8 +75,8 @@ def disagreements(expected: Detections, got: Detections, *, threshold: float) ->
                 other
                 for other in free
                 if got.class_ids[other] == expected.class_ids[row]
-                and iou(box, got.xyxy[other]) >= MIN_IOU
-                and abs(float(got.scores[other] - expected.scores[row])) <= MAX_SCORE_DIFFERENCE
+                and iou(box, got.xyxy[other]) >= min_iou
+                and abs(float(got.scores[other] - expected.scores[row])) <= max_score_difference
             ),
             None,
         )

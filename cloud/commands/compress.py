@@ -150,7 +150,7 @@ def _document(judged: Sequence[Judged]) -> dict[str, object]:
 
 
 def _show(console: Console, name: str, judged: Sequence[Judged], metric: str) -> None:
-    table = Table("variant", "bytes", metric, "p50 ms", "p95 ms", "peak MB", "gate", "why", title=f"{name}, variants")
+    table = Table("variant", "bytes", metric, "p50 ms", "p95 ms", "peak MB", "gate", title=f"{name}, variants")
     for column in table.columns[1:6]:
         column.justify = "right"
     for item in judged:
@@ -164,6 +164,7 @@ def _show(console: Console, name: str, judged: Sequence[Judged], metric: str) ->
             f"{figures.p95_ms:.2f}",
             f"{figures.peak_bytes / 1e6:.1f}",
             verdict,
-            "; ".join(item.verdict.reasons),
         )
     console.print(table)
+    for item in judged:
+        console.print(f"[bold]{item.figures.name}[/]: {'; '.join(item.verdict.reasons)}", soft_wrap=True)

@@ -25,6 +25,8 @@ from models.runner import Runner, open_runner
 W8, FP16, INT8 = "w8", "fp16", "int8"
 LADDER = (W8, FP16, INT8)
 
+_SAME_PLACE, _SAME_SCORE = 0.5, 0.25
+
 Say = Callable[[str], None]
 
 
@@ -80,6 +82,7 @@ def measure(draft: Path, material: Material, limits: Limits, *, say: Say) -> lis
     for variant in variants:
         say(f"{variant.name}: memory and doubt")
         scored = scores[variant.name]
+        differences, decisions = _differences(golden, runners[REFERENCE], runners[variant.name])
         measured.append(
             Measured(
                 name=variant.name,
@@ -90,7 +93,8 @@ def measure(draft: Path, material: Material, limits: Limits, *, say: Say) -> lis
                 unanswered=scored.unanswered,
                 pictures=scored.pictures,
                 loss_bound=round(loss_bound(scored, scores[REFERENCE], limits.confidence), 6),
-                differences=_differences(golden, runners[REFERENCE], runners[variant.name]),
+                differences=differences,
+                decisions=decisions,
                 peak_bytes=peak_memory_bytes(draft, variant.name),
             )
         )
@@ -184,15 +188,19 @@ def _search_report(search: Search | None) -> dict[str, Any] | None:
     return None if search is None else dataclasses.asdict(search)
 
 
-def _differences(golden: Golden, reference: Runner, candidate: Runner) -> tuple[str, ...]:
-    """Where the candidate decides otherwise than the reference on golden frames."""
-    return tuple(
-        f"{name}: {difference}"
-        for name, frame in golden.frames.items()
-        for difference in disagreements(
-            reference.run_fitted(frame), candidate.run_fitted(frame), threshold=reference.threshold
+def _differences(golden: Golden, reference: Runner, candidate: Runner) -> tuple[tuple[str, ...], int]:
+    """Where the candidate decides otherwise than the reference on golden frames, and among how many decisions."""
+    differences: list[str] = []
+    decisions = 0
+    for name, frame in golden.frames.items():
+        expected, got = reference.run_fitted(frame), candidate.run_fitted(frame)
+        # far looser than between two machines: here rounding is the point, and the metric judges how much
+        found = disagreements(
+            expected, got, threshold=reference.threshold, min_iou=_SAME_PLACE, max_score_difference=_SAME_SCORE
         )
-    )
+        differences += [f"{name}: {difference}" for difference in found]
+        decisions += int((expected.scores > reference.threshold + _SAME_SCORE).sum())
+    return tuple(differences), decisions
 
 
 def _forget(draft: Path) -> None:

@@ -34,7 +34,8 @@ LIMITS = Limits(accuracy_margin=0.01, latency_ratio=1.05)
         ({"loss_bound": 0.0101}, False, "may be 0.010 below fp32 (90% confidence), more than 0.01"),
         ({"loss_bound": math.nan}, False, "not proven"),
         ({"loss_bound": 0.01}, True, "within 0.01"),
-        ({"differences": ("000.png: class 3 is gone",)}, False, "golden frames: 000.png: class 3 is gone (1 such)"),
+        ({"differences": ("000.png: class 3 is gone",), "decisions": 9}, False, "in 1 of 9 cases, such as 000.png"),
+        ({"differences": ("000.png: class 3 is gone",), "decisions": 10}, True, "0.28 x the bytes"),
     ],
 )
 def test_verdicts(changes: dict[str, float], accepted: bool, reason: str) -> None:
