@@ -18,6 +18,7 @@ COMMANDS = {
     "compress": ("cloud.commands.compress", "make an int8 variant and let the gate judge it"),
     "evaluate": ("cloud.commands.evaluate", "measure a model's accuracy on labelled images"),
     "release": ("cloud.commands.release", "sign a model and publish it in the registry"),
+    "models": ("cloud.commands.models", "list, show and compare models and releases"),
     "component": ("greengrass.commands.component", "build Greengrass components"),
     "deploy": ("greengrass.commands.deploy", "register components and deploy them to a fleet"),
     "gateway": ("edge.commands.gateway", "run a gateway on this machine"),

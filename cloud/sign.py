@@ -169,6 +169,8 @@ def check_run(run: Path) -> Manifest:
     answers = golden.read_golden(run)
     for variant in manifest.shipped:
         intact(run, variant)
+        if refused := _refusal(manifest, variant.name):
+            raise PackageError(f"{run}: the gate refused variant {variant.name!r}: {refused}")
         differences = golden.replay(answers, variant.name, open_runner(run, manifest, variant.name))
         if differences:
             raise PackageError(
@@ -176,6 +178,15 @@ def check_run(run: Path) -> Manifest:
                 f"no gateway would take it"
             )
     return manifest
+
+
+def _refusal(manifest: Manifest, variant: str) -> str:
+    """Why the gate refused a variant; empty if it did not, or was not asked."""
+    verdicts = manifest.gate.get("variants")
+    verdict = verdicts.get(variant) if isinstance(verdicts, dict) else None
+    if not isinstance(verdict, dict) or verdict.get("accepted", True):
+        return ""
+    return "; ".join(map(str, verdict.get("reasons") or ["no reason given"]))
 
 
 def _sign(metadata: Metadata[Any], signer: CryptoSigner) -> bytes:

@@ -59,6 +59,12 @@ def publish(store: ObjectStore, package: Path, run: Path) -> ReleaseId:
     return release
 
 
+def model_names(store: ObjectStore) -> list[str]:
+    """The models of which there is at least one release."""
+    matches = (_KEY.fullmatch(key) for key in store.list("models/"))
+    return sorted({match[0].split("/")[1] for match in matches if match and match[2] == PACKAGE})
+
+
 def releases(store: ObjectStore, name: str) -> list[int]:
     """The numbers of the releases that can be fetched, lowest first."""
     return sorted(number for number, file in _numbers(store, name) if file == PACKAGE)

@@ -1,21 +1,29 @@
-"""`tidegate release`: sign a run folder's chosen variant and publish it under the next number."""
+"""`tidegate release`: sign a run folder's chosen variant and its fallback, and publish them under the next number."""
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from cloud.lineage import released_lineage
+from cloud.model_card import CARD
+from cloud.predicted_shift import predict_shift, shift_in_words
 from cloud.sign import ROOT, ROOT_LIFETIME, Keys, check_run, create_keys, has_keys, load_keys, sign_release
 from greengrass.objects import ObjectStore, open_store
-from greengrass.registry import ReleaseId, next_release, publish, read_release, releases
+from greengrass.registry import ReleaseId, fetch_run, next_release, publish, read_release, releases
+from models.durable import write_atomic
 from models.errors import UsageError
-from models.manifest import Manifest, read_manifest
+from models.manifest import Manifest, read_manifest, write_manifest
 
 DEFAULT_DAYS = 365
 MAX_DAYS = ROOT_LIFETIME.days
@@ -44,6 +52,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="the lowest release that gateways may go back to from now on (default: as in the release before). "
         "Raise it only once a roll-out is confirmed: what is below can't be reverted to",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="DIR",
+        type=Path,
+        help="pictures as the cameras see them, on which to predict how answers will differ from those of the release "
+        "before (default: the run's golden frames, which are few)",
     )
     parser.add_argument(
         "--expires-days",
@@ -99,18 +114,41 @@ def _release(store: ObjectStore, args: argparse.Namespace) -> int:
     number = next_release(store, name)
     expires = datetime.now(UTC) + timedelta(days=args.expires_days)
     with tempfile.TemporaryDirectory() as temporary:
-        package = Path(temporary) / "package"
-        sign_release(args.run, keys, release=number, floor=floor, expires=expires, out=package)
-        release = publish(store, package, args.run)
-        entry = _entry(read_manifest(package))
+        package, run = Path(temporary) / "package", Path(temporary) / "run"
+        shutil.copytree(args.run, run)
+        _enter_evidence(store, run, _before(name, published), args.reference)
+        sign_release(run, keys, release=number, floor=floor, expires=expires, out=package)
+        shutil.copyfile(package / CARD, run / CARD)
+        release = publish(store, package, run)
+        # it is in the registry; a run folder that can't be written to is no reason to fail
+        with contextlib.suppress(OSError):
+            write_atomic(args.run / CARD, (package / CARD).read_bytes())
+        manifest = read_manifest(package)
     root = (args.keys / name / ROOT).absolute()
     digest = hashlib.sha256(keys.root).hexdigest()
     if args.json:
-        print(json.dumps({**entry, "root": str(root), "root_sha256": digest}, indent=2))
+        print(json.dumps({**_entry(manifest), "root": str(root), "root_sha256": digest}, indent=2))
     else:
         print(release)
+        print("\n".join(shift_in_words(manifest.predicted_shift)))
         print(f"root of trust: {root}\nits sha256: {digest}")
     return 0
+
+
+def _before(name: str, published: list[int]) -> ReleaseId | None:
+    return ReleaseId(name, published[-1]) if published else None
+
+
+def _enter_evidence(store: ObjectStore, run: Path, before: ReleaseId | None, reference: Path | None) -> None:
+    """Write into the run's manifest what is known only now: how its answers will differ, and its whole lineage."""
+    manifest = read_manifest(run)
+    shift: dict[str, Any] = {}
+    if before is not None:
+        with tempfile.TemporaryDirectory() as temporary:
+            parent = fetch_run(store, before, Path(temporary) / "run")
+            shift = predict_shift(run, parent, against=str(before), reference=reference)
+    lineage = released_lineage(run, manifest)
+    write_manifest(run, replace(manifest, predicted_shift=shift, lineage=lineage))
 
 
 def _keys(folder: Path, name: str, *, first: bool) -> Keys:
