@@ -23,7 +23,12 @@ def mix_up_classes(run: Path) -> None:
             onnx.checker.check_model(model)
             onnx.save(model, str(draft / variant.file))
             manifest = add_variant(
-                draft, variant.name, variant.file, accuracy=variant.accuracy, latency_ms=variant.latency_ms
+                draft,
+                variant.name,
+                variant.file,
+                accuracy=variant.accuracy,
+                latency_ms=variant.latency_ms,
+                weights_only=variant.weights_only,
             )
         frames = list(read_golden(draft).frames.values())
         runners = {variant.name: open_runner(draft, manifest, variant.name) for variant in manifest.variants}
