@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloud.compress.gate import Limits, Measured
+from cloud.compress.gate import Limits, Measured, Verdict
 from cloud.compress.run import W8, Judged, decide
 from cloud.run_folder import REFERENCE, read_report, write_report
 from models.configuration import parse
@@ -63,7 +63,13 @@ def enter_latency(draft: Path, benched: Benched) -> list[Judged]:
     if not manifest.gate:
         return []
     limits = _limits(manifest, draft)
-    judged = decide(_measured(draft, manifest, benched), limits)
+    measured = _measured(draft, manifest, benched)
+    judged = decide([figures for figures in measured if not _unfit(benched, figures.name)], limits)
+    judged += [
+        Judged(figures, Verdict(False, (unfit,)), chosen=False)
+        for figures in measured
+        if (unfit := _unfit(benched, figures.name))
+    ]
     accepted = {item.figures.name for item in judged if item.verdict.accepted}
     chosen = next(item.figures.name for item in judged if item.chosen)
     verdicts = {
@@ -97,10 +103,10 @@ def _measured(draft: Path, manifest: Manifest, benched: Benched) -> list[Measure
     """What the gate was told when it judged, with the device's times instead; the reference first."""
     known = {row.get("name"): row for row in _rows(draft)}
     names = [variant.name for variant in manifest.variants if variant.name in known and benched.of(variant.name)]
-    reference = benched.of(REFERENCE)
-    if REFERENCE not in names or reference is None or reference.error:
+    if REFERENCE not in names or _unfit(benched, REFERENCE):
         raise PackageError(
-            f"nothing to judge against: the device did not measure {REFERENCE}; give it the run folder, not the package"
+            f"nothing to judge against: the device did not measure {REFERENCE}, or it does not work there "
+            f"({_unfit(benched, REFERENCE) or 'not in the file'}); give it the run folder, not the package"
         )
     found = []
     for name in sorted(names, key=lambda name: name != REFERENCE):
@@ -110,21 +116,19 @@ def _measured(draft: Path, manifest: Manifest, benched: Benched) -> list[Measure
             measured = parse(Measured, _known(Measured, known[name]), where=f"report.json, variant {name}")
         except ConfigError as exc:
             raise PackageError(f"{exc}; compress again") from exc
-        found.append(_there(measured, figures))
+        if not figures.error:
+            memory = figures.peak_memory_bytes
+            measured = replace(measured, p50_ms=figures.p50_ms, p95_ms=figures.p95_ms, peak_bytes=memory)
+        found.append(measured)
     return found
 
 
-def _there(measured: Measured, figures: BenchedVariant) -> Measured:
-    if figures.error:
-        # what does not run answers nothing
-        return replace(measured, unanswered=max(1, measured.pictures))
-    return replace(
-        measured,
-        p50_ms=figures.p50_ms,
-        p95_ms=figures.p95_ms,
-        peak_bytes=figures.peak_memory_bytes,
-        differences=(*measured.differences, *figures.differences),
-    )
+def _unfit(benched: Benched, name: str) -> str:
+    """Why no gateway of that kind would run a variant; empty if it would. One golden answer that differs is enough."""
+    figures = benched.of(name)
+    if figures is None or not (figures.error or figures.differences):
+        return ""
+    return f"not fit to run on {benched.hardware}: {figures.error or figures.differences[0]}"
 
 
 def _limits(manifest: Manifest, draft: Path) -> Limits:
