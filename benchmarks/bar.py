@@ -33,7 +33,7 @@ def report(bar: Bar) -> int:
     """Print a bar as JSON or for people; exit code 0 if it holds, else 1."""
     parser = argparse.ArgumentParser(description=bar.bar)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    if parser.parse_args().json:
+    if parser.parse_known_args()[0].json:  # a bar may have flags of its own
         print(json.dumps(bar.document()))
     else:
         sign = "<=" if bar.better == "lower" else ">="

@@ -12,6 +12,7 @@ from cloud.imports.adapters import ADAPTERS
 from cloud.imports.bring_in import Imported, import_model
 from cloud.imports.inspect import Inspection, inspect
 from cloud.imports.labels import read_labels
+from cloud.imports.preprocess import PRESETS, Preprocess
 from cloud.imports.source import read_source
 from models.errors import UsageError
 
@@ -26,9 +27,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold",
         type=float,
-        default=0.25,
-        help="gateways report what scores above this (default: %(default)s)",
+        help="gateways report what scores above this (default: 0.25, and 0 for a classifier)",
     )
+    feed = parser.add_argument_group("what the model is fed, where its adapter can't know or it was trained otherwise")
+    feed.add_argument("--preprocess", choices=list(PRESETS), help="a usual way; the flags below change it in parts")
+    feed.add_argument("--channels", choices=("bgr", "rgb"))
+    feed.add_argument("--mean", type=_three, metavar="A,B,C", help="subtracted from pixels 0..255, in channel order")
+    feed.add_argument("--std", type=_three, metavar="A,B,C", help="what they are divided by then")
+    feed.add_argument("--fit", choices=("letterbox", "letterbox-centre", "stretch", "crop"))
     parser.add_argument(
         "--golden",
         type=Path,
@@ -57,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         name=args.name,
         out=args.out,
         threshold=args.threshold,
+        how=_preprocess(args),
         pictures=args.golden,
         force=args.force,
     )
@@ -70,6 +77,30 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show_import(imported, args.out)
     return 0
+
+
+def _preprocess(args: argparse.Namespace) -> Preprocess | None:
+    """What the flags say; None where there are none, since most adapters know."""
+    flags = {name: getattr(args, name) for name in ("channels", "mean", "std", "fit")}
+    parts = {name: value for name, value in flags.items() if value is not None}
+    if args.preprocess is None and not parts:
+        return None
+    try:
+        return dataclasses.replace(PRESETS[args.preprocess or "none"], **parts)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
+
+
+def _three(text: str) -> tuple[float, float, float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3:
+        raise argparse.ArgumentTypeError(f"expected one number, or three with commas between; got {text!r}")
+    return numbers[0], numbers[1], numbers[2]
 
 
 def _document(imported: Imported, out: Path) -> dict[str, object]:
@@ -110,5 +141,12 @@ def _show_inspection(found: Inspection) -> None:
     table.add_row("weights", f"{found.parameters:,} ({kinds})")
     table.add_row("operators", ", ".join(f"{count} {kind}" for kind, count in found.operators.items()))
     for name, reason in found.adapters.items():
-        table.add_row(f"adapter {name}", reason or "fits")
+        table.add_row(f"adapter {name}", reason or "[green]fits[/]")
     Console().print(table)
+    fitting = [name for name, reason in found.adapters.items() if not reason]
+    if fitting:
+        feed = " --preprocess imagenet" if fitting[0] == "classifier" else ""
+        Console().print(
+            f"next: tidegate import {found.file} --adapter {fitting[0]}{feed} --labels FILE --name NAME --out RUN",
+            soft_wrap=True,
+        )

@@ -10,6 +10,7 @@ from cloud.image_folder import PICTURES, read_picture
 from cloud.imports.adapted import Adapted, MisfitError, prove
 from cloud.imports.adapters import ADAPTERS
 from cloud.imports.golden_frames import choose_golden, drawn_pictures
+from cloud.imports.preprocess import Preprocess
 from cloud.imports.source import Source, read_source
 from cloud.lineage import lineage_of_tools
 from cloud.run_folder import REFERENCE, add_variant, hardware_class, new_run, variant_file, write_report
@@ -46,11 +47,13 @@ def import_model(
     labels: Sequence[str],
     name: str,
     out: Path,
-    threshold: float = 0.25,
+    threshold: float | None = None,
+    how: Preprocess | None = None,
     pictures: Path | None = None,
     force: bool = False,
 ) -> Imported:
     """Make the run folder `out` of the model in `file`, with golden frames from the folder `pictures`, or drawn ones.
+    `how` pictures are fed to it is known to most adapters; `threshold` is 0.25, and 0 for a classifier.
 
     Whatever is wrong raises a TidegateError, and `out` is then as it was before.
     """
@@ -58,13 +61,16 @@ def import_model(
         raise UsageError(f"adapter {adapter!r} is not known; there are: {', '.join(ADAPTERS)}")
     source = read_source(file)
     try:
-        adapted = ADAPTERS[adapter](source)
+        adapted = ADAPTERS[adapter](source, how)
     except MisfitError as exc:
         raise ModelError(
             f"{file} does not fit adapter {adapter!r}: {exc} (`tidegate import --inspect {file}` tries them all)"
         ) from exc
-    if len(labels) != adapted.class_count:
+    if adapted.class_count is not None and len(labels) != adapted.class_count:
         raise ModelError(f"{file} knows {adapted.class_count} classes, but there are {len(labels)} labels")
+    if threshold is None:
+        # a classifier's best class is its answer, however unsure it is
+        threshold = 0.0 if adapted.task == "classification" else 0.25
     manifest = _manifest(name, adapted, labels, threshold, source, adapter)
     frames = list(_frames(pictures, adapted.input))
     with new_run(out, name=name, force=force) as draft:
@@ -118,6 +124,6 @@ def _median_ms(runner: Runner, frames: Sequence[UInt8]) -> float:
     took = []
     for index in range(_TIMED_RUNS):
         start = time.perf_counter()
-        runner.candidates(frames[index % len(frames)])
+        runner.run_fitted(frames[index % len(frames)])
         took.append((time.perf_counter() - start) * 1e3)
     return round(statistics.median(took), 3)

@@ -3,6 +3,7 @@
 Every node added here has a name that starts with `canonical/`: quantising these is never right.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,40 +19,40 @@ MIN_SCORE = 0.001
 MAX_IOU = 0.45
 MAX_DETECTIONS = 300
 
+_Output = tuple[str, int, Sequence[int | str]]
+
 
 @dataclass(slots=True)
 class Nodes:
-    """Nodes and constants in the making. `op` and `constant` return the name of the value that they make."""
+    """Nodes and constants in the making, of one `part` of a graph ("in", "out"): names in two parts never meet. `op`
+    and `constant` return the name of the value that they make."""
 
+    part: str
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
     def op(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
         name = out or self._name(kind)
         self.nodes.append(
-            helper.make_node(kind, inputs, [name], name=f"{PREFIX}{kind}.{len(self.nodes)}", **attributes)
+            helper.make_node(kind, inputs, [name], name=f"{PREFIX}{self.part}/{kind}.{len(self.nodes)}", **attributes)
         )
         return name
 
     def best(self, values: str, count: str) -> str:
         """Indices of the `count` largest of `values` (n,), largest first."""
         names = [self._name("TopK"), self._name("TopK") + ".order"]
-        self.nodes.append(helper.make_node("TopK", [values, count], names, name=f"{PREFIX}TopK.{len(self.nodes)}"))
+        self.nodes.append(
+            helper.make_node("TopK", [values, count], names, name=f"{PREFIX}{self.part}/TopK.{len(self.nodes)}")
+        )
         return names[1]
 
     def constant(self, value: npt.ArrayLike, dtype: type[np.generic]) -> str:
-        name = f"{PREFIX}constant.{len(self.constants)}"
+        name = f"{PREFIX}{self.part}/constant.{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def _name(self, kind: str) -> str:
-        return f"{PREFIX}{kind}.{len(self.nodes)}.out"
-
-
-def picture_to_planes(nodes: Nodes, into: str) -> None:
-    """The canonical input, uint8 (1, H, W, 3) BGR -> the value `into`, float32 (1, 3, H, W) BGR 0..255."""
-    planes = nodes.op("Transpose", INPUT, perm=[0, 3, 1, 2])  # while it is a quarter of the bytes
-    nodes.op("Cast", planes, out=into, to=TensorProto.FLOAT)
+        return f"{PREFIX}{self.part}/{kind}.{len(self.nodes)}.out"
 
 
 def suppress(nodes: Nodes, *, boxes: str, scores: str, classes: str, class_count: int, side: int) -> None:
@@ -82,16 +83,58 @@ def suppress(nodes: Nodes, *, boxes: str, scores: str, classes: str, class_count
         nodes.op("Gather", values, rows, out=out)
 
 
+def likely_rows(nodes: Nodes, scores: str, *, least: float = MIN_SCORE) -> str:
+    """Indices (m,) of `scores` (n,) above `least`: a few dozen of thousands of candidates go on from here."""
+    likely = nodes.op("Greater", scores, nodes.constant(least, np.float32))
+    return nodes.op("Squeeze", nodes.op("NonZero", likely), nodes.constant([0], np.int64))
+
+
+def columns(nodes: Nodes, rows: str, first: int, last: int) -> str:
+    """Columns `first` to `last` (not included) of `rows` (n, k)."""
+    bounds = (nodes.constant([first], np.int64), nodes.constant([last], np.int64), nodes.constant([1], np.int64))
+    return nodes.op("Slice", rows, *bounds)
+
+
+def boxes_around(nodes: Nodes, centre: str, size: str) -> str:
+    """`centre` and `size`, both (m, 2) -> corners (m, 4) xyxy."""
+    half = nodes.op("Mul", size, nodes.constant(0.5, np.float32))
+    return nodes.op("Concat", nodes.op("Sub", centre, half), nodes.op("Add", centre, half), axis=1)
+
+
+def best_class(nodes: Nodes, by_class: str) -> tuple[str, str]:
+    """Scores by class (m, C) -> the best class (m,) and its score (m,)."""
+    classes = nodes.op("ArgMax", by_class, axis=1, keepdims=0)
+    return classes, nodes.op("ReduceMax", by_class, nodes.constant([1], np.int64), keepdims=0)
+
+
 def canonical_detector(
     model: onnx.ModelProto, *, before: Nodes, after: Nodes, height: int, width: int
 ) -> onnx.ModelProto:
     """`model` between the nodes of `before` and `after`, with a detector's canonical input and outputs."""
-    graph = model.graph
-    outputs = (
+    outputs: tuple[_Output, ...] = (
         ("boxes", TensorProto.FLOAT, ["n", 4]),
         ("scores", TensorProto.FLOAT, ["n"]),
         ("classes", TensorProto.INT64, ["n"]),
     )
+    return _canonical(model, before, after, height, width, outputs)
+
+
+def canonical_classifier(
+    model: onnx.ModelProto, *, before: Nodes, after: Nodes, height: int, width: int, class_count: int
+) -> onnx.ModelProto:
+    """`model` between the nodes of `before` and `after`, with a classifier's canonical input and output."""
+    return _canonical(model, before, after, height, width, (("scores", TensorProto.FLOAT, [1, class_count]),))
+
+
+def _canonical(
+    model: onnx.ModelProto,
+    before: Nodes,
+    after: Nodes,
+    height: int,
+    width: int,
+    outputs: Sequence[_Output],
+) -> onnx.ModelProto:
+    graph = model.graph
     whole = helper.make_graph(
         [*before.nodes, *graph.node, *after.nodes],
         graph.name or "model",

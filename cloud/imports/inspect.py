@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto
 
-from cloud.imports.adapted import MisfitError
 from cloud.imports.adapters import ADAPTERS
 from cloud.imports.source import Source
+from models.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def inspect(source: Source) -> Inspection:
 
 def _why_not(adapter: str, source: Source) -> str:
     try:
-        ADAPTERS[adapter](source)
-    except MisfitError as exc:
+        ADAPTERS[adapter](source, None)
+    except ModelError as exc:
         return str(exc)
     return ""

@@ -90,7 +90,8 @@ def test_the_json_says_what_was_proven(
 def test_inspection_says_what_is_inside(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "--inspect", str(foreign), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["opset"], said["inputs"], said["adapters"]) == (11, ["'images' float 1x3x64x64"], {"yolox": ""})
+    assert (said["opset"], said["inputs"]) == (11, ["'images' float 1x3x64x64"])
+    assert [name for name, reason in said["adapters"].items() if not reason] == ["yolox"]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ def test_pictures_make_golden_frames_with_many_classes(shared_data: Path, tmp_pa
     [
         ("FastestDet", "output '758' is 1x85x22x22, expected 1x2541x(5 + classes)"),
         ("squeezenet1.1_fp32", "output 'softmaxout_1' is 1x1000x1x1, expected 1x1029x(5 + classes)"),
-        ("SqueezeNet_fp16", "inputs are 'data_0' float16 1x3x224x224, expected one float input"),
+        ("SqueezeNet_fp16", "output 'softmaxout_1' is 1x1000x1x1, expected 1x1029x(5 + classes)"),
         ("version-RFB-320", "input is 'input' float 1x3x240x320"),
         ("yolox_nano_nms", "outputs are 'detection_boxes' float"),
     ],

@@ -38,7 +38,7 @@ def put(table: Table, cell: int, box: tuple[float, float, float, float], score: 
 
 def runner_of(path: Path) -> Runner:
     adapted = yolox(read_source(path))
-    labels = tuple(map(str, range(adapted.class_count)))
+    labels = tuple(map(str, range(adapted.class_count or 0)))
     return Runner(adapted.model.SerializeToString(), Manifest("foreign", "detection", labels, adapted.input))
 
 
