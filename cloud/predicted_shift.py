@@ -12,19 +12,21 @@ from typing import Any
 
 from cloud.image_folder import PICTURES, read_picture
 from cloud.rollout.figures import mean_score, mix_distance
-from models.detections import UInt8
+from models.detections import Detections, Float32, UInt8
 from models.errors import DataError, TidegateError, UsageError
-from models.golden import read_golden
+from models.golden import iou, read_golden
 from models.manifest import Manifest, read_manifest
 from models.runner import open_runner
 from models.tally import AnswerTally
 
+_SAME_THING = 0.5  # intersection over union of two models' boxes
 FEW = 100  # pictures below which a shift is a hint and no measurement
 
 
 def predict_shift(run: Path, parent: Path, *, against: str, reference: Path | None) -> dict[str, Any]:
     """How the chosen variant of `run` answers where that of `parent`, the release `against`, did: for each of the two
-    detections per frame, mean score, score histogram and class mix; and the distances between them.
+    detections per frame, mean score, score histogram and class mix; the distances between them; and `agreement`, the
+    part of the pictures in which both see the same: classes that swap places in equal numbers leave the mix as it was.
 
     They look at all pictures under `reference`, as cameras would give them, by default at the golden frames of `run`:
     few, and chosen for being clear. A parent that cannot be run makes no release impossible: the document then says
@@ -34,7 +36,8 @@ def predict_shift(run: Path, parent: Path, *, against: str, reference: Path | No
     pictures = _golden_frames(run) if reference is None else _pictures_of(reference)
     manifest, before = read_manifest(run), read_manifest(parent)
     head = {"against": against, "reference": kind}
-    runner, digest, count = open_runner(run, manifest), hashlib.sha256(), 0
+    runner, digest = open_runner(run, manifest), hashlib.sha256()
+    count = alike = 0
     now, was = AnswerTally(), AnswerTally()
     try:
         runner_before = open_runner(parent, before)
@@ -42,8 +45,10 @@ def predict_shift(run: Path, parent: Path, *, against: str, reference: Path | No
             digest.update(f"{picture.shape}".encode())
             digest.update(picture.tobytes())
             count += 1
-            was.add(runner_before.run(picture))
-            now.add(runner.run(picture))
+            seen_before, seen = runner_before.run(picture), runner.run(picture)
+            was.add(seen_before)
+            now.add(seen)
+            alike += _alike(_labelled(seen_before, before), _labelled(seen, manifest))
     except DataError:
         raise
     except TidegateError as exc:
@@ -55,6 +60,7 @@ def predict_shift(run: Path, parent: Path, *, against: str, reference: Path | No
         "reference_sha256": digest.hexdigest(),
         "parent": answered_before,
         "this": answered,
+        "agreement": round(alike / count, 4) if count else None,
         "mix_distance": round(mix_distance(answered_before["class_mix"], answered["class_mix"]), 4),
         "mean_score_change": round(answered["mean_score"] - answered_before["mean_score"], 4),
         "per_frame_ratio": round(now.detections / was.detections, 4) if was.detections else None,
@@ -79,12 +85,28 @@ def _in_words(shift: Mapping[str, Any]) -> list[str]:
         f"Against {shift['against']}, on {shift['pictures']} {shift['reference']}: "
         f"{was['per_frame']:.3g} detections a frame become {now['per_frame']:.3g}, "
         f"the mean score {was['mean_score']:.2f} becomes {now['mean_score']:.2f}, "
-        f"the class mix moves by {shift['mix_distance']:.2f} (0: the same shares, 1: no class in common)."
+        f"the class mix moves by {shift['mix_distance']:.2f} (0: the same shares, 1: no class in common). "
+        f"Both see the same in {shift['agreement']:.0%} of them."
     ]
     if shift["pictures"] < FEW:
         few = f"{shift['pictures']} pictures are few"
         lines.append(f"{few}: a hint and no measurement (`tidegate release --reference DIR` takes more).")
     return lines
+
+
+def _labelled(found: Detections, manifest: Manifest) -> list[tuple[str, Float32]]:
+    return [(manifest.labels[class_id], box) for class_id, box in zip(found.class_ids, found.xyxy, strict=True)]
+
+
+def _alike(before: list[tuple[str, Float32]], now: list[tuple[str, Float32]]) -> bool:
+    """Whether each thing of the one is in the other: the same label, and boxes that overlap by half."""
+    left = list(now)
+    for label, box in before:
+        match = next((other for other in left if other[0] == label and iou(box, other[1]) >= _SAME_THING), None)
+        if match is None:
+            return False
+        left = [other for other in left if other is not match]
+    return not left
 
 
 def _figures(tally: AnswerTally, pictures: int, manifest: Manifest) -> dict[str, Any]:

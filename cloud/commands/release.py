@@ -127,7 +127,9 @@ def _release(store: ObjectStore, args: argparse.Namespace) -> int:
     root = (args.keys / name / ROOT).absolute()
     digest = hashlib.sha256(keys.root).hexdigest()
     if args.json:
-        print(json.dumps({**_entry(manifest), "root": str(root), "root_sha256": digest}, indent=2))
+        shift = manifest.predicted_shift
+        document = {**_entry(manifest), "root": str(root), "root_sha256": digest, "predicted_shift": shift}
+        print(json.dumps(document, indent=2))
     else:
         print(release)
         print("\n".join(shift_in_words(manifest.predicted_shift)))

@@ -35,6 +35,7 @@ def test_a_model_that_did_not_change_predicts_no_shift(colour_run: Path, parent:
     shift = predict_shift(colour_run, parent, against="colour@1", reference=None)
     assert (shift["reference"], shift["pictures"]) == ("golden frames", 3)
     assert (shift["mix_distance"], shift["mean_score_change"], shift["per_frame_ratio"]) == (0, 0, 1)
+    assert shift["agreement"] == 1
     assert shift["this"]["class_mix"] == {"blue": 1, "green": 1, "red": 1}
     assert sum(shift["this"]["score_histogram"]) == 3
     assert len(shift["this"]["score_histogram"]) == SCORE_BINS
@@ -46,11 +47,18 @@ def test_a_model_that_takes_red_for_blue_says_so(colour_run: Path, parent: Path,
     shift = predict_shift(colour_run, parent, against="colour@1", reference=pictures)
     assert shift["parent"]["class_mix"] == {"blue": 3, "red": 1}
     assert shift["this"]["class_mix"] == {"red": 3, "blue": 1}
-    assert shift["mix_distance"] == 0.5
+    assert (shift["mix_distance"], shift["agreement"]) == (0.5, 0)
     words = shift_in_words(shift)
     assert words[0].startswith("Against colour@1, on 4 pictures: 1 detections a frame become 1")
     assert "the class mix moves by 0.50" in words[0]
     assert words[1].startswith("4 pictures are few")
+
+
+def test_classes_that_were_swapped_in_equal_numbers_show_in_the_agreement(colour_run: Path, parent: Path) -> None:
+    mix_up_classes(colour_run)
+    shift = predict_shift(colour_run, parent, against="colour@1", reference=None)
+    assert shift["mix_distance"] == 0
+    assert shift["agreement"] == pytest.approx(1 / 3, abs=1e-3), "green is in the middle"
 
 
 def test_the_same_pictures_have_the_same_digest(colour_run: Path, parent: Path, tmp_path: Path) -> None:
