@@ -38,8 +38,8 @@ soak: install
 bench: install
 	$(BIN)/python -m benchmarks
 
-# those that train for long join here as they come
-bench-full: bench
+bench-full: install
+	$(BIN)/python -m benchmarks --full
 
 proto: install
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. models/tidegate.proto
