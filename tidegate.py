@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": ("simulator.commands.demo", "run the whole loop on this machine and report on it"),
     "up": ("simulator.commands.up", "start a local cloud: broker, object store, control plane, ingest"),
     "train": ("cloud.commands.train", "train a model on a folder of images"),
+    "search": ("cloud.commands.search", "try many models side by side and keep the best"),
     "import": ("cloud.commands.import_", "turn a foreign ONNX file into a canonical model"),
     "compress": ("cloud.commands.compress", "make an int8 variant and let the gate judge it"),
     "evaluate": ("cloud.commands.evaluate", "measure a model's accuracy on labelled images"),

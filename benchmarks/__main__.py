@@ -1,5 +1,6 @@
-"""Run every bar and print a table: `python -m benchmarks`; with `--full` those too that train for long. Exit code 1 when
-one falls short."""
+"""Run every bar and print a table: `python -m benchmarks`; with `--full` those too that train for long.
+Exit code 1 when one falls short.
+"""
 
 import json
 import subprocess

@@ -192,3 +192,33 @@ def draw_sensitivity(path: Path, *, nodes: Sequence[str], errors: Sequence[float
         kept_count = sum(floating)
         axes.set_title(f"Sensitivity to int8 by node ({kept_count} left in float, orange)")
         axes.grid(visible=False, axis="x")
+
+
+def draw_search(
+    path: Path,
+    *,
+    kilobytes: Sequence[float],
+    accuracy: Sequence[float],
+    p50_ms: Sequence[float],
+    on_front: Sequence[bool],
+    chosen: Sequence[bool],
+) -> None:
+    """Every trial of a search by size and accuracy; those that none beats in the colour of their latency."""
+    size, worth, latency = (np.array(values, float) for values in (kilobytes, accuracy, p50_ms))
+    best, taken = np.array(on_front, bool), np.array(chosen, bool)
+    with drawing(path, width=8) as (axes,):
+        axes.scatter(size[~best], worth[~best], s=24, color="#c3cad3", label="beaten by another")
+        shown = axes.scatter(
+            size[best], worth[best], s=64, c=latency[best], cmap="viridis", zorder=3, label="the front"
+        )
+        axes.scatter(
+            size[taken], worth[taken], s=220, facecolors="none", edgecolors=ORANGE, linewidths=2, label="chosen"
+        )
+        order = np.argsort(size[best])
+        axes.plot(size[best][order], worth[best][order], color=GREY, linewidth=0.8, zorder=2)
+        axes.figure.colorbar(shown, ax=axes, label="latency p50, ms")
+        axes.set_xscale("log")
+        axes.set_xlabel("size, kB")
+        axes.set_ylabel("accuracy")
+        axes.set_title("What the search found")
+        axes.legend(loc="lower right")

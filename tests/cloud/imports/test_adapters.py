@@ -187,7 +187,7 @@ def test_a_wrong_graph_is_found_out(tmp_path: Path) -> None:
             moved = numpy_helper.to_array(tensor).copy()
             moved[:, 0] += 0.5
             tensor.CopyFrom(numpy_helper.from_array(moved, tensor.name))
-    with pytest.raises(ModelError, match="disagrees with the documented decoding|choose differently"):
+    with pytest.raises(ModelError, match=r"disagrees with the documented decoding|choose differently"):
         prove(adapted, source, runner_of(adapted), pictures(1))
 
 
