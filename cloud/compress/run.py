@@ -8,6 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from cloud.compress.bias import correct_biases
 from cloud.compress.gate import Limits, Measured, Verdict, choose, judge
 from cloud.compress.int8 import Search, search_int8
 from cloud.compress.material import Material
@@ -25,6 +26,7 @@ from models.runner import Runner, open_runner
 W8, FP16, INT8 = "w8", "fp16", "int8"
 LADDER = (W8, FP16, INT8)
 
+_BIAS_PICTURES = 32  # a mean is soon known
 _SAME_PLACE, _SAME_SCORE = 0.5, 0.25
 
 Say = Callable[[str], None]
@@ -49,6 +51,7 @@ def make_variants(
     if W8 in wanted:
         say("w8: weights as int8")
         store_int8(model, draft / variant_file(W8))
+        correct_biases(model, draft / variant_file(W8), material.calibration[:_BIAS_PICTURES])
         add_variant(draft, W8, variant_file(W8), weights_only=True)
     if FP16 in wanted:
         say("fp16: weights as float16")

@@ -39,18 +39,18 @@ def sensitivities(
 ) -> list[Sensitivity]:
     """Every node with weights, the most sensitive first."""
     pictures = calibration[:: max(1, len(calibration) // PICTURES)][:PICTURES]
-    expected = _ends_of(prepared.path, prepared.ends, pictures)
+    expected = ends_of(prepared.path, prepared.ends, pictures)
     found = []
     for node in prepared.weighted:
         alone = prepared.scratch / "alone.onnx"
         quantize(prepared, alone, calibration, method=method, only=[node])
-        got = _ends_of(alone, prepared.ends, pictures)
-        found.append(Sensitivity(node, max(_relative(a, b) for a, b in zip(expected, got, strict=True))))
+        got = ends_of(alone, prepared.ends, pictures)
+        found.append(Sensitivity(node, max(relative_error(a, b) for a, b in zip(expected, got, strict=True))))
         on_node()
     return sorted(found, key=lambda item: -item.error)
 
 
-def _ends_of(model: Path, ends: Sequence[str], pictures: Sequence[UInt8]) -> list[npt.NDArray[np.float32]]:
+def ends_of(model: Path, ends: Sequence[str], pictures: Sequence[UInt8]) -> list[npt.NDArray[np.float32]]:
     """The values at `ends`, each for all pictures one after the other."""
     proto = onnx.load(str(model))
     # a copy of each, since quantisation renames what it touches and leaves the graph's own outputs alone
@@ -68,7 +68,8 @@ def _ends_of(model: Path, ends: Sequence[str], pictures: Sequence[UInt8]) -> lis
     return [np.concatenate([answer[index].ravel() for answer in answers]) for index in range(len(ends))]
 
 
-def _relative(expected: npt.NDArray[np.float32], got: npt.NDArray[np.float32]) -> float:
+def relative_error(expected: npt.NDArray[np.float32], got: npt.NDArray[np.float32]) -> float:
+    """The root mean square of what changed, as a part of that of what was expected."""
     scale = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64))))
     error = float(np.sqrt(np.mean(np.square(got - expected, dtype=np.float64))))
     return error / max(scale, 1e-12)

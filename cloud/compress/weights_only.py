@@ -31,6 +31,21 @@ def store_fp16(model: Path, into: Path) -> None:
     _rewrite(model, into, _as_fp16)
 
 
+def stored(graph: onnx.GraphProto) -> dict[str, tuple[Float32, int]]:
+    """The weights of a graph that are worth storing small, by name, and the axis of their output channels."""
+    axes = _weight_axes(graph)
+    found = {
+        tensor.name: (numpy_helper.to_array(tensor), axes[tensor.name])
+        for tensor in graph.initializer
+        if tensor.name in axes and tensor.data_type == TensorProto.FLOAT
+    }
+    return {
+        name: (weights, axis)
+        for name, (weights, axis) in found.items()
+        if weights.size >= _MIN_WEIGHTS and np.isfinite(weights).all()
+    }
+
+
 def rounded(weights: Float32, axis: int) -> tuple[npt.NDArray[np.int8], Float32]:
     """Weights as int8 and a scale by channel along `axis`, with the least squared error: the largest weights are
     clipped where that leaves finer steps to all the others."""
@@ -54,18 +69,14 @@ def _rewrite(
 ) -> None:
     proto = onnx.load(str(model))
     graph = proto.graph
-    axes = _weight_axes(graph)
+    small = stored(graph)
     kept: list[TensorProto] = []
     added: list[onnx.NodeProto] = []
     for tensor in graph.initializer:
-        if tensor.name not in axes or tensor.data_type != TensorProto.FLOAT:
+        if tensor.name not in small:
             kept.append(tensor)
             continue
-        weights = numpy_helper.to_array(tensor).astype(np.float32)
-        if weights.size < _MIN_WEIGHTS or not np.isfinite(weights).all():
-            kept.append(tensor)
-            continue
-        constants, node = store(weights, tensor.name, axes[tensor.name])
+        constants, node = store(small[tensor.name][0], tensor.name, small[tensor.name][1])
         kept += constants
         added.append(node)
     nodes = [*added, *graph.node]

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from onnx import helper
 
+from cloud.compress.bias import correct_biases
 from cloud.compress.weights_only import rounded, store_fp16, store_int8
 from cloud.image_folder import find_images, load_images
 from models.detections import Float32
@@ -56,3 +59,35 @@ def test_no_weight_moves_by_more_than_the_clipping_allows(weights: Float32, axis
     naive = np.rint(rows / plain[:, None]) * plain[:, None]
     mine = np.moveaxis(back, axis, 0).reshape(rows.shape)
     assert (np.square(mine - rows).sum(axis=1) <= np.square(naive - rows).sum(axis=1) + 1e-6).all()
+
+
+def test_bias_correction_takes_off_what_rounding_adds_on_average(tmp_path: Path) -> None:
+    """One convolution of bright pictures, whose weights all round the same way."""
+    weights = np.full((2, 3, 3, 3), 0.30371, np.float32)  # far from a step of a 127th of the largest
+    weights[:, :, 0, 0] = 1.0
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["planes"], ["pixels"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Conv", ["pixels", "w"], ["answer"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "conv",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, [1, 16, 16, 3])],
+        [helper.make_tensor_value_info("answer", onnx.TensorProto.FLOAT, [1, 2, 14, 14])],
+        [onnx.numpy_helper.from_array(np.tile(weights, (4, 1, 1, 1)), "w")],
+    )
+    graph.output[0].type.tensor_type.shape.dim[1].dim_value = 8
+    model, small = tmp_path / "model.onnx", tmp_path / "small.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), model)
+    pictures = list(np.random.default_rng(0).integers(100, 256, (4, 16, 16, 3)).astype(np.uint8))
+
+    def answer(path: Path) -> Float32:
+        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return np.stack([session.run(None, {"image": picture[None]})[0] for picture in pictures])
+
+    store_int8(model, small)
+    before = np.abs((answer(small) - answer(model)).mean())
+    correct_biases(model, small, pictures)
+    after = np.abs((answer(small) - answer(model)).mean())
+    assert after < 0.05 * before
