@@ -266,3 +266,16 @@ def test_a_real_face_detector_finds_faces(shared_data: Path) -> None:
     while (read := video.read())[0]:
         seen += int((runner.run(np.asarray(read[1], np.uint8)).scores > 0.7).sum())
     assert seen > 10
+
+
+def test_the_adapter_in_the_documentation_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "adapters.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    assert len(code.strip().splitlines()) <= 42
+    scope: dict[str, Callable[..., Adapted]] = {}
+    exec(code, scope)  # it is our own page
+    corners = np.sort(table(30, 2, 2, high=SIDE), axis=1).reshape(30, 4)
+    rows = np.concatenate((corners, few(table(30, 1)), np.full((30, 1), 2.4, np.float32)), axis=1)
+    source = read_source(foreign(tmp_path / "foreign.onnx", {"out": rows[None]}))
+    adapted = scope["six_columns"](source)
+    assert prove(adapted, source, runner_of(adapted), pictures(3)) > 3
