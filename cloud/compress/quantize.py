@@ -18,6 +18,7 @@ import onnxruntime.quantization as ort_quantization
 from onnx import version_converter
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from cloud.lean import lean
 from cloud.quiet import quiet
 from models.detections import UInt8
 from models.errors import ModelError
@@ -88,6 +89,7 @@ def quantize(
             _static(network, prepared.scratch / "ranged.onnx", ranges, method, _Pictures(calibration))
         exclude = sorted({*prepared.floating, *_with_followers(prepared, floating)})
         _static(prepared.path, into, ranges, method, None, exclude=exclude, only=only)
+        onnx.save(lean(onnx.load(str(into))), str(into))
 
 
 def _static(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from cloud.lean import lean
 from models.durable import write_atomic
 
 _WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # the axis of output channels
@@ -83,7 +84,7 @@ def _rewrite(
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(kept)
     graph.node.extend(nodes)
-    write_atomic(into, proto.SerializeToString())
+    write_atomic(into, lean(proto).SerializeToString())
 
 
 def _weight_axes(graph: onnx.GraphProto) -> dict[str, int]:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from cloud.lean import lean
+from cloud.imports.fold import fold_scale
 from models.runner import INPUT, OUTPUTS
 
 PREFIX = "canonical/"
@@ -141,12 +143,13 @@ def _canonical(
         [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, height, width, 3])],
         [helper.make_tensor_value_info(*output) for output in outputs],
         [*graph.initializer, *before.constants, *after.constants],
-        value_info=graph.value_info,
     )
+    if before.nodes[-1].op_type == "Mul":
+        fold_scale(whole, before.nodes[-1])
     result = helper.make_model(whole, producer_name="tidegate", ir_version=model.ir_version)
     del result.opset_import[:]
     result.opset_import.extend(model.opset_import)
-    return result
+    return lean(result)
 
 
 def _places(class_count: int, side: int) -> npt.NDArray[np.float32]:

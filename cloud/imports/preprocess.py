@@ -80,16 +80,13 @@ def prepare_picture(nodes: Nodes, port: PictureInput, how: Preprocess) -> None:
     if port.planes:
         value = nodes.op("Transpose", value, perm=[0, 3, 1, 2])  # while it is a quarter of the bytes
     shape = (1, 3, 1, 1) if port.planes else (1, 1, 1, 3)
-    plain = not any(how.mean) and all(part == 1 for part in how.std)
-    value = nodes.op("Cast", value, to=TensorProto.FLOAT, out=port.value if plain else None)
-    if plain:
-        return
-    # one multiplication and one addition; the same number for all channels is no broadcast
-    factor, offset = 1 / np.array(how.std), -np.array(how.mean) / np.array(how.std)
-    offset_last = bool(offset.any())
-    value = nodes.op("Mul", value, _by_channel(nodes, factor, shape), out=None if offset_last else port.value)
-    if offset_last:
-        nodes.op("Add", value, _by_channel(nodes, offset, shape), out=port.value)
+    offset, factor = -np.array(how.mean), 1 / np.array(how.std)
+    shifted, scaled = bool(offset.any()), bool((factor != 1).any())
+    value = nodes.op("Cast", value, to=TensorProto.FLOAT, out=None if shifted or scaled else port.value)
+    if shifted:
+        value = nodes.op("Add", value, _by_channel(nodes, offset, shape), out=None if scaled else port.value)
+    if scaled:  # last, since a convolution's weights can take it over
+        nodes.op("Mul", value, _by_channel(nodes, factor, shape), out=port.value)
 
 
 def feeding(port: PictureInput, how: Preprocess) -> Callable[[UInt8], dict[str, npt.NDArray[Any]]]:

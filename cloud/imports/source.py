@@ -96,7 +96,7 @@ def read_source(path: Path) -> Source:
         raise ModelError(f"{path} keeps weights in other files; save it with all weights inside (onnx.save does)")
     _check_sizes(model, path)
     try:
-        session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as exc:  # onnxruntime's errors have no common base
         raise ModelError(f"{path} is not an ONNX file that onnxruntime can load: {_first_line(exc)}") from exc
     opset = _opset(model)

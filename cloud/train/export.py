@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cloud.lean import lean
 from cloud.quiet import quiet
 from models.manifest import InputSpec
 
@@ -23,8 +24,7 @@ def export_classifier(model: nn.Module, spec: InputSpec) -> onnx.ModelProto:
         )
     if program is None:
         raise RuntimeError("torch.onnx.export(dynamo=True) always returns a program")
-    graph: onnx.ModelProto = program.model_proto
-    return graph
+    return lean(program.model_proto)
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
