@@ -13,7 +13,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cloud.lean import lean
-from cloud.imports.fold import fold_scale
 from models.runner import INPUT, OUTPUTS
 
 PREFIX = "canonical/"
@@ -144,8 +143,6 @@ def _canonical(
         [helper.make_tensor_value_info(*output) for output in outputs],
         [*graph.initializer, *before.constants, *after.constants],
     )
-    if before.nodes[-1].op_type == "Mul":
-        fold_scale(whole, before.nodes[-1])
     result = helper.make_model(whole, producer_name="tidegate", ir_version=model.ir_version)
     del result.opset_import[:]
     result.opset_import.extend(model.opset_import)

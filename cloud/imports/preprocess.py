@@ -85,7 +85,7 @@ def prepare_picture(nodes: Nodes, port: PictureInput, how: Preprocess) -> None:
     value = nodes.op("Cast", value, to=TensorProto.FLOAT, out=None if shifted or scaled else port.value)
     if shifted:
         value = nodes.op("Add", value, _by_channel(nodes, offset, shape), out=None if scaled else port.value)
-    if scaled:  # last, since a convolution's weights can take it over
+    if scaled:  # last, as cv2.dnn.blobFromImage does it: the same bits
         nodes.op("Mul", value, _by_channel(nodes, factor, shape), out=port.value)
 
 
