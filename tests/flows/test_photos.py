@@ -22,7 +22,7 @@ def test_photographs_become_a_model_that_knows_more_than_chance(shared_data: Pat
     assert tidegate.main(["compress", str(run), "--data", str(photos / "val"), "--calibrate-on", "64"]) == 0
     assert read_manifest(run).variant("int8").bytes < 0.32 * manifest.variant("fp32").bytes
     report = json.loads((run / "report.json").read_bytes())
-    assert {row["name"] for row in report["variants"]} == {"fp32", "int8"}
+    assert {row["name"] for row in report["variants"]} == {"fp32", "w8", "fp16", "int8"}
 
 
 @pytest.mark.real
