@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import nn
 
+from cloud.sagemaker.flags import sagemaker_arguments
 from cloud.train.augment import Augmentation
 from cloud.train.checkpoint import read_checkpoint
 from cloud.train.classify import SHORT_SIDE
@@ -62,7 +63,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _augmentation_arguments(parser.add_argument_group("how far training pictures are changed"))
     parser.add_argument("--force", action="store_true", help="replace --out even if it holds a run of another model")
     parser.add_argument("--fresh", action="store_true", help="begin anew even where a killed training could go on")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="the training's state (default: beside --out)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    sagemaker_arguments(parser.add_argument_group("training on Amazon SageMaker"))
 
 
 def _network_arguments(group: argparse._ArgumentGroup) -> None:
@@ -137,7 +140,12 @@ def _augmentation_arguments(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     request = _request(args)
-    resumed = checkpoint_of(args.out).exists() and not args.fresh
+    if args.sagemaker:
+        from cloud.sagemaker.command import run_there  # boto3 is half a second, and not needed to train here
+
+        return run_there(args, request)
+    checkpoint = args.checkpoint or checkpoint_of(args.out)
+    resumed = checkpoint.exists() and not args.fresh
     with _progress(console) as progress:
         bar = progress.add_task("training", total=request.settings.epochs, figures="", visible=False)
 
@@ -150,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
                 f"seed {settings.seed}"
             )
             if resumed:
-                console.print(f"going on from {checkpoint_of(args.out)}")
+                console.print(f"going on from {checkpoint}")
             progress.update(bar, visible=True)
 
         def report(epoch: Epoch) -> None:
@@ -160,7 +168,15 @@ def run(args: argparse.Namespace) -> int:
             if not console.is_terminal and epoch.number % max(1, request.settings.epochs // 10) == 0:
                 console.print(f"epoch {epoch.number} of {request.settings.epochs}: {figures}")
 
-        outcome = train_run(request, args.out, force=args.force, fresh=args.fresh, on_start=introduce, on_epoch=report)
+        outcome = train_run(
+            request,
+            args.out,
+            checkpoint=checkpoint,
+            force=args.force,
+            fresh=args.fresh,
+            on_start=introduce,
+            on_epoch=report,
+        )
     if args.json:
         print(json.dumps(_document(args.out, outcome), indent=2))
     else:

@@ -23,6 +23,7 @@ def train_run(
     request: Request,
     out: Path,
     *,
+    checkpoint: Path | None = None,
     force: bool = False,
     fresh: bool = False,
     on_start: Callable[[Request, Prepared, nn.Module], None] = lambda *_: None,
@@ -30,14 +31,14 @@ def train_run(
 ) -> Outcome:
     """Train as asked and leave the run folder `out`; how good the exported model is.
 
-    A checkpoint beside `out` is gone on from (thrown away with `fresh`), and removed at the end. What is wrong raises
-    a TidegateError, and `out` is then as it was before.
+    A `checkpoint` (by default beside `out`) is gone on from, thrown away with `fresh`, and removed at the end. What is
+    wrong raises a TidegateError, and `out` is then as it was before.
     """
     task = TASKS[request.task]
     with new_run(out, name=request.name, force=force) as draft:
         prepared = task.prepare(request)
         request, net = _start(request, prepared)
-        checkpoint = checkpoint_of(out)
+        checkpoint = checkpoint or checkpoint_of(out)
         if fresh:
             checkpoint.unlink(missing_ok=True)
         on_start(request, prepared, net)
