@@ -3,7 +3,7 @@
 Every node added here has a name that starts with `canonical/`: quantising these is never right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,17 +136,42 @@ def _canonical(
     outputs: Sequence[_Output],
 ) -> onnx.ModelProto:
     graph = model.graph
+    made = {name for node in before.nodes for name in node.output}
+    foreign = [node for node in graph.node if not made.intersection(node.output)]
+    nodes = _needed([*before.nodes, *foreign, *after.nodes], [name for name, *_ in outputs])
+    read = names_read(nodes)
     whole = helper.make_graph(
-        [*before.nodes, *graph.node, *after.nodes],
+        nodes,
         graph.name or "model",
         [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, height, width, 3])],
         [helper.make_tensor_value_info(*output) for output in outputs],
-        [*graph.initializer, *before.constants, *after.constants],
+        [tensor for tensor in (*graph.initializer, *before.constants, *after.constants) if tensor.name in read],
     )
     result = helper.make_model(whole, producer_name="tidegate", ir_version=model.ir_version)
     del result.opset_import[:]
     result.opset_import.extend(model.opset_import)
     return lean(result)
+
+
+def names_read(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The values that nodes, and those in graphs inside of them, read."""
+    read: set[str] = set()
+    for node in nodes:
+        read.update(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                read |= names_read(inner.node) | {value.name for value in inner.output}
+    return read
+
+
+def _needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+    """Those of `nodes`, in order, that `outputs` depend on: heads that nobody asks have weights too."""
+    wanted, needed = set(outputs), []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            needed.append(node)
+            wanted |= names_read([node])
+    return needed[::-1]
 
 
 def _places(class_count: int, side: int) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from cloud.imports.adapted import MisfitError
+from cloud.imports.focus import focus, focused
 from cloud.imports.graph import Nodes
 from cloud.imports.source import Source
 from models.detections import UInt8
@@ -51,7 +52,8 @@ class PictureInput:
     width: int
     planes: bool
     dtype: str
-    value: str  # what the input is called in the normalised graph
+    value: str  # what the normalised graph reads: its input, or what a Focus layer would make of that
+    focused: bool
 
 
 def picture_input(source: Source, *, multiple: int = 1) -> PictureInput:
@@ -69,7 +71,9 @@ def picture_input(source: Source, *, multiple: int = 1) -> PictureInput:
             raise MisfitError(f"input is {port}, expected {expected}")
     if height <= 0 or width <= 0 or height % multiple or width % multiple:
         raise MisfitError(f"input is {port}, expected {expected}")
-    return PictureInput(port.name, height, width, planes, port.dtype, source.value(port.name))
+    value = source.value(port.name)
+    halves = focused(source.model.graph, value, height, width) if planes else None
+    return PictureInput(port.name, height, width, planes, port.dtype, halves or value, halves is not None)
 
 
 def prepare_picture(nodes: Nodes, port: PictureInput, how: Preprocess) -> None:
@@ -77,10 +81,13 @@ def prepare_picture(nodes: Nodes, port: PictureInput, how: Preprocess) -> None:
     value = INPUT
     if how.channels == "rgb":
         value = nodes.op("Gather", value, nodes.constant([2, 1, 0], np.int64), axis=3)
-    if port.planes:
+    if port.focused:
+        value = focus(nodes, value, port.height, port.width)
+    elif port.planes:
         value = nodes.op("Transpose", value, perm=[0, 3, 1, 2])  # while it is a quarter of the bytes
-    shape = (1, 3, 1, 1) if port.planes else (1, 1, 1, 3)
-    offset, factor = -np.array(how.mean), 1 / np.array(how.std)
+    shape = (1, -1, 1, 1) if port.planes else (1, 1, 1, 3)
+    copies = 4 if port.focused else 1
+    offset, factor = np.tile(-np.array(how.mean), copies), np.tile(1 / np.array(how.std), copies)
     shifted, scaled = bool(offset.any()), bool((factor != 1).any())
     value = nodes.op("Cast", value, to=TensorProto.FLOAT, out=None if shifted or scaled else port.value)
     if shifted:
