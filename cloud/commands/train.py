@@ -17,7 +17,7 @@ from cloud.sagemaker.flags import sagemaker_arguments
 from cloud.train.augment import Augmentation
 from cloud.train.checkpoint import read_checkpoint
 from cloud.train.classify import SHORT_SIDE
-from cloud.train.loop import Epoch, Settings
+from cloud.train.loop import Epoch, Settings, kept
 from cloud.train.nets import NetConfig, count_parameters
 from cloud.train.request import Outcome, Parent, Prepared, Request
 from cloud.train.run import checkpoint_of, train_run
@@ -121,6 +121,12 @@ def _training_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--mixup", type=float, default=default.mixup, help="alpha; 0 is off (default: %(default)s)")
     group.add_argument("--no-balance", action="store_true", help="rare classes weigh no more than others")
     group.add_argument("--threads", type=int, default=default.threads, help="default: %(default)s")
+    group.add_argument(
+        "--mixed-precision",
+        choices=("auto", "on", "off"),
+        default=default.mixed_precision,
+        help="bfloat16: auto is where the device computes it (default: %(default)s)",
+    )
     group.add_argument("--device", default=default.device, help="cpu, cuda, cuda:1 (default: %(default)s)")
 
 
@@ -157,11 +163,18 @@ def run(args: argparse.Namespace) -> int:
                 f"{count_parameters(net):,} parameters, input {spec.height}x{spec.width}, {settings.epochs} epochs, "
                 f"seed {settings.seed}"
             )
+            if request.parent is not None:
+                new = [label for label in prepared.labels if label not in request.parent.weights.labels]
+                what = f"; new to it: {', '.join(new)}" if new and request.parent.weights.labels else ""
+                console.print(f"begins with the weights of {request.parent.name}{what}", soft_wrap=True)
             if resumed:
                 console.print(f"going on from {checkpoint}")
             progress.update(bar, visible=True)
 
+        history: list[Epoch] = []
+
         def report(epoch: Epoch) -> None:
+            history.append(epoch)
             figures = f"loss {epoch.loss:.3f}  validation {epoch.val_metric:.3f}"
             progress.update(bar, advance=1, figures=figures)
             # where there is no terminal to draw a bar on, a log gets a line now and then
@@ -181,6 +194,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(_document(args.out, outcome), indent=2))
     else:
         _show(console, args.out, outcome)
+    if len(history) < request.settings.epochs:
+        best = kept(history, request.settings.patience)
+        console.print(f"stopped after epoch {len(history)}, which was no better; kept epoch {best.number}")
     return 0
 
 
@@ -205,6 +221,7 @@ def _request(args: argparse.Namespace) -> Request:
             balance=not args.no_balance,
             threads=args.threads,
             device=args.device,
+            mixed_precision=args.mixed_precision,
             augmentation=Augmentation(
                 args.rotation,
                 args.zoom,

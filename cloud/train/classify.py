@@ -1,5 +1,6 @@
 """Image classification: labelled pictures as a lesson, and what a trained classifier leaves in its run folder."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +38,14 @@ _WORST = 24
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledPictures:
-    """Pictures to train on and to judge by, fitted to `spec`; `taught` are a teacher's probabilities for `train`."""
+    """Pictures to train on and to judge by, fitted to `spec`; `taught` are a teacher's probabilities for `train`, and
+    with `balance` rare classes weigh more."""
 
     spec: InputSpec
     train: Images
     val: Images
     taught: Float32 | None = None
+    balance: bool = True
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -50,7 +53,20 @@ class LabelledPictures:
 
     @property
     def digest(self) -> str:
-        return f"{self.train.digest}{self.val.digest}"
+        taught = "" if self.taught is None else hashlib.sha256(self.taught.tobytes()).hexdigest()
+        return f"{self.train.digest}{self.val.digest}{taught}"
+
+    @property
+    def uneven(self) -> bool:
+        counts = self.train.counts().values()
+        return max(counts) > _IMBALANCED * min(counts)
+
+    def class_weights(self) -> dict[str, float]:
+        """How much a picture weighs in the loss, by label: by the inverse square root of its class's size where sizes
+        are uneven, 1 on average over the pictures."""
+        counts = np.array(list(self.train.counts().values()), np.float64)
+        weights = counts**-0.5 if self.balance and self.uneven else np.ones_like(counts)
+        return dict(zip(self.labels, (weights * counts.sum() / (weights * counts).sum()).tolist(), strict=True))
 
     def lesson(self, request: Request) -> "ClassLesson":
         return ClassLesson(self, request.settings)
@@ -69,26 +85,21 @@ class LabelledPictures:
             lines.append(f"[yellow]leak:[/] and {len(leaks) - 5} more")
         counts = self.train.counts()
         fewest, most = min(counts, key=lambda label: counts[label]), max(counts, key=lambda label: counts[label])
-        if counts[most] > _IMBALANCED * counts[fewest]:
-            lines.append(
-                f"classes are uneven ({most} {counts[most]}, {fewest} {counts[fewest]}): rare ones weigh more in the "
-                f"loss, by the square root"
-            )
+        if self.uneven:
+            how = "rare ones weigh more in the loss, by the square root" if self.balance else "and weigh the same"
+            lines.append(f"classes are uneven ({most} {counts[most]}, {fewest} {counts[fewest]}): {how}")
         return lines
 
 
 class ClassLesson:
-    """Cross-entropy on augmented pictures, classes weighed by the inverse square root of their size."""
+    """Cross-entropy on augmented pictures, weighed by class."""
 
     metric = "top-1"
 
     def __init__(self, data: LabelledPictures, settings: Settings) -> None:
         self._data = data
         self._settings = settings
-        counts = np.array(list(data.train.counts().values()), np.float64)
-        even = np.ones_like(counts)
-        weights = counts**-0.5 if settings.balance and counts.max() > _IMBALANCED * counts.min() else even
-        self._weights = torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
+        self._weights = torch.tensor(list(data.class_weights().values()))
 
     def steps(self, size: int) -> int:
         return max(1, len(self._data.train) // size)
@@ -148,7 +159,7 @@ def prepare(request: Request) -> LabelledPictures:
     if request.teacher is not None:
         whole = [path for path, file in zip(to_train.paths, train.files, strict=True) if file.pixels_sha256]
         taught = soft_targets(request.teacher, train.labels, whole)
-    return LabelledPictures(spec, train, val, taught)
+    return LabelledPictures(spec, train, val, taught, request.settings.balance)
 
 
 def make_net(labels: Sequence[str], config: NetConfig) -> ResidualNet:
@@ -183,6 +194,7 @@ def write_run(
         metric="top-1",
         data={
             "pictures": {"train": prepared.train.counts(), "val": val.counts()},
+            "class_weights": prepared.class_weights(),
             "broken": [*prepared.train.broken, *val.broken],
             "conflicts": conflicts,
             "leaks": leaks,

@@ -13,7 +13,7 @@ from cloud.latency import compare_latency
 from cloud.lineage import lineage_of_tools
 from cloud.plots import draw_learning_curve
 from cloud.run_folder import REFERENCE, add_variant, hardware_class, variant_file, write_report
-from cloud.train.loop import Epoch
+from cloud.train.loop import Epoch, kept
 from cloud.train.nets import count_parameters
 from cloud.train.request import Request
 from cloud.train.weights import Weights, save_weights
@@ -72,6 +72,7 @@ def write_training(
         "net": dataclasses.asdict(request.net),
         "settings": dataclasses.asdict(request.settings),
         "metric": metric,
+        "kept_epoch": kept(history, request.settings.patience).number,
         "seconds": round(math.fsum(epoch.seconds for epoch in history), 1),
         "seconds_per_epoch": round(statistics.median(epoch.seconds for epoch in history), 2),
         "history": [dataclasses.asdict(epoch) for epoch in history],

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from models.errors import TidegateError, UsageError
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["one-cycle", "cosine"]
+MixedPrecision = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class Settings:
     """What a training run depends on besides its data; the same settings and seed give the same model.
 
     `averaging`: of the weights, per step: the average (EMA) is what is kept. `patience`: epochs without a better
-    metric after which to stop and keep the best (0: never; then the last is kept). `mixed_precision`: "auto" is
-    bfloat16 where the device computes it in hardware.
+    metric after which to stop and keep the best (0: never; then the last is kept). `balance`: rare classes weigh more
+    in the loss. `mixed_precision`: "auto" is bfloat16 where the device computes it in hardware; "on" anywhere.
     """
 
     epochs: int = 40
@@ -44,10 +45,10 @@ class Settings:
     averaging: float = 0.98
     patience: int = 0
     mixup: float = 0.0  # Zhang et al. 2018, https://arxiv.org/abs/1710.09412: alpha of the Beta distribution
-    balance: bool = True  # draw rare classes more often
+    balance: bool = True
     threads: int = 2
     device: str = "cpu"
-    mixed_precision: Literal["auto", "off"] = "auto"
+    mixed_precision: MixedPrecision = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -113,7 +114,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         rng.set_state(state["rng"])
-        torch.set_rng_state(state["dropout_rng"])
+        _set_dropout_rng(device, state["dropout_rng"])
         yield from history
     step = len(history) * lesson.steps(settings.batch)
     while len(history) < settings.epochs and not _gave_up(history, settings.patience):
@@ -125,10 +126,12 @@ def train(
             with _precision(settings, device):
                 loss, figure = lesson.loss(model, _to(batch, device))
             if not math.isfinite(loss.item()):
-                raise TidegateError(_runaway(loss.item(), step, steps, settings, checkpoint, len(history)))
+                raise _runaway("loss", loss.item(), step, steps, settings, checkpoint, history)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            slope = float(nn.utils.clip_grad_norm_(model.parameters(), 5.0))
+            if not math.isfinite(slope):  # the weights are still good, and one step on they would not be
+                raise _runaway("gradient", slope, step, steps, settings, checkpoint, history)
             optimizer.step()
             schedule.step()
             step += 1
@@ -140,7 +143,7 @@ def train(
         history.append(
             Epoch(len(history) + 1, float(np.mean(losses)), float(np.mean(figures)), val_loss, val_metric, seconds)
         )
-        if settings.patience and history[-1] is _best(history):
+        if settings.patience and history[-1] is kept(history, settings.patience):
             best = copy.deepcopy(average.state_dict())
         if checkpoint is not None:
             state = {
@@ -151,7 +154,7 @@ def train(
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
                 "rng": rng.get_state(),
-                "dropout_rng": torch.get_rng_state(),
+                "dropout_rng": _dropout_rng(device),
             }
             write_checkpoint(checkpoint, Checkpoint(fingerprint, len(history), state))
         yield history[-1]
@@ -159,13 +162,13 @@ def train(
     model.to("cpu").eval()
 
 
-def _best(history: list[Epoch]) -> Epoch:
-    """The first with the highest metric."""
-    return max(history, key=lambda epoch: (epoch.val_metric, -epoch.number))
+def kept(history: Sequence[Epoch], patience: int) -> Epoch:
+    """The epoch whose weights a training ends with: the last, or with `patience` the first of the best."""
+    return max(history, key=lambda epoch: (epoch.val_metric, -epoch.number)) if patience else history[-1]
 
 
-def _gave_up(history: list[Epoch], patience: int) -> bool:
-    return bool(patience and history) and len(history) - _best(history).number >= patience
+def _gave_up(history: Sequence[Epoch], patience: int) -> bool:
+    return bool(patience and history) and len(history) - kept(history, patience).number >= patience
 
 
 def _device(name: str) -> torch.device:
@@ -179,11 +182,25 @@ def _device(name: str) -> torch.device:
 
 
 def _precision(settings: Settings, device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 for what tolerates it, where that is faster: on a GPU, or a CPU with AMX (elsewhere it is emulated)."""
-    hardware = device.type == "cuda" or bool(torch.cpu._is_amx_tile_supported())
-    if settings.mixed_precision == "off" or not hardware:
+    """bfloat16 for what tolerates it, where the device computes it: elsewhere it is emulated, and slower."""
+    supported = (
+        device.type == "cuda" or torch.cpu._is_amx_tile_supported() or bool(torch.cpu._is_avx512_bf16_supported())
+    )
+    if settings.mixed_precision == "off" or (settings.mixed_precision == "auto" and not supported):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def _dropout_rng(device: torch.device) -> torch.Tensor:
+    """The state of what dropout draws from, which no generator can be passed to."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_dropout_rng(device: torch.device, state: torch.Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
 
 
 def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -217,12 +234,16 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     return tuple(tensor.to(device, non_blocking=True) for tensor in batch)
 
 
-def _runaway(loss: float, step: int, steps: int, settings: Settings, checkpoint: Path | None, epochs: int) -> str:
-    kept = f" (the state after epoch {epochs} is kept in {checkpoint})" if checkpoint and epochs else ""
-    return (
-        f"the loss became {loss} at step {step} of {steps}{kept}; lower --learning-rate "
-        f"(it is {settings.learning_rate:g})"
-    )
+def _runaway(
+    what: str, value: float, step: int, steps: int, settings: Settings, checkpoint: Path | None, history: list[Epoch]
+) -> TidegateError:
+    advice = f"lower --learning-rate (it is {settings.learning_rate:g})"
+    if checkpoint is not None and history:
+        advice += (
+            f"; the weights after epoch {len(history)} are good and kept: a new --out with --from {checkpoint} goes on "
+            f"from them"
+        )
+    return TidegateError(f"the {what} became {value} at step {step + 1} of {steps}: {advice}")
 
 
 @torch.no_grad()

@@ -65,6 +65,5 @@ def _start(request: Request, prepared: Prepared) -> tuple[Request, nn.Module]:
     torch.manual_seed(request.settings.seed)
     net = TASKS[request.task].make_net(prepared.labels, request.net)
     if parent is not None:
-        state, _ = take_over(net.state_dict(), parent.weights)
-        net.load_state_dict(state)
+        net.load_state_dict(take_over(net.state_dict(), prepared.labels, parent.weights))
     return request, net

@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from models.durable import write_atomic
-from models.errors import DataError
+from models.errors import DataError, UsageError
 
 WEIGHTS = "weights.pt"
+HEAD = "head."  # the tensors of a network that have a row for each label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,12 +47,23 @@ def read_weights(folder: Path) -> Weights:
         raise DataError(f"{path} cannot be read: it is cut off or no weights of ours; train again") from exc
 
 
-def take_over(into: Mapping[str, Tensor], weights: Weights) -> tuple[dict[str, Tensor], list[str]]:
-    """`into`, a network's state, with every tensor of `weights` that has the same name and shape; and the names of
-    those that don't (a head for other classes)."""
-    state = {
-        name: weights.state[name] if name in weights.state and weights.state[name].shape == tensor.shape else tensor
-        for name, tensor in into.items()
-    }
-    new = [name for name in into if name not in weights.state or weights.state[name].shape != into[name].shape]
-    return state, new
+def take_over(into: Mapping[str, Tensor], labels: Sequence[str], weights: Weights) -> dict[str, Tensor]:
+    """`into`, the state of a network for `labels`, with what `weights` know: the head's rows go by label, and a label
+    that they lack keeps its row. UsageError when they are of a network of another shape."""
+    state = dict(into)
+    for name, tensor in into.items():
+        old = weights.state.get(name)
+        if old is not None and name.startswith(HEAD) and weights.labels and weights.labels != tuple(labels):
+            rows = [(labels.index(label), row) for row, label in enumerate(weights.labels) if label in labels]
+            state[name] = tensor.clone()
+            for new_row, old_row in rows:
+                state[name][new_row] = old[old_row]
+        elif old is not None and old.shape == tensor.shape:
+            state[name] = old
+        else:
+            there = "nothing" if old is None else "x".join(map(str, old.shape))
+            raise UsageError(
+                f"--from: the weights are of another network: {name} is {'x'.join(map(str, tensor.shape))} here and "
+                f"{there} there; pass the flags that they were trained with (--width, --depth, --stages, --growth)"
+            )
+    return state

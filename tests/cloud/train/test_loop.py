@@ -114,7 +114,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_says_where() -> None:
     next(history)
     with torch.no_grad():
         net.head.weight.fill_(torch.inf)  # as weights that ran away
-    with pytest.raises(TidegateError, match=r"the loss became nan at step 6 of 18; lower --learning-rate"):
+    with pytest.raises(TidegateError, match=r"the loss became nan at step 7 of 18: lower --learning-rate"):
         next(history)
 
 
