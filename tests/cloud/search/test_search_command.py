@@ -16,6 +16,7 @@ def search(pictures: Path, out: Path, *more: str) -> int:
     return tidegate.main([*words, "--workers", "1", *more])
 
 
+@pytest.mark.timeout(900)  # two trainings in processes of their own
 def test_a_search_leaves_a_run_folder_and_goes_on_when_asked_for_more(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
