@@ -12,9 +12,12 @@ from cloud.imports.adapters import ADAPTERS
 from cloud.imports.bring_in import Imported, import_model
 from cloud.imports.inspect import Inspection, inspect
 from cloud.imports.labels import read_labels
+from cloud.imports.memory import memory_limit
 from cloud.imports.preprocess import PRESETS, Preprocess
 from cloud.imports.source import read_source
-from models.errors import UsageError
+from models.errors import ModelError, UsageError
+
+MAX_MEMORY_BYTES = 8 << 30
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +49,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    try:
+        with memory_limit(MAX_MEMORY_BYTES):
+            return _run(args)
+    except MemoryError as exc:
+        raise ModelError(f"{args.file} needs more than {MAX_MEMORY_BYTES:,} bytes of memory") from exc
+
+
+def _run(args: argparse.Namespace) -> int:
     if args.inspect:
         found = inspect(read_source(args.file))
         if args.json:

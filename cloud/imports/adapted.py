@@ -18,7 +18,6 @@ from models.runner import Runner
 Float64 = npt.NDArray[np.float64]
 MAX_BOX_ERROR_PX = 0.01
 MAX_SCORE_ERROR = 1e-4
-MAX_HALVED_SCORE_ERROR = 0.01
 MAX_TIES = 0.005  # of the detections
 _IOU_ROUNDING = 0.01
 
@@ -57,17 +56,17 @@ def prove(adapted: Adapted, source: Source, runner: Runner, frames: Iterable[UIn
     """Compare the canonical graph with the documented decoding on fitted `frames`; the number of detections (or of
     pictures classified) compared.
 
-    ModelError when one is missing or more, has another class, is off by over 0.01 px or 1e-4 of score (0.01 where the
-    original computes in float16). Where rounding decides which of two overlapping boxes is left, either is right.
+    ModelError when one is missing or more, has another class, is off by over 0.01 px or 1e-4 of score. Where rounding
+    decides which of two overlapping boxes is left, either is right. A file in float16 must answer about as it does in
+    float32, which is then compared.
     """
     compared = ties = 0
     side = max(adapted.input.height, adapted.input.width)
-    max_score_error = MAX_HALVED_SCORE_ERROR if source.halved else MAX_SCORE_ERROR
     for index, frame in enumerate(frames):
-        documented = adapted.decode(source.run(adapted.feed(frame)))
+        documented = adapted.decode(source.run_exactly(adapted.feed(frame)))
         if not isinstance(documented, Candidates):
             error = float(np.abs(runner.probabilities(frame) - documented).max())
-            if not error <= max_score_error:
+            if not error <= MAX_SCORE_ERROR:
                 raise ModelError(
                     f"the canonical graph disagrees with the documented reading in frame {index}: probabilities differ "
                     f"by up to {error:.4g}"
@@ -78,7 +77,7 @@ def prove(adapted: Adapted, source: Source, runner: Runner, frames: Iterable[UIn
         boxes, scores, classes = runner.candidates(frame)
         got = Candidates(_bounded(boxes), scores.astype(np.float64), classes)
         expected = Candidates(_bounded(expected.boxes), expected.scores, expected.classes)
-        missing, new = _unmatched(expected, got, max_score_error)
+        missing, new = _unmatched(expected, got)
         ties += len(missing)
         compared += len(expected.scores)
         for found, others, what in ((missing, got, "does not find"), (new, expected, "finds")):
@@ -98,13 +97,13 @@ def prove(adapted: Adapted, source: Source, runner: Runner, frames: Iterable[UIn
     return compared
 
 
-def _unmatched(expected: Candidates, got: Candidates, max_score_error: float) -> tuple[Int64, Int64]:
+def _unmatched(expected: Candidates, got: Candidates) -> tuple[Int64, Int64]:
     """Rows of `expected`, and of `got`, that the other does not have: class, score and box, each taken once."""
     free = np.ones(len(got.scores), np.bool_)
     missing = []
     for row, (box, score) in enumerate(zip(expected.boxes, expected.scores, strict=True)):
         alike = np.flatnonzero(
-            free & (got.classes == expected.classes[row]) & (np.abs(got.scores - score) <= max_score_error)
+            free & (got.classes == expected.classes[row]) & (np.abs(got.scores - score) <= MAX_SCORE_ERROR)
         )
         # the relative part is float32's own: a box of a million pixels has no hundredths
         errors = (np.abs(got.boxes[alike] - box) - 1e-6 * np.abs(box)).max(axis=1, initial=-np.inf)

@@ -198,7 +198,7 @@ def test_a_wrong_graph_is_found_out(tmp_path: Path) -> None:
         (lambda model: model.graph.initializer[0].dims.__setitem__(0, -1), "claims -1 numbers"),
         (
             lambda model: model.graph.input[0].type.tensor_type.shape.dim[2].__setattr__("dim_value", 1 << 30),
-            "no picture is that large",
+            "pictures have 1 to 4096 pixels",
         ),
     ],
 )

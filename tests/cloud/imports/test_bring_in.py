@@ -140,7 +140,7 @@ def test_an_operator_that_nobody_knows_is_refused(
     graph = helper.make_graph([helper.make_node("Magic", ["x"], ["y"], domain="acme")], "g", [value], [out])
     opsets = [helper.make_opsetid("", 13), helper.make_opsetid("acme", 1)]
     onnx.save_model(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(tmp_path / "magic.onnx"))
-    refuse(command(tmp_path / "magic.onnx", labels, tmp_path / "out" / "m"), capsys, "onnxruntime can load", tmp_path)
+    refuse(command(tmp_path / "magic.onnx", labels, tmp_path / "out" / "m"), capsys, "'acme:Magic'", tmp_path)
 
 
 def test_labels_that_do_not_count_up_leave_nothing(
