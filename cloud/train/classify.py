@@ -1,6 +1,7 @@
 """Image classification: labelled pictures as a lesson, and what a trained classifier leaves in its run folder."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,7 +210,11 @@ def write_run(
     )
     _draw_mistakes(draft / "mistakes.png", val, classified)
     rows = [
-        (label, str(score.pictures), f"{score.recall:.3f}", f"{score.precision:.3f}")
+        (
+            label,
+            str(score.pictures),
+            *("-" if math.isnan(part) else f"{part:.3f}" for part in (score.recall, score.precision)),
+        )
         for label, score in classified.by_class().items()
     ]
     rows.append(("all", str(classified.pictures), f"{classified.accuracy:.3f}", ""))

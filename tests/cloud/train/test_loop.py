@@ -2,18 +2,22 @@
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cloud.image_folder import Images
 from cloud.train.augment import Augmentation, augment
+from cloud.train.checkpoint import read_checkpoint
 from cloud.train.classify import ClassLesson, LabelledPictures
-from cloud.train.loop import Epoch, Schedule, Settings, train
+from cloud.train.lesson import Batch
+from cloud.train.loop import Epoch, Schedule, Settings, kept, train
 from cloud.train.nets import NetConfig, ResidualNet
-from models.errors import TidegateError, UsageError
+from models.errors import DataError, TidegateError, UsageError
 from models.manifest import InputSpec
 
 STILL = Augmentation(rotation=0, zoom=0, shift=0, light=0, contrast=0, colour=0, flip=False)
@@ -83,6 +87,7 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path: Path) ->
 def test_patience_ends_a_training_that_gets_no_better_and_keeps_the_best() -> None:
     history, _ = run(Settings(epochs=30, batch=8, threads=1, patience=2))
     best = max(history, key=lambda epoch: (epoch.val_metric, -epoch.number))
+    assert kept(history, 2) is best
     assert len(history) == best.number + 2 < 30
 
 
@@ -116,6 +121,69 @@ def test_a_loss_that_is_no_number_ends_the_training_and_says_where() -> None:
         net.head.weight.fill_(torch.inf)  # as weights that ran away
     with pytest.raises(TidegateError, match=r"the loss became nan at step 7 of 18: lower --learning-rate"):
         next(history)
+
+
+class Cliff(ClassLesson):
+    """A lesson whose loss is a number all the time, and whose gradient is none from the third epoch on."""
+
+    epoch = 0
+
+    def batches(self, size: int, rng: torch.Generator) -> Iterator[Batch]:
+        self.epoch += 1
+        return super().batches(size, rng)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
+        loss, figure = super().loss(model, batch)
+        nothing = torch.zeros((), requires_grad=True) if self.epoch < 3 else next(model.parameters()).sum() * 0
+        return loss + nothing.sqrt() * 0, figure
+
+
+def test_a_gradient_that_is_no_number_never_reaches_the_weights(tmp_path: Path) -> None:
+    file = tmp_path / "run.checkpoint"
+    settings = Settings(epochs=4, batch=8, threads=1)
+    data = LabelledPictures(InputSpec(16, 16), noisy_halves(48, 1), noisy_halves(16, 2))
+    net = ResidualNet(2, NetConfig(width=8, stages=2))
+    with pytest.raises(TidegateError, match=r"the gradient became nan at step 13 of 24.*after epoch 2.*--from .*run"):
+        list(train(net, Cliff(data, settings), settings, checkpoint=file))
+    left = read_checkpoint(file)
+    assert left is not None
+    assert left.epoch == 2
+    assert all(bool(tensor.isfinite().all()) for tensor in (*left.state["average"].values(), *net.parameters()))
+
+
+def test_bfloat16_trains_too_and_leaves_weights_in_float32() -> None:
+    history, weights = run(Settings(epochs=4, batch=8, threads=1, mixed_precision="on"))
+    assert history[-1].val_metric == 1.0
+    assert {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()} == {torch.float32}
+    _, whole = run(Settings(epochs=4, batch=8, threads=1, mixed_precision="off"))
+    assert not all(torch.equal(weights[name], whole[name]) for name in whole)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK no archive", b"not even that"])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "checkpoint"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="is no checkpoint of a training: remove it, or pass --fresh"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_mixup_blends_two_pictures_and_their_targets_by_a_beta_variate(alpha: float) -> None:
+    settings = Settings(batch=2, mixup=alpha, label_smoothing=0, augmentation=STILL)
+    plain = Images(
+        ("dark", "bright"), np.full((2, 16, 16, 3), [[[[0]]], [[[200]]]], np.uint8), np.array([0, 1]), (), ""
+    )
+    subject = ClassLesson(LabelledPictures(InputSpec(16, 16), plain, plain), settings)
+    rng = torch.Generator().manual_seed(0)
+    parts = []
+    for _ in range(1500):
+        for pictures, targets, _ in subject.batches(2, rng):
+            assert torch.allclose(targets.sum(dim=1), torch.ones(2))
+            assert torch.allclose(pictures.mean(dim=(1, 2, 3)), 200 * targets[:, 1], atol=0.1)
+            if not bool(((targets == 0) | (targets == 1)).all()):  # blended with another, not with itself
+                parts.append(float(targets[0, 1]))
+    assert np.mean(parts) == pytest.approx(0.5, abs=0.05)
+    assert np.var(parts) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.12)
 
 
 def test_pictures_that_may_not_change_come_back_as_they_were() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,11 @@ import torch
 
 import tidegate
 from cloud.run_folder import read_report
+from cloud.train.checkpoint import read_checkpoint
+from cloud.train.loop import Epoch, Settings
+from cloud.train.nets import NetConfig
+from cloud.train.request import Request
+from cloud.train.run import train_run
 from cloud.train.weights import read_weights
 from models.golden import read_golden, replay
 from models.manifest import read_manifest, sha256_file
@@ -147,6 +153,69 @@ def test_a_training_goes_on_from_another_runs_weights(pictures: Path, trained_ru
     manifest = read_manifest(tmp_path / "run")
     assert manifest.lineage["parent"] == str(trained_run)
     assert manifest.variant("fp32").accuracy >= 0.9  # an epoch at that rate teaches nothing: it knew before
+
+
+def test_a_training_goes_on_from_the_checkpoint_of_another(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a loss that ran away."""
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    settings = Settings(epochs=4, batch=8, threads=1)
+    request = Request("colours", pictures, size=(16, 16), net=NetConfig(width=4, stages=1), settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(request, tmp_path / "first", on_epoch=stop)
+    checkpoint = read_checkpoint(tmp_path / "first.checkpoint")
+    assert checkpoint is not None
+    words = ["train", "--data", str(pictures), "--name", "colours", *TINY, "--out", str(tmp_path / "second")]
+    words += ["--from", str(tmp_path / "first.checkpoint")]
+    assert tidegate.main([*words, "--width", "8"]) == 2
+    assert "the weights are of another network" in capsys.readouterr().err
+    assert tidegate.main([*words, "--learning-rate", "1e-9"]) == 0
+    old, new = checkpoint.state["average"], read_weights(tmp_path / "second").state
+    learned = [name for name in new if new[name].is_floating_point() and "running" not in name]
+    assert all(torch.allclose(new[name], old[name], atol=1e-4) for name in learned)
+    assert "begins with the weights of" in capsys.readouterr().out
+
+
+def test_a_training_that_gets_no_better_says_which_epoch_it_kept(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--data", str(pictures), "--name", "colours", *TINY, "--out", str(tmp_path / "run")]
+    assert tidegate.main([*words, "--epochs", "9", "--patience", "1", "--learning-rate", "1e-9"]) == 0
+    training = read_report(tmp_path / "run")["training"]
+    epochs, best = len(training["history"]), training["kept_epoch"]
+    assert best == epochs - 1
+    assert f"stopped after epoch {epochs}, which was no better; kept epoch {best}" in capsys.readouterr().out
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_half_written(pictures: Path, tmp_path: Path) -> None:
+    words = ["train", "--data", str(pictures), "--name", "colours", *TINY, "--out", str(tmp_path / "run")]
+    # four kilobytes a file: as good as a full disk
+    limited = f"ulimit -f 4; exec {shlex.join([sys.executable, '-m', 'tidegate', *words])}"
+    ran = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 1, ran.stderr
+    assert "make room there or choose another folder" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_uneven_classes_are_reported_and_weighed(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    for path in sorted((folder / "train/red").iterdir())[6:]:
+        path.unlink()
+    words = ["train", "--data", str(folder), "--name", "colours", *TINY, "--out", str(tmp_path / "run")]
+    assert tidegate.main(words) == 0
+    assert "classes are uneven (blue 24, red 6): rare ones weigh more" in capsys.readouterr().out.replace("\n", " ")
+    weights = read_report(tmp_path / "run")["training"]["class_weights"]
+    assert weights["red"] == pytest.approx(2 * weights["blue"])
+    assert tidegate.main([*words, "--no-balance"]) == 0
+    assert set(read_report(tmp_path / "run")["training"]["class_weights"].values()) == {1.0}
 
 
 def test_a_small_network_learns_from_a_large_one(pictures: Path, trained_run: Path, tmp_path: Path) -> None:
