@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from cloud.imports.adapters import ADAPTERS
+from cloud.imports.adapters import ADAPTERS, ASK_FOR_FEED
 from cloud.imports.bring_in import Imported, import_model
 from cloud.imports.inspect import Inspection, inspect
 from cloud.imports.labels import read_labels
@@ -67,6 +68,12 @@ def _run(args: argparse.Namespace) -> int:
     missing = [flag for flag in ("adapter", "labels", "name", "out") if getattr(args, flag) is None]
     if missing:
         raise UsageError(f"--{missing[0]} is missing; `tidegate import --inspect {args.file}` shows what FILE holds")
+    how = _preprocess(args)
+    if how is None and args.adapter in ASK_FOR_FEED:
+        raise UsageError(
+            f"--preprocess is missing: {args.file} does not tell what it was trained on; choose one of "
+            f"{', '.join(PRESETS)}, or say --channels, --mean, --std, --fit"
+        )
     imported = import_model(
         args.file,
         adapter=args.adapter,
@@ -74,7 +81,7 @@ def _run(args: argparse.Namespace) -> int:
         name=args.name,
         out=args.out,
         threshold=args.threshold,
-        how=_preprocess(args),
+        how=how,
         pictures=args.golden,
         force=args.force,
     )
@@ -144,20 +151,28 @@ def _show_import(imported: Imported, out: Path) -> None:
 
 
 def _show_inspection(found: Inspection) -> None:
-    table = Table(show_header=False, title=found.file)
-    table.add_row("size", f"{found.bytes:,} bytes, opset {found.opset}")
-    table.add_row("inputs", "\n".join(found.inputs))
-    table.add_row("outputs", "\n".join(found.outputs))
+    table = Table(show_header=False, title=_plain(found.file))
+    table.add_row("file", f"{found.bytes:,} bytes, opset {found.opset}, IR {found.ir_version}")
+    table.add_row("made by", _plain(found.producer) or "-")
+    table.add_row("inputs", _plain("\n".join(found.inputs)) or "none")
+    table.add_row("outputs", _plain("\n".join(found.outputs)) or "none")
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.weight_types.items())
-    table.add_row("weights", f"{found.parameters:,} ({kinds})")
-    table.add_row("operators", ", ".join(f"{count} {kind}" for kind, count in found.operators.items()))
+    table.add_row("weights", f"{found.parameters:,} ({kinds})" if kinds else "none")
+    table.add_row("operators", _plain(", ".join(f"{count} {kind}" for kind, count in found.operators.items())))
+    for oddity in found.oddities:
+        table.add_row("note", _plain(oddity))
     for name, reason in found.adapters.items():
-        table.add_row(f"adapter {name}", reason or "[green]fits[/]")
-    Console().print(table)
-    fitting = [name for name, reason in found.adapters.items() if not reason]
-    if fitting:
-        feed = " --preprocess imagenet" if fitting[0] == "classifier" else ""
-        Console().print(
-            f"next: tidegate import {found.file} --adapter {fitting[0]}{feed} --labels FILE --name NAME --out RUN",
-            soft_wrap=True,
-        )
+        table.add_row(f"adapter {name}", _plain(reason) or "[green]fits[/]")
+    console = Console()
+    console.print(table)
+    if "--preprocess" in found.next:
+        console.print(f"PRESET is what its trainer fed it: {', '.join(PRESETS)} (or --channels, --mean, --std, --fit).")
+    if found.next:
+        console.print(f"next: {_plain(found.next)}", soft_wrap=True, highlight=False)
+    else:
+        console.print("No adapter fits; docs/adapters.md shows how to write one.")
+
+
+def _plain(text: str) -> str:
+    """Text from a file can't colour the screen, or move about on it."""
+    return escape("".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text))

@@ -32,3 +32,6 @@ ADAPTERS: dict[str, Adapter] = {
     "yolox": yolox,
     "yunet": yunet,
 }
+
+# files of these kinds don't tell what they want to be fed, and nobody documents it for all of them
+ASK_FOR_FEED = ("classifier",)

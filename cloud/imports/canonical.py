@@ -19,7 +19,7 @@ def canonical(source: Source, how: Preprocess | None = None) -> Adapted:
     names = [output.name for output in source.outputs]
     task: Task | None = next((task for task, wanted in OUTPUTS.items() if set(wanted) == set(names)), None)
     if task is None:
-        raise MisfitError(f"outputs are {', '.join(names)}, expected scores; or boxes, scores, classes")
+        raise MisfitError(f"outputs are {', '.join(map(repr, names))}, expected scores; or boxes, scores, classes")
     class_count = None  # a detector's file does not say
     if task == "classification":
         shape = source.outputs[0].shape

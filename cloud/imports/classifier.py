@@ -9,6 +9,7 @@ from cloud.imports.source import Source
 from models.detections import Float32
 from models.manifest import InputSpec
 
+_SAME_NUMBERS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 _LIKE_A_SUM = 0.02  # float16 adds a thousand numbers roughly
 
 
@@ -18,6 +19,8 @@ def classifier(source: Source, how: Preprocess | None = None) -> Adapted:
     how = how or Preprocess()
     port = picture_input(source)
     class_count = _class_count(source)
+    if _last_operator(source) == "Sigmoid":
+        raise MisfitError("it ends in a sigmoid: it tells several labels at once, and a classifier tells one")
     logits = not _answers_probabilities(source, port, how)
 
     before, after = Nodes("in"), Nodes("out")
@@ -61,6 +64,15 @@ def _answers_probabilities(source: Source, port: PictureInput, how: Preprocess) 
         if values.min() < 0 or abs(values.sum() - 1) > _LIKE_A_SUM:
             return False
     return True
+
+
+def _last_operator(source: Source) -> str:
+    """What computes the output, reshaping aside; empty where nothing does."""
+    makers = {name: node for node in source.model.graph.node for name in node.output}
+    node = makers.get(source.value(source.outputs[0].name))
+    while node is not None and node.op_type in _SAME_NUMBERS:
+        node = makers.get(node.input[0])
+    return node.op_type if node is not None else ""
 
 
 def _class_count(source: Source) -> int:

@@ -21,7 +21,7 @@ def ssd(source: Source, how: Preprocess | None = None) -> Adapted:
     port = picture_input(source)
     names = [output.name for output in source.outputs]
     if sorted(names) != sorted(_NAMES):
-        raise MisfitError(f"outputs are {', '.join(names)}, expected {', '.join(_NAMES)}")
+        raise MisfitError(f"outputs are {', '.join(map(repr, names))}, expected {', '.join(_NAMES)}")
 
     before, after = Nodes("in"), Nodes("out")
     prepare_picture(before, port, how)
