@@ -15,7 +15,6 @@ from typing import Any
 
 from models.durable import sync_folder, write_atomic
 from models.errors import PackageError, UsageError
-from models.hardware import hardware_class as hardware_class
 from models.manifest import MANIFEST, Manifest, Variant, read_manifest, sha256_file, write_manifest
 
 REPORT = "report.json"

@@ -7,7 +7,6 @@ int8 pays on this processor, and whether its kernels round as they did where the
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,14 +21,13 @@ from models.detections import UInt8
 from models.durable import write_atomic
 from models.errors import ConfigError, ModelError
 from models.hardware import hardware_class
-from models.latency import Latency, compare_latency
+from models.latency import Latency, compare_latency, is_slower
 from models.manifest import Manifest, sha256_file
 from models.runner import Runner, open_runner
 
 log = logging.getLogger(__name__)
 
 CHOICE = "choice.json"
-NOT_SLOWER = 1.05  # times the fallback's median: two medians of the same thing differ by a few percent
 BUDGET_S = 1.0  # of processor time; the current model goes on meanwhile
 _ROUNDS = 100
 _AT_LEAST = 3
@@ -89,12 +87,10 @@ def side_by_side(
     *,
     rounds: int = _ROUNDS,
     budget_s: float = BUDGET_S,
-    clock_ns: Callable[[], int] = time.thread_time_ns,
 ) -> dict[str, Latency]:
-    """How long each runner takes for fitted pictures, taking turns. By default in processor time, which a runner of
-    one thread spends on its caller's, so that a gateway that is busy with frames measures what an idle one does."""
+    """How long each runner takes for fitted pictures, taking turns."""
     runs = {name: _on_each(runner, frames) for name, runner in runners.items()}
-    return compare_latency(runs, rounds=rounds, budget_s=budget_s, warm_up=1, at_least=_AT_LEAST, clock_ns=clock_ns)
+    return compare_latency(runs, rounds=rounds, budget_s=budget_s, warm_up=1, at_least=_AT_LEAST)
 
 
 def here() -> str:
@@ -120,11 +116,9 @@ def _choose(folder: Path, manifest: Manifest) -> tuple[LoadedModel, str]:
         return chosen, ""
     frames = list(golden.read_golden(folder).frames.values())
     took = side_by_side({first: chosen.runner, second: fallback.runner}, frames)
-    ratio = took[first].p50_ms / max(took[second].p50_ms, 1e-6)
-    if ratio > NOT_SLOWER:
-        return fallback, (
-            f"it takes {took[first].p50_ms:.2f} ms here against {took[second].p50_ms:.2f} ms, {ratio:.2f} x as long"
-        )
+    took_ms, than_ms = took[first].p50_ms, took[second].p50_ms
+    if is_slower(took_ms, than_ms):
+        return fallback, f"it takes {took_ms:.2f} ms here against {than_ms:.2f} ms"
     return chosen, ""
 
 

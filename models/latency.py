@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NOT_SLOWER = 1.05  # two medians of the same thing differ by a few percent
+UNNOTICED_MS = 0.02  # and by the caller's own work around a run, which weighs in where a model takes next to nothing
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one single-threaded run."""
+    """Milliseconds of one single-threaded run, in processor time."""
 
     p50_ms: float
     p95_ms: float
@@ -22,12 +25,13 @@ def compare_latency(
     budget_s: float = 8.0,
     warm_up: int = 5,
     at_least: int = 1,
-    clock_ns: Callable[[], int] = time.perf_counter_ns,
+    clock_ns: Callable[[], int] = time.thread_time_ns,
 ) -> dict[str, Latency]:
     """Time each of `runs` once a round, taking turns, so that whatever else the machine does hits all alike.
 
     Stops after `rounds`, or at the end of a round once `budget_s` of the clock is spent, but not before round
-    `at_least`. Where others use the same cores, `time.thread_time_ns` as `clock_ns` leaves out the waiting.
+    `at_least`. The clock is the processor time of this thread, on which a run of one thread is spent: a machine that
+    is busy with something else measures what an idle one does.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
@@ -46,3 +50,8 @@ def compare_latency(
     return {
         name: Latency(float(np.percentile(taken, 50)), float(np.percentile(taken, 95))) for name, taken in times.items()
     }
+
+
+def is_slower(took_ms: float, than_ms: float, *, ratio: float = NOT_SLOWER) -> bool:
+    """Whether one median is above another, times `ratio`, by more than measuring them can tell; nan is."""
+    return not (took_ms <= ratio * than_ms or took_ms <= than_ms + UNNOTICED_MS)

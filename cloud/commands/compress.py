@@ -67,6 +67,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="fewer pictures prove nothing (default: %(default)s)",
     )
+    gate.add_argument(
+        "--max-slowdown",
+        type=float,
+        default=_LIMITS.latency_ratio,
+        metavar="RATIO",
+        help="times fp32's median latency that is still not slower (default: %(default)s)",
+    )
     gate.add_argument("--max-bytes", type=int, default=_LIMITS.max_bytes, metavar="N", help="default: no limit")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
@@ -85,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             accuracy_margin=args.margin,
             confidence=args.confidence,
             min_pictures=args.min_pictures,
+            latency_ratio=args.max_slowdown,
             max_bytes=args.max_bytes,
         )
     except ValueError as exc:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.latency import NOT_SLOWER, is_slower
+
 _DIFFERENT = 0.1  # of the decisions on golden frames; a few always lie on the edge
-_AS_FAST = 1.05  # two medians of the same thing differ by a few percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Limits:
     slower; `max_bytes`: of the file (0: none)."""
 
     accuracy_margin: float = 0.01
-    latency_ratio: float = 1.05
+    latency_ratio: float = NOT_SLOWER
     confidence: float = 0.9
     min_pictures: int = 50
     max_bytes: int = 0
@@ -78,7 +79,7 @@ def choose(measured: Sequence[Measured], verdicts: Sequence[Verdict]) -> Measure
     """The smallest of what the gate lets through and is as fast as the fastest of that."""
     accepted = [figures for figures, verdict in zip(measured, verdicts, strict=True) if verdict.accepted]
     fastest = min(figures.p50_ms for figures in accepted)
-    as_fast = [figures for figures in accepted if figures.p50_ms <= _AS_FAST * fastest]
+    as_fast = [figures for figures in accepted if not is_slower(figures.p50_ms, fastest)]
     return min(as_fast, key=lambda figures: (figures.bytes, figures.p50_ms))
 
 
@@ -118,7 +119,7 @@ def _judge_golden(candidate: Measured) -> tuple[bool, str]:
 
 def _judge_speed(candidate: Measured, reference: Measured, ratio: float) -> tuple[bool, str]:
     took = candidate.p50_ms / reference.p50_ms
-    if not took <= ratio:
+    if is_slower(candidate.p50_ms, reference.p50_ms, ratio=ratio):
         return False, f"takes {took:.2f} x the time of fp32 here, more than {ratio:g}"
     return True, f"takes {took:.2f} x the time of fp32"
 

@@ -14,12 +14,13 @@ from cloud.compress.int8 import Search, search_int8
 from cloud.compress.material import Material
 from cloud.compress.scored import Scored, loss_bound
 from cloud.compress.weights_only import store_fp16, store_int8
-from cloud.latency import compare_latency
 from cloud.lineage import digest_pictures
 from cloud.plots import draw_pareto, draw_sensitivity, draw_variants
-from cloud.run_folder import REFERENCE, add_variant, hardware_class, variant_file, write_report
+from cloud.run_folder import REFERENCE, add_variant, variant_file, write_report
 from models.footprint import peak_memory_bytes
 from models.golden import Golden, disagreements, read_golden, record_golden, write_golden
+from models.hardware import hardware_class
+from models.latency import compare_latency
 from models.manifest import read_manifest, write_manifest
 from models.runner import Runner, open_runner
 

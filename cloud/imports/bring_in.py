@@ -13,12 +13,13 @@ from cloud.imports.golden_frames import choose_golden, drawn_pictures
 from cloud.imports.preprocess import Preprocess
 from cloud.imports.source import Source, read_source
 from cloud.lineage import lineage_of_tools
-from cloud.run_folder import REFERENCE, add_variant, hardware_class, new_run, variant_file, write_report
+from cloud.run_folder import REFERENCE, add_variant, new_run, variant_file, write_report
 from models.detections import UInt8
 from models.durable import write_atomic
 from models.errors import DataError, ModelError, UsageError
 from models.fitting import fit
 from models.golden import record_golden, write_golden
+from models.hardware import hardware_class
 from models.manifest import InputSpec, Manifest, sha256_file, write_manifest
 from models.runner import Runner
 

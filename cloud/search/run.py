@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from cloud.image_folder import find_split, natural_size
-from cloud.latency import compare_latency
 from cloud.plots import draw_search
 from cloud.run_folder import new_run, write_report
 from cloud.search.pareto import Point, choose, front
@@ -19,6 +18,7 @@ from cloud.search.study import counts, failures, give_up_lost, held, open_study,
 from cloud.search.worker import Job, work
 from cloud.train.request import Request
 from models.errors import DataError
+from models.latency import compare_latency
 from models.manifest import read_manifest, write_manifest
 from models.runner import open_runner
 

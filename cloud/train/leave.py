@@ -9,15 +9,16 @@ from typing import Any
 
 from torch import nn
 
-from cloud.latency import compare_latency
 from cloud.lineage import lineage_of_tools
 from cloud.plots import draw_learning_curve
-from cloud.run_folder import REFERENCE, add_variant, hardware_class, variant_file, write_report
+from cloud.run_folder import REFERENCE, add_variant, variant_file, write_report
 from cloud.train.loop import Epoch, kept
 from cloud.train.nets import count_parameters
 from cloud.train.request import Request
 from cloud.train.weights import Weights, save_weights
 from models.detections import UInt8
+from models.hardware import hardware_class
+from models.latency import compare_latency
 from models.manifest import Manifest, read_manifest, write_manifest
 from models.runner import Runner
 

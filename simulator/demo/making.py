@@ -7,9 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud.run_folder import REFERENCE, hardware_class, read_report
+from cloud.run_folder import REFERENCE, read_report
 from models.durable import write_atomic
 from models.errors import TidegateError
+from models.hardware import hardware_class
+from models.latency import is_slower
 from models.manifest import read_manifest
 from simulator import processes
 from simulator.demo.findings import VariantFigures
@@ -54,7 +56,7 @@ def compress(world: World, run: Path) -> None:
         "the variant that ships is as right as fp32, and not slower",
         None not in (chosen.accuracy, reference.accuracy, chosen.p50_ms, reference.p50_ms)
         and (chosen.accuracy or 0) >= (reference.accuracy or 0) - 0.01
-        and (chosen.p50_ms or 0) <= 1.05 * (reference.p50_ms or 0),
+        and not is_slower(chosen.p50_ms or 0, reference.p50_ms or 0),
         f"{_measured(chosen)}; {_measured(reference)} ({hardware_class()})",
     )
 

@@ -53,6 +53,12 @@ def test_the_reference_is_always_accepted() -> None:
     assert judge(REFERENCE, REFERENCE, LIMITS).accepted
 
 
+def test_a_hundredth_of_a_millisecond_makes_nothing_slow() -> None:
+    tiny = dataclasses.replace(REFERENCE, p50_ms=0.10)
+    assert judge(dataclasses.replace(GOOD, p50_ms=0.115), tiny, LIMITS).accepted
+    assert not judge(dataclasses.replace(GOOD, p50_ms=0.13), tiny, LIMITS).accepted
+
+
 def test_of_equally_fast_variants_the_smallest_ships() -> None:
     w8 = dataclasses.replace(GOOD, name="w8", bytes=290_000, p50_ms=2.02)
     measured = [REFERENCE, w8]
