@@ -1,15 +1,14 @@
 """How right a model is, measured through the very runner that gateways use."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cloud.average_precision import AveragePrecision, Truth, average_precision
-from cloud.image_folder import Images
-from cloud.yolo_folder import BoxedPicture, load_boxed
+from cloud.average_precision import Truth
+from cloud.boxes.boxed import BoxFolder
+from cloud.image_folder import Images, read_picture
 from models.detections import Detections, Int64
 from models.manifest import Manifest
 from models.runner import Runner
@@ -79,20 +78,15 @@ def evaluate_classifier(runner: Runner, images: Images) -> Classified:
     return Classified(images.labels, confusion, int((~finite).sum()), answers, scores.max(axis=1))
 
 
-def evaluate_detector(runner: Runner, pictures: Sequence[BoxedPicture], class_count: int) -> AveragePrecision:
-    """Average precision on boxed pictures; the runner should have no threshold but the graph's own."""
-    return average_precision(*look_for_boxes(runner, pictures, class_count))
-
-
-def look_for_boxes(
-    runner: Runner, pictures: Sequence[BoxedPicture], class_count: int
-) -> tuple[list[Truth], list[Detections]]:
-    """What is in each picture, and what the runner finds there."""
+def look_for_boxes(runner: Runner, folder: BoxFolder) -> tuple[list[Truth], list[Detections]]:
+    """What is in each picture, and what the runner finds there: for average precision, with no threshold but the
+    graph's own. DataError for the first picture that is damaged."""
     truths: list[Truth] = []
     found: list[Detections] = []
-    for picture, truth in load_boxed(list(pictures), class_count):
-        truths.append(truth)
-        found.append(runner.run(picture))
+    for picture in folder.pictures:
+        image = read_picture(picture.path)
+        truths.append(picture.truth(image.shape[1], image.shape[0]))
+        found.append(runner.run(image))
     return truths, found
 
 

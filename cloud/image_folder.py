@@ -84,7 +84,7 @@ def find_images(folder: Path) -> ImageFolder:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one with a sub-folder of pictures for each class")
     classes = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    found = {child.name: _pictures_in(child) for child in classes}
+    found = {child.name: pictures_in(child) for child in classes}
     empty = [name for name, paths in found.items() if not paths]
     if not any(found.values()):
         raise DataError(
@@ -135,7 +135,9 @@ def with_labels(folder: ImageFolder, labels: Sequence[str]) -> ImageFolder:
 def natural_size(folder: ImageFolder, *, short_side: int) -> tuple[int, int]:
     """(height, width) in the pictures' shape, `short_side` at most and never larger than they are; multiples of 4."""
     shapes = [
-        picture.shape for path in _spread(folder.paths, 15) if (picture := _decode(path.read_bytes())) is not None
+        picture.shape
+        for path in _spread(folder.paths, 15)
+        if (picture := decode_picture(path.read_bytes())) is not None
     ]
     if not shapes:
         raise DataError(f"{folder.root}: none of {min(len(folder), 15)} pictures tried can be decoded")
@@ -149,8 +151,7 @@ def load_images(folder: ImageFolder, spec: InputSpec, *, threads: int = 2) -> Im
     with ThreadPoolExecutor(threads) as pool:
         loaded = list(pool.map(lambda path: _load(path, spec), folder.paths))
     broken = tuple(str(path) for path, (_, picture) in zip(folder.paths, loaded, strict=True) if picture is None)
-    allowed = max(_ALWAYS_FORGIVEN, int(MAX_BROKEN_SHARE * len(folder)))
-    if len(broken) > allowed:
+    if len(broken) > (allowed := allowed_broken(len(folder))):
         raise DataError(
             f"{folder.root}: {len(broken)} of {len(folder)} pictures cannot be decoded, more than the {allowed} that "
             f"are skipped without asking; the first is {broken[0]}"
@@ -176,28 +177,34 @@ def load_images(folder: ImageFolder, spec: InputSpec, *, threads: int = 2) -> Im
     return Images(folder.labels, pixels, class_ids, broken, digest.hexdigest(), files)
 
 
+def allowed_broken(pictures: int) -> int:
+    """How many of so many pictures may be broken, and are skipped without asking."""
+    return max(_ALWAYS_FORGIVEN, int(MAX_BROKEN_SHARE * pictures))
+
+
 def read_picture(path: Path) -> UInt8:
     """uint8 (H, W, 3) BGR; DataError for a file that is no whole picture."""
-    picture = _decode(_read(path))
+    picture = decode_picture(read_bytes(path))
     if picture is None:
         raise DataError(f"{path} is not a picture that can be decoded; remove or replace it")
     return picture
 
 
 def _load(path: Path, spec: InputSpec) -> tuple[str, UInt8 | None]:
-    data = _read(path)
-    picture = _decode(data)
+    data = read_bytes(path)
+    picture = decode_picture(data)
     return hashlib.sha256(data).hexdigest(), None if picture is None else fit(picture, spec)[0]
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A file's content; DataError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as exc:
         raise DataError(f"{path} cannot be read: {exc.strerror}; check its permissions") from exc
 
 
-def _decode(data: bytes) -> UInt8 | None:
+def decode_picture(data: bytes) -> UInt8 | None:
     """uint8 (H, W, 3) BGR; None for what is no whole picture."""
     if not data:
         return None
@@ -208,7 +215,8 @@ def _decode(data: bytes) -> UInt8 | None:
     return None if picture is None else np.asarray(picture, np.uint8)
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures below a folder, in order of their names."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     return sorted(path for path in found if not path.name.startswith("."))  # some systems leave ._1.jpg beside 1.jpg
 

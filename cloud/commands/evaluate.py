@@ -9,11 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cloud.average_precision import AveragePrecision
-from cloud.evaluate import Classified, evaluate_classifier, evaluate_detector, without_threshold
+from cloud.average_precision import AveragePrecision, average_precision
+from cloud.boxes.boxed import BoxFolder
+from cloud.boxes.boxed import with_labels as with_box_labels
+from cloud.boxes.find import find_boxed
+from cloud.evaluate import Classified, evaluate_classifier, look_for_boxes, without_threshold
 from cloud.image_folder import find_validation, load_images, with_labels
 from cloud.run_folder import intact, without_nan
-from cloud.yolo_folder import find_boxed
 from models.manifest import Manifest, read_manifest
 from models.runner import Runner
 
@@ -25,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="a classifier: pictures, one sub-folder a class (or its val/); a detector: images/ and labels/",
+        help="pictures, one sub-folder a class, or with boxes for a detector; of a split its val part",
     )
     parser.add_argument("--variant", help="which of the model's files (default: the one that ships)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -42,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
         classified = evaluate_classifier(runner, load_images(folder, manifest.input))
         document, table = classified.document(), classifier_table(classified)
     else:
-        pictures = find_boxed(args.data)
+        boxed = with_box_labels(_to_judge_by(args.data, manifest), manifest.labels)
         runner = Runner(model, without_threshold(manifest), weights_only=variant.weights_only)
-        precision = evaluate_detector(runner, pictures, len(manifest.labels))
-        document = _detector_document(precision, manifest, len(pictures))
+        precision = average_precision(*look_for_boxes(runner, boxed))
+        document = _detector_document(precision, manifest, len(boxed))
         table = _detector_table(precision, manifest)
     if args.json:
         print(json.dumps(without_nan(head | document), indent=2))
@@ -53,6 +55,13 @@ def run(args: argparse.Namespace) -> int:
         table.title = f"{manifest.name}, variant {variant.name}, on {document['pictures']} pictures"
         Console().print(table)
     return 0
+
+
+def _to_judge_by(data: Path, manifest: Manifest) -> BoxFolder:
+    """All pictures with boxes; of a folder with a split of its own, those that a model of ours has not seen."""
+    found = find_boxed(data)
+    held_out = [index for index, picture in enumerate(found.pictures) if picture.part == "val"]
+    return found.subset(held_out) if held_out and manifest.lineage.get("kind") == "trained" else found
 
 
 def classifier_table(classified: Classified) -> Table:

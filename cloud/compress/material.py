@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from cloud.average_precision import rank
+from cloud.boxes.boxed import BoxFolder
+from cloud.boxes.boxed import with_labels as with_box_labels
+from cloud.boxes.find import find_boxed, is_boxed, split_boxed
 from cloud.compress.scored import HitOrMiss, Ranked, Scored
 from cloud.evaluate import evaluate_classifier, look_for_boxes, without_threshold
 from cloud.image_folder import PICTURES, Images, find_split, load_images, read_picture, with_labels
 from cloud.run_folder import REFERENCE
-from cloud.yolo_folder import BoxedPicture, find_boxed, is_yolo_folder
 from models.detections import UInt8
 from models.errors import DataError
 from models.fitting import fit
@@ -48,14 +50,14 @@ def gather(run: Path, manifest: Manifest, data: Path, val: Path | None, *, seed:
 
     A folder without labels will do too: variants are then judged by how often they decide as fp32 does.
     """
-    if is_yolo_folder(data) and manifest.task == "detection":
-        return _boxed(manifest, data, val, calibrate_on)
+    if manifest.task == "detection" and is_boxed(data):
+        return _boxed(manifest, data, val, seed, calibrate_on)
     if _holds_bare_pictures(data):
         return _unlabelled(run, manifest, data, val, calibrate_on)
     if manifest.task == "detection":
         raise DataError(
-            f"{data} is not laid out as YOLO's; a detector is compressed on a folder of images/ and labels/, or of "
-            f"pictures alone"
+            f"{data} tells of no boxes; a detector is compressed on pictures with boxes, as YOLO, COCO or Pascal VOC "
+            f"lay them out, or on pictures alone"
         )
     return _labelled(manifest, data, val, seed, calibrate_on)
 
@@ -86,21 +88,26 @@ def _labelled(manifest: Manifest, data: Path, val: Path | None, seed: int, calib
     )
 
 
-def _boxed(manifest: Manifest, data: Path, val: Path | None, calibrate_on: int) -> Material:
-    found = find_boxed(data)
-    # without a folder to judge by, every second picture is calibrated on and the others judge
-    to_calibrate, to_judge = (found, find_boxed(val)) if val is not None else (found[::2], found[1::2])
-    to_calibrate = to_calibrate[:calibrate_on]
-    if not to_calibrate or not to_judge:
-        raise DataError(f"{data} holds {len(found)} pictures; expected at least two, or more in --val")
+def _boxed(manifest: Manifest, data: Path, val: Path | None, seed: int, calibrate_on: int) -> Material:
+    if val is not None or manifest.lineage.get("kind") == "trained":
+        to_calibrate, to_judge = split_boxed(data, val, seed=seed)
+    else:  # it has seen none of them: every second picture is calibrated on and the others judge
+        found = find_boxed(data)
+        to_calibrate, to_judge = found.subset(range(0, len(found), 2)), found.subset(range(1, len(found), 2))
+    to_calibrate, to_judge = (with_box_labels(part, manifest.labels) for part in (to_calibrate, to_judge))
+    # as many as asked for, from all of them: neighbours in a folder are often alike
+    step = max(1, len(to_calibrate) // calibrate_on)
+    to_calibrate = to_calibrate.subset(range(0, len(to_calibrate), step)[:calibrate_on])
+    if not len(to_calibrate) or not len(to_judge):
+        raise DataError(f"{data} holds too few pictures; expected at least two, or more in --val")
 
-    def score(pictures: Sequence[BoxedPicture]) -> Score:
+    def score(folder: BoxFolder) -> Score:
         def on(runner: Runner) -> Scored:
-            return Ranked(rank(*look_for_boxes(runner, pictures, len(manifest.labels))), len(pictures))
+            return Ranked(rank(*look_for_boxes(runner, folder)), len(folder))
 
         return on
 
-    fitted = [fit(read_picture(picture.path), manifest.input)[0] for picture in to_calibrate]
+    fitted = [fit(read_picture(picture.path), manifest.input)[0] for picture in to_calibrate.pictures]
     return Material(
         "AP50-95",
         len(to_judge),

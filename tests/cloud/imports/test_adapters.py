@@ -225,10 +225,12 @@ REAL: Sequence[tuple[str, str, float]] = (
 def test_real_detectors_keep_their_precision(
     shared_data: Path, tmp_path: Path, file: str, adapter: str, documented: float
 ) -> None:
-    from cloud.evaluate import evaluate_detector, without_threshold
+    from cloud.average_precision import average_precision
+    from cloud.boxes.boxed import with_labels
+    from cloud.boxes.find import find_boxed
+    from cloud.evaluate import look_for_boxes, without_threshold
     from cloud.imports.bring_in import import_model
     from cloud.imports.labels import read_labels
-    from cloud.yolo_folder import find_boxed
 
     models, data = shared_data / "models", shared_data / "coco128"
     labels = read_labels(models / "coco.names")
@@ -237,7 +239,8 @@ def test_real_detectors_keep_their_precision(
     )
     assert imported.compared > 500
     runner = Runner(tmp_path / "run" / "model.onnx", without_threshold(imported.manifest))
-    assert evaluate_detector(runner, find_boxed(data), len(labels)).ap50_95 >= documented - 0.005
+    found = look_for_boxes(runner, with_labels(find_boxed(data), labels))
+    assert average_precision(*found).ap50_95 >= documented - 0.005
 
 
 @pytest.mark.real

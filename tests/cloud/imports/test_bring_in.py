@@ -11,13 +11,15 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper
 
 from cloud.average_precision import average_precision
+from cloud.boxes.boxed import with_labels
+from cloud.boxes.find import find_boxed
+from cloud.image_folder import read_picture
 from cloud.imports.adapted import prove
 from cloud.imports.bring_in import Imported, import_model
 from cloud.imports.golden_frames import drawn_pictures
 from cloud.imports.labels import read_labels
 from cloud.imports.source import read_source
 from cloud.imports.yolox import yolox
-from cloud.yolo_folder import find_boxed, load_boxed
 from models.detections import Detections
 from models.errors import DataError, ModelError
 from models.fitting import fit
@@ -227,7 +229,9 @@ def test_yolox_nano_keeps_its_precision(shared_data: Path, coco: tuple[Imported,
     manifest = coco[0].manifest
     runner = open_runner(coco[1], manifest)
     truths, found, frames = [], [], []
-    for picture, truth in load_boxed(find_boxed(shared_data / "coco128"), len(manifest.labels)):
+    for boxed in with_labels(find_boxed(shared_data / "coco128"), manifest.labels).pictures:
+        picture = read_picture(boxed.path)
+        truth = boxed.truth(picture.shape[1], picture.shape[0])
         fitted, placement = fit(picture, manifest.input)
         boxes, scores, classes = runner.candidates(fitted)
         truths.append(truth)

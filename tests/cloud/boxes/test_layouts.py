@@ -1,0 +1,257 @@
+"""Pictures with boxes are read from each layout alike, or the place at fault is named."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud.boxes.boxed import with_labels
+from cloud.boxes.find import find_boxed, is_boxed, split_boxed
+from cloud.boxes.load import load_boxed
+from models.errors import DataError
+from models.manifest import InputSpec
+from tests.cloud.boxes.layouts import HEIGHT, LABELS, SOME, WIDTH, WRITERS, Labelled
+
+SPEC = InputSpec(32, 64, fit="letterbox", interpolation="area")
+
+
+@pytest.fixture(params=sorted(WRITERS))
+def boxed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Three pictures with `SOME` boxes, in each of the layouts."""
+    WRITERS[request.param](tmp_path, SOME)
+    return tmp_path
+
+
+def test_boxes_are_read_in_pixels(boxed: Path) -> None:
+    folder = find_boxed(boxed)
+    assert is_boxed(boxed)
+    assert [picture.path.stem for picture in folder.pictures] == ["a", "b", "c"]
+    assert folder.labels == LABELS
+    assert folder.counts() == {"bolt": 2, "nut": 1}
+    first, second, _ = (picture.truth(WIDTH, HEIGHT) for picture in folder.pictures)
+    np.testing.assert_allclose(first.xyxy, [(40, 15, 60, 35), (0, 0, 20, 10)], atol=1e-4)
+    assert first.class_ids.tolist() == [1, 0]
+    assert second.xyxy.shape == (0, 4)
+
+
+def test_loaded_pictures_are_fitted_and_their_boxes_with_them(boxed: Path) -> None:
+    images = load_boxed(find_boxed(boxed), SPEC)
+    assert images.pixels.shape == (3, 32, 64, 3)
+    np.testing.assert_allclose(images.truths[0].xyxy[0], np.array((40, 15, 60, 35)) * 0.64, atol=1e-4)
+    assert [file.label for file in images.files] == ["1 bolt, 1 nut", "nothing", "1 bolt"]
+    assert images.counts() == {"bolt": 2, "nut": 1}
+
+
+_box = st.builds(
+    lambda label, x, y, width, height: Labelled(label, x, y, min(WIDTH, x + width), min(HEIGHT, y + height)),
+    st.sampled_from(LABELS),
+    st.integers(0, WIDTH - 1),
+    st.integers(0, HEIGHT - 1),
+    st.integers(1, WIDTH),
+    st.integers(1, HEIGHT),
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    boxes=st.dictionaries(st.sampled_from("abcd"), st.lists(_box, max_size=4), min_size=1).filter(
+        lambda boxes: {thing.label for things in boxes.values() for thing in things} == set(LABELS)
+    )
+)
+def test_the_three_layouts_say_the_same(boxes: dict[str, list[Labelled]]) -> None:
+    read = []
+    for write in WRITERS.values():
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder), boxes)
+            found = find_boxed(Path(folder))
+            read.append([(p.path.name, p.truth(WIDTH, HEIGHT)) for p in found.pictures])
+            assert found.labels == LABELS
+    for other in read[1:]:
+        for (name, truth), (other_name, other_truth) in zip(read[0], other, strict=True):
+            assert name == other_name
+            np.testing.assert_allclose(truth.xyxy, other_truth.xyxy, atol=1e-3)
+            assert truth.class_ids.tolist() == other_truth.class_ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 0.5 0.5 0.2", "expected `class x y width height`"),
+        ("1 0.5 0.5 0.2 0.4 0.9", "expected `class x y width height`"),
+        ("nut 0.5 0.5 0.2 0.4", "expected `class x y width height`"),
+        ("2 0.5 0.5 0.2 0.4", "class 2 is unknown; there are names for 0..1"),
+        ("-1 0.5 0.5 0.2 0.4", "class -1 is unknown"),
+        ("0.5 0.5 0.5 0.2 0.4", "class 0.5 is unknown"),
+        ("nan 0.5 0.5 0.2 0.4", "class nan is unknown"),
+        ("inf 0.5 0.5 0.2 0.4", "class inf is unknown"),
+        ("1 50 50 20 40", "lies outside its picture"),
+        ("1 0.9 0.5 0.4 0.4", "lies outside its picture"),
+        ("1 0.5 0.5 0 0.4", "lies outside its picture"),
+        ("1 nan 0.5 0.2 0.4", "lies outside its picture"),
+        ("1 0.5 0.5 inf 0.4", "lies outside its picture"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_named(tmp_path: Path, line: str, message: str) -> None:
+    WRITERS["yolo"](tmp_path, SOME)
+    path = tmp_path / "labels" / "a.txt"
+    path.write_text(f"1 0.5 0.5 0.2 0.4\n{line}\n")
+    with pytest.raises(DataError) as caught:
+        load_boxed(find_boxed(tmp_path), SPEC)
+    assert f"{path}:2: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"annotations": [{"id": 4, "image_id": "z", "category_id": 7, "bbox": [0, 0, 9, 9]}]},
+            "annotation 4: image 'z'",
+        ),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": 8, "bbox": [0, 0, 9, 9]}]}, "class 8 is unknown"),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": 7, "bbox": [0, 0, 9]}]}, "expected bbox"),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": 7, "bbox": [0, 0, 900, 9]}]}, "lies outside"),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": 7, "bbox": [0, 0, 0, 9]}]}, "lies outside"),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": 7, "bbox": [0, 0, float("nan"), 9]}]}, "outside"),
+        ({"images": [{"id": 1, "file_name": "../../secret.png"}], "annotations": []}, "lies outside"),
+        ({"images": [{"id": 1, "file_name": "/etc/passwd"}], "annotations": []}, "lies outside"),
+        ({"images": [{"id": 1, "file_name": "gone.png"}], "annotations": []}, "'gone.png' is not there"),
+        ({"images": [{"id": 1, "file_name": "a.png", "width": 0, "height": 5}], "annotations": []}, "above 0"),
+        ({"categories": [{"id": 1, "name": ""}]}, "needs an id and a name"),
+        ({"categories": 3}, "expected a list of objects as 'categories'"),
+    ],
+)
+def test_coco_that_makes_no_sense_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    WRITERS["coco"](tmp_path, SOME)
+    path = tmp_path / "annotations" / "all.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError) as caught:
+        load_boxed(find_boxed(tmp_path), SPEC)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_crowd_is_no_thing_to_be_found(tmp_path: Path) -> None:
+    WRITERS["coco"](tmp_path, SOME)
+    path = tmp_path / "annotations" / "all.json"
+    document = json.loads(path.read_text())
+    document["annotations"][0]["iscrowd"] = 1
+    path.write_text(json.dumps(document))
+    assert find_boxed(tmp_path).counts() == {"bolt": 2, "nut": 0}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("<name>nut</name>", "", "object 1: expected a name"),
+        ("<xmin>41</xmin>", "<xmin>left</xmin>", "object 1: expected a bndbox"),
+        ("<xmax>60</xmax>", "<xmax>600</xmax>", "lies outside its picture"),
+        ("<filename>a.png</filename>", "<filename>../../a.png</filename>", "lies outside"),
+        ("<annotation>", "<!DOCTYPE a [<!ENTITY b 'c'>]><annotation>", "declares a document type"),
+        ("</annotation>", "", "cannot be read"),
+    ],
+)
+def test_voc_that_makes_no_sense_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    WRITERS["voc"](tmp_path, SOME)
+    path = tmp_path / "Annotations" / "a.xml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError) as caught:
+        load_boxed(find_boxed(tmp_path), SPEC)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_broken_pictures_are_named_and_skipped_up_to_a_limit(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path, {f"p{index}": [Labelled("nut", 0, 0, 9, 9)] for index in range(6)})
+    for index in range(3):
+        (tmp_path / "images" / f"p{index}.png").write_bytes(b"no PNG")
+    images = load_boxed(find_boxed(tmp_path), SPEC)
+    assert (len(images), len(images.broken), len(images.files)) == (3, 3, 6)
+    (tmp_path / "images" / "p3.png").write_bytes(b"")
+    with pytest.raises(DataError, match="4 of 6 pictures cannot be decoded"):
+        load_boxed(find_boxed(tmp_path), SPEC)
+
+
+def test_labels_that_are_no_text_are_named(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path, SOME)
+    (tmp_path / "labels" / "a.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"a\.txt cannot be read"):
+        find_boxed(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["names: 3", "names: [a, a]", "{", "nc: 2", "names: []"])
+def test_names_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    WRITERS["yolo"](tmp_path, SOME)
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"data\.yaml"):
+        find_boxed(tmp_path)
+
+
+def test_without_names_classes_are_numbers_and_go_by_them(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path, SOME)
+    (tmp_path / "data.yaml").unlink()
+    folder = find_boxed(tmp_path)
+    assert (folder.labels, folder.named) == (("0", "1"), False)
+    assert with_labels(folder, ("x", "y", "z")).counts() == {"x": 2, "y": 1, "z": 0}
+    with pytest.raises(DataError, match=r"a\.txt:1: class 1 is unknown; the model has classes 0\.\.0"):
+        with_labels(folder, ("x",))
+
+
+def test_classes_go_by_name_whatever_their_order(boxed: Path) -> None:
+    moved = with_labels(find_boxed(boxed), ("nut", "screw", "bolt"))
+    assert moved.counts() == {"nut": 1, "screw": 0, "bolt": 2}
+    with pytest.raises(DataError, match="class 'bolt' is unknown; the model has nut"):
+        with_labels(find_boxed(boxed), ("nut",))
+
+
+def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
+    assert not is_boxed(tmp_path)
+    with pytest.raises(DataError, match="tells of no boxes"):
+        find_boxed(tmp_path)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(DataError, match="holds no pictures"):
+        find_boxed(tmp_path)
+    (tmp_path / "images" / "a.jpg").touch()
+    with pytest.raises(DataError, match=r"has labels; expected e\.g\. .*a\.txt"):
+        find_boxed(tmp_path)
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_folders_named_train_and_valid_are_a_split(tmp_path: Path, layout: str) -> None:
+    for part, boxes in (("train", SOME), ("valid", {"d": SOME["a"]})):
+        (tmp_path / part).mkdir()
+        WRITERS[layout](tmp_path / part, boxes)
+    train, val = split_boxed(tmp_path, None, seed=0)
+    assert ([p.path.stem for p in train.pictures], [p.path.stem for p in val.pictures]) == (["a", "b", "c"], ["d"])
+    assert train.labels == val.labels == LABELS
+
+
+def test_voc_image_sets_are_a_split(tmp_path: Path) -> None:
+    WRITERS["voc"](tmp_path, SOME)
+    sets = tmp_path / "ImageSets" / "Main"
+    sets.mkdir(parents=True)
+    (sets / "train.txt").write_text("a\nc\n")
+    (sets / "val.txt").write_text("b\n")
+    train, val = split_boxed(tmp_path, None, seed=0)
+    assert ([p.path.stem for p in train.pictures], [p.path.stem for p in val.pictures]) == (["a", "c"], ["b"])
+
+
+def test_without_a_split_a_seeded_share_is_held_out(boxed: Path) -> None:
+    train, val = split_boxed(boxed, None, seed=3)
+    again = split_boxed(boxed, None, seed=3)
+    assert (len(train), len(val)) == (2, 1)
+    assert (train, val) == again
+    assert {p.path for p in train.pictures}.isdisjoint(p.path for p in val.pictures)
+
+
+@pytest.mark.real
+def test_real_labels_are_read(shared_data: Path) -> None:
+    train, val = split_boxed(shared_data / "coco128", None, seed=0)
+    assert (len(train), len(val)) == (28, 33)
+    assert train.labels[0] == "person"
+    assert sum(train.counts().values()) + sum(val.counts().values()) == 419
