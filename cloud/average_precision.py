@@ -50,10 +50,12 @@ class AveragePrecision:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """What was found of one class in all pictures, best score first: `right` bool (thresholds, n), `picture` int64
-    (n,) the picture that each is in; `boxes` int64 (pictures,) how many of the class are in each."""
+    """What was found of one class in all pictures, best score first: `scores` float32 (n,), `right` bool
+    (thresholds, n), `picture` int64 (n,) the picture that each is in; `boxes` int64 (pictures,) how many of the class
+    are in each."""
 
     class_id: int
+    scores: Float32
     right: npt.NDArray[np.bool_]
     picture: Int64
     boxes: Int64
@@ -127,11 +129,12 @@ def _rank_class(truths: Sequence[Truth], found: Sequence[Detections], class_id: 
         ranked = mine.where(np.argsort(-mine.scores, kind="stable")[:MAX_PER_CLASS])
         boxes.append(len(there))
         scores.append(ranked.scores)
-        right.append(_match(_ious(ranked.xyxy, there)))
+        right.append(_match(overlaps(ranked.xyxy, there)))
         pictures.append(np.full(len(ranked.scores), index, np.int64))
     order = np.argsort(-np.concatenate(scores), kind="stable")
     return Ranking(
         class_id,
+        np.concatenate(scores)[order],
         np.concatenate(right, axis=1)[:, order],
         np.concatenate(pictures)[order],
         np.array(boxes, np.int64),
@@ -163,8 +166,8 @@ def _area(right: npt.NDArray[np.bool_], boxes: int) -> float:
     return float(np.concatenate((precision, [0.0]))[np.minimum(at, len(precision))].mean())
 
 
-def _ious(a: Float32, b: Float32) -> Float64:
-    """(n, 4), (m, 4) -> (n, m)."""
+def overlaps(a: Float32, b: Float32) -> Float64:
+    """IoU of each box with each: (n, 4), (m, 4) xyxy -> (n, m)."""
     first, second = a[:, None].astype(np.float64), b[None].astype(np.float64)
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
     inner = np.clip(sides, 0, None).prod(axis=-1)

@@ -132,15 +132,12 @@ def with_labels(folder: ImageFolder, labels: Sequence[str]) -> ImageFolder:
     return ImageFolder(folder.root, tuple(labels), folder.paths, class_ids)
 
 
-def natural_size(folder: ImageFolder, *, short_side: int) -> tuple[int, int]:
+def natural_size(paths: Sequence[Path], root: Path, *, short_side: int) -> tuple[int, int]:
     """(height, width) in the pictures' shape, `short_side` at most and never larger than they are; multiples of 4."""
-    shapes = [
-        picture.shape
-        for path in _spread(folder.paths, 15)
-        if (picture := decode_picture(path.read_bytes())) is not None
-    ]
+    tried = _spread(paths, 15)
+    shapes = [picture.shape for path in tried if (picture := decode_picture(read_bytes(path))) is not None]
     if not shapes:
-        raise DataError(f"{folder.root}: none of {min(len(folder), 15)} pictures tried can be decoded")
+        raise DataError(f"{root}: none of {len(tried)} pictures tried can be decoded")
     height, width = (statistics.median(shape[axis] for shape in shapes) for axis in (0, 1))
     scale = min(1.0, short_side / min(height, width))
     return max(4, round(height * scale / 4) * 4), max(4, round(width * scale / 4) * 4)

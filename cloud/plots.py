@@ -1,7 +1,7 @@
 """Pictures of what training and compression did. matplotlib lives here, drawing to files only."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,21 @@ def draw_confusion(path: Path, confusion: npt.NDArray[np.int64], labels: Sequenc
                         va="center",
                         color="white" if dark else "#111827",
                     )
+
+
+def draw_precision_recall(
+    path: Path, curves: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]], *, title: str
+) -> None:
+    """Recall and precision of each class as its threshold falls; where there are many, of them all without names."""
+    with drawing(path, width=7, height=5) as (axes,):
+        named = len(curves) <= 10
+        for label, (recall, precision) in curves.items():
+            axes.plot(recall, precision, label=label if named else None, alpha=1.0 if named else 0.4)
+        axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall: part of the things that is found at IoU 0.5")
+        axes.set_ylabel("precision: part of the finds that is right")
+        axes.set_title(title)
+        if named and curves:
+            axes.legend(loc="lower left")
 
 
 def draw_variants(

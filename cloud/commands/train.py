@@ -5,18 +5,20 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import nn
 
+from cloud.boxes.find import is_boxed
 from cloud.sagemaker.flags import sagemaker_arguments
 from cloud.train.augment import Augmentation
 from cloud.train.checkpoint import read_checkpoint
-from cloud.train.classify import SHORT_SIDE
 from cloud.train.loop import Epoch, Settings, kept
 from cloud.train.nets import NetConfig, count_parameters
 from cloud.train.request import Outcome, Parent, Prepared, Request
@@ -28,7 +30,7 @@ from greengrass.registry import fetch_run, parse_release
 from models.errors import DataError, UsageError
 from models.manifest import NAME, Task, read_manifest
 
-_NET, _SETTINGS, _AUGMENTATION = NetConfig(), Settings(), Augmentation()
+_USUAL: Task = "classification"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +39,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="pictures, one sub-folder a class; or a folder that holds such folders as train/ and val/",
+        help="pictures, one sub-folder a class, or with boxes as YOLO, COCO or Pascal VOC lay them out; or a folder "
+        "that holds such folders as train/ and val/",
     )
     parser.add_argument("--val", type=Path, metavar="DIR", help="pictures to judge by (default: a fifth of --data)")
     parser.add_argument("--name", required=True, help="the model's name: lower-case letters, digits, dashes")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder to make")
-    parser.add_argument("--task", choices=sorted(TASKS), default="classification", help="default: %(default)s")
+    parser.add_argument(
+        "--task", choices=sorted(TASKS), help="default: detection where --data tells of boxes, else classification"
+    )
     parser.add_argument(
         "--from",
         dest="parent",
@@ -69,78 +74,78 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _network_arguments(group: argparse._ArgumentGroup) -> None:
+    sides = _by_task("short_side")
     group.add_argument(
         "--size",
         type=_size,
         metavar="HxW",
-        help=f"its input in pixels (default: the pictures' shape, short side {SHORT_SIDE})",
+        help=f"its input in pixels (default: the pictures' shape, short side {sides})",
     )
-    group.add_argument("--width", type=int, default=_NET.width, help="channels to start with (default: %(default)s)")
-    group.add_argument("--depth", type=int, default=_NET.depth, help="blocks in a stage (default: %(default)s)")
-    group.add_argument("--stages", type=int, default=_NET.stages, help="default: %(default)s")
-    group.add_argument(
-        "--reduce",
-        type=int,
-        default=_NET.reduce,
-        help="the input's sides by the first stage's: 4, or 2 or 1 for small pictures (default: %(default)s)",
-    )
-    group.add_argument(
-        "--growth", type=float, default=_NET.growth, help="channels of a stage by those before (default: %(default)s)"
-    )
-    group.add_argument("--dropout", type=float, default=_NET.dropout, help="default: %(default)s")
+    for name, kind, text in (
+        ("width", int, "channels to start with"),
+        ("depth", int, "blocks in a stage"),
+        ("stages", int, "each at half the sides of the one before"),
+        ("reduce", int, "the input's sides by the first stage's: 4, or 2 or 1 for small pictures"),
+        ("growth", float, "channels of a stage by those before"),
+        ("dropout", float, "part of what the head sees"),
+    ):
+        default = _by_task(f"net.{name}")
+        group.add_argument(f"--{name}", type=kind, help=f"{text} (default: {default})")
 
 
 def _training_arguments(group: argparse._ArgumentGroup) -> None:
-    default = _SETTINGS
-    group.add_argument("--epochs", type=int, default=default.epochs, help="default: %(default)s")
-    group.add_argument("--seed", type=int, default=default.seed, help="default: %(default)s")
-    group.add_argument("--batch", type=int, default=default.batch, help="pictures in a step (default: %(default)s)")
-    group.add_argument("--optimizer", choices=("adamw", "sgd"), default=default.optimizer, help="default: %(default)s")
-    group.add_argument("--learning-rate", type=float, default=default.learning_rate, help="default: %(default)s")
-    group.add_argument(
-        "--schedule", choices=("one-cycle", "cosine"), default=default.schedule, help="default: %(default)s"
-    )
-    group.add_argument(
-        "--warm-up",
-        type=float,
-        default=default.warm_up,
-        help="part of the training in which the learning rate rises (default: %(default)s)",
-    )
-    group.add_argument("--weight-decay", type=float, default=default.weight_decay, help="default: %(default)s")
-    group.add_argument("--label-smoothing", type=float, default=default.label_smoothing, help="default: %(default)s")
-    group.add_argument(
-        "--averaging", type=float, default=default.averaging, help="of the weights, per step (default: %(default)s)"
-    )
-    group.add_argument(
-        "--patience",
-        type=int,
-        default=default.patience,
-        metavar="N",
-        help="stop after N epochs that were no better, and keep the best (default: never, keep the last)",
-    )
-    group.add_argument("--mixup", type=float, default=default.mixup, help="alpha; 0 is off (default: %(default)s)")
+    choices = {
+        "optimizer": ("adamw", "sgd"),
+        "schedule": ("one-cycle", "cosine"),
+        "mixed_precision": ("auto", "on", "off"),
+    }
+    for name, kind, text in (
+        ("epochs", int, "passes over the pictures"),
+        ("seed", int, "of all that is random"),
+        ("batch", int, "pictures in a step"),
+        ("optimizer", str, "what takes the steps"),
+        ("learning_rate", float, "at its highest"),
+        ("schedule", str, "of the learning rate"),
+        ("warm_up", float, "part of the training in which the learning rate rises"),
+        ("weight_decay", float, "how hard weights are pulled to 0"),
+        ("label_smoothing", float, "part of a target that goes to all classes"),
+        ("averaging", float, "of the weights, per step"),
+        ("patience", int, "stop after so many epochs that were no better, and keep the best; 0: never, keep the last"),
+        ("mixup", float, "alpha of blending two pictures; 0: off"),
+        ("threads", int, "that compute"),
+        ("mixed_precision", str, "bfloat16; auto: where the device computes it"),
+        ("device", str, "cpu, cuda, cuda:1"),
+    ):
+        default = _by_task(f"settings.{name}")
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, type=kind, choices=choices.get(name), help=f"{text} (default: {default})")
     group.add_argument("--no-balance", action="store_true", help="rare classes weigh no more than others")
-    group.add_argument("--threads", type=int, default=default.threads, help="default: %(default)s")
-    group.add_argument(
-        "--mixed-precision",
-        choices=("auto", "on", "off"),
-        default=default.mixed_precision,
-        help="bfloat16: auto is where the device computes it (default: %(default)s)",
-    )
-    group.add_argument("--device", default=default.device, help="cpu, cuda, cuda:1 (default: %(default)s)")
 
 
 def _augmentation_arguments(group: argparse._ArgumentGroup) -> None:
-    default = _AUGMENTATION
-    group.add_argument("--rotation", type=float, default=default.rotation, help="degrees (default: %(default)s)")
-    group.add_argument("--zoom", type=float, default=default.zoom, help="part of the size (default: %(default)s)")
-    group.add_argument("--shift", type=float, default=default.shift, help="part of the size (default: %(default)s)")
-    group.add_argument("--jump", type=int, default=default.jump, help="whole pixels (default: %(default)s)")
-    group.add_argument("--light", type=float, default=default.light, help="default: %(default)s")
-    group.add_argument("--contrast", type=float, default=default.contrast, help="default: %(default)s")
-    group.add_argument("--colour", type=float, default=default.colour, help="default: %(default)s")
-    group.add_argument("--cutout", type=float, default=default.cutout, help="side of a grey square (default: none)")
+    for name, kind, text in (
+        ("rotation", float, "degrees; pictures with boxes are not turned"),
+        ("zoom", float, "part of the size"),
+        ("shift", float, "part of the size"),
+        ("jump", int, "whole pixels"),
+        ("light", float, "part of full brightness"),
+        ("contrast", float, "part of itself"),
+        ("colour", float, "part of itself"),
+        ("cutout", float, "side of a grey square, part of the picture's"),
+        ("mosaic", float, "part of the pictures with boxes that are four in one"),
+    ):
+        default = _by_task(f"settings.augmentation.{name}")
+        group.add_argument(f"--{name}", type=kind, help=f"{text} (default: {default})")
     group.add_argument("--no-flip", action="store_true", help="left and right matter")
+
+
+def _by_task(path: str) -> str:
+    """What a flag is by default, as its help says it: by task where that matters."""
+    values = {task: attrgetter(path)(teaching) for task, teaching in TASKS.items()}
+    if len(set(values.values())) == 1:
+        return str(values[_USUAL])
+    others = (f"for {task} {value}" for task, value in values.items() if value != values[_USUAL])
+    return ", ".join((str(values[_USUAL]), *others))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -203,50 +208,33 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> Request:
     if not NAME.fullmatch(args.name):
         raise UsageError(f"--name must be lower-case letters, digits and dashes (at most 63), got {args.name!r}")
+    task: Task = args.task or ("detection" if is_boxed(args.data) else "classification")
+    usual = TASKS[task]
     try:
-        net = NetConfig(args.width, args.depth, args.stages, args.reduce, args.growth, args.dropout)
-        settings = Settings(
-            epochs=args.epochs,
-            seed=args.seed,
-            batch=args.batch,
-            optimizer=args.optimizer,
-            learning_rate=args.learning_rate,
-            schedule=args.schedule,
-            weight_decay=args.weight_decay,
-            label_smoothing=args.label_smoothing,
-            warm_up=args.warm_up,
-            averaging=args.averaging,
-            patience=args.patience,
-            mixup=args.mixup,
-            balance=not args.no_balance,
-            threads=args.threads,
-            device=args.device,
-            mixed_precision=args.mixed_precision,
-            augmentation=Augmentation(
-                args.rotation,
-                args.zoom,
-                args.shift,
-                args.light,
-                args.contrast,
-                args.colour,
-                not args.no_flip,
-                args.jump,
-                args.cutout,
-            ),
-        )
+        net = replace(usual.net, **_given(args, NetConfig))
+        flip: dict[str, Any] = {"flip": False} if args.no_flip else {}
+        augmentation = replace(usual.settings.augmentation, **_given(args, Augmentation), **flip)
+        balance: dict[str, Any] = {"balance": False} if args.no_balance else {}
+        settings = replace(usual.settings, augmentation=augmentation, **_given(args, Settings), **balance)
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
     return Request(
         args.name,
         args.data,
         args.val,
-        task=args.task,
+        task=task,
         size=args.size,
         net=net,
         settings=settings,
         teacher=args.teacher,
-        parent=_parent(args.parent, args.registry, args.task, net) if args.parent else None,
+        parent=_parent(args.parent, args.registry, task, net) if args.parent else None,
     )
+
+
+def _given(args: argparse.Namespace, of: type[NetConfig | Settings | Augmentation]) -> dict[str, Any]:
+    """The fields of a configuration that flags were given for."""
+    flags = {field.name: getattr(args, field.name, None) for field in fields(of)}
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def _parent(text: str, registry: str | None, task: Task, net: NetConfig) -> Parent:

@@ -57,7 +57,7 @@ def search(
     A study that is there already is gone on from: its trials count. `on_look` is told how far it is every second.
     """
     to_train, _ = find_split(base.data, base.val, seed=base.settings.seed)
-    height, width = natural_size(to_train, short_side=96)
+    height, width = natural_size(to_train.paths, to_train.root, short_side=96)
     folder = study_folder(out)
     settings = {
         "data": str(base.data.absolute()),

@@ -22,6 +22,7 @@ class Augmentation:
     flip: bool = True
     jump: int = 0  # whole pixels, any way: what resampling would blur in small pictures
     cutout: float = 0.0  # side of a grey square as a part of the picture's (DeVries and Taylor 2017)
+    mosaic: float = 0.0  # part of the pictures with boxes that are four of them in one
 
 
 def augment(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
@@ -29,6 +30,11 @@ def augment(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor
     moved = _move(pictures, how, rng)
     if how.jump:
         moved = _jump(moved, how.jump, rng)
+    return relight(moved, how, rng)
+
+
+def relight(moved: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
+    """The pictures in another light, with other colours, and with a part covered."""
     n = len(moved)
     contrast = 1 + how.contrast * _spread(n, rng)
     colour = 1 + how.colour * _spread(n * 3, rng).view(n, 3, 1, 1)

@@ -148,7 +148,7 @@ class ClassLesson:
 def prepare(request: Request) -> LabelledPictures:
     """Read the pictures of a classification, and ask the teacher if there is one."""
     to_train, to_judge = find_split(request.data, request.val, seed=request.settings.seed)
-    height, width = request.size or natural_size(to_train, short_side=SHORT_SIDE)
+    height, width = request.size or natural_size(to_train.paths, to_train.root, short_side=SHORT_SIDE)
     spec = InputSpec(height, width, fit="stretch", interpolation="area")
     train, val = load_images(to_train, spec), load_images(to_judge, spec)
     if len(train) < 2 * len(train.labels):

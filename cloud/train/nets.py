@@ -48,10 +48,10 @@ class ResidualNet(nn.Module):
         widths = config.widths()
         # half the channels where the picture is still large: that layer is a third of all the work otherwise
         stem = config.width // 2
-        layers: list[nn.Module] = [_conv(3, stem, stride=2 if config.reduce == 4 else 1)]
+        layers: list[nn.Module] = [convolution(3, stem, stride=2 if config.reduce == 4 else 1)]
         strides = [1 if config.reduce == 1 else 2, *[2] * (config.stages - 1)]
         for before, width, stride in zip([stem, *widths], widths, strides, strict=False):
-            layers.append(_conv(before, width, stride=stride))
+            layers.append(convolution(before, width, stride=stride))
             layers += [ResidualBlock(width) for _ in range(config.depth)]
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)
@@ -74,7 +74,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _conv(width, width, stride=1)
+        self.first = convolution(width, width, stride=1)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         nn.init.zeros_(self.norm.weight)
@@ -83,7 +83,8 @@ class ResidualBlock(nn.Module):
         return torch.relu(x + self.norm(self.second(self.first(x))))
 
 
-def _conv(before: int, after: int, *, stride: int) -> nn.Sequential:
+def convolution(before: int, after: int, *, stride: int) -> nn.Sequential:
+    """3x3, normalised, ReLU."""
     return nn.Sequential(
         nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(after),

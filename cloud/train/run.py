@@ -35,9 +35,11 @@ def train_run(
     wrong raises a TidegateError, and `out` is then as it was before.
     """
     task = TASKS[request.task]
+    if request.parent is not None:
+        request = replace(request, net=config_of(request.parent.weights.net))
     with new_run(out, name=request.name, force=force) as draft:
         prepared = task.prepare(request)
-        request, net = _start(request, prepared)
+        net = _start(request, prepared)
         checkpoint = checkpoint or checkpoint_of(out)
         if fresh:
             checkpoint.unlink(missing_ok=True)
@@ -57,13 +59,10 @@ def train_run(
     return outcome
 
 
-def _start(request: Request, prepared: Prepared) -> tuple[Request, nn.Module]:
+def _start(request: Request, prepared: Prepared) -> nn.Module:
     """The network at its first step: untrained, or as its parent left it."""
-    parent = request.parent
-    if parent is not None:
-        request = replace(request, net=config_of(parent.weights.net))
     torch.manual_seed(request.settings.seed)
     net = TASKS[request.task].make_net(prepared.labels, request.net)
-    if parent is not None:
-        net.load_state_dict(take_over(net.state_dict(), prepared.labels, parent.weights))
-    return request, net
+    if request.parent is not None:
+        net.load_state_dict(take_over(net.state_dict(), prepared.labels, request.parent.weights))
+    return net

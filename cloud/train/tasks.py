@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from cloud.train import classify
-from cloud.train.loop import Epoch
+from cloud.train import classify, detect, detect_run
+from cloud.train.loop import Epoch, Settings
 from cloud.train.nets import NetConfig
 from cloud.train.request import Outcome, Prepared, Request
 from cloud.train.weights import read_weights
@@ -19,15 +19,24 @@ from models.manifest import Task
 @dataclass(frozen=True, slots=True)
 class Teaching:
     """`prepare` reads the data of a request; `make_net` an untrained network for labels; `write_run` exports the
-    trained one into a draft of a run folder, measured."""
+    trained one into a draft of a run folder, measured. `net` and `settings` are what suits the task when nothing else
+    is asked for, as does an input whose short side is `short_side` pixels."""
 
     prepare: Callable[[Request], Prepared]
     make_net: Callable[[Sequence[str], NetConfig], nn.Module]
     write_run: Callable[[Path, Request, nn.Module, Any, Sequence[Epoch]], Outcome]
+    net: NetConfig
+    settings: Settings
+    short_side: int
 
 
 TASKS: dict[Task, Teaching] = {
-    "classification": Teaching(classify.prepare, classify.make_net, classify.write_run),
+    "classification": Teaching(
+        classify.prepare, classify.make_net, classify.write_run, NetConfig(), Settings(), classify.SHORT_SIDE
+    ),
+    "detection": Teaching(
+        detect.prepare, detect.make_net, detect_run.write_run, detect.NET, detect.SETTINGS, detect.SHORT_SIDE
+    ),
 }
 
 

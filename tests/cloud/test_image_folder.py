@@ -59,8 +59,8 @@ def test_the_digest_changes_with_a_byte_a_name_or_a_label(pictures: Path, tmp_pa
 
 def test_the_natural_size_keeps_the_shape_and_never_enlarges(pictures: Path) -> None:
     folder = find_images(pictures / "val")
-    assert natural_size(folder, short_side=15) == (16, 20)
-    assert natural_size(folder, short_side=96) == (32, 40)
+    assert natural_size(folder.paths, folder.root, short_side=15) == (16, 20)
+    assert natural_size(folder.paths, folder.root, short_side=96) == (32, 40)
 
 
 def test_a_few_broken_pictures_are_skipped_and_named(paint: Paint, tmp_path: Path) -> None:
