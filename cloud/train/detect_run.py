@@ -137,23 +137,33 @@ def _draw_mistakes(path: Path, val: BoxedImages, matched: Sequence[Matched]) -> 
     """The pictures with the most things missed, made up or taken for another: found boxes red, missed ones green."""
     wrong = np.array([each.mistakes for each in matched])
     worst = [int(index) for index in np.argsort(-wrong, kind="stable")[:_WORST] if wrong[index]]
-    captions = [f"{wrong[index]} of {max(1, len(val.truths[index].class_ids))} boxes" for index in worst]
-    pictures = [_annotated(val.pixels[index], val.truths[index], matched[index], val.labels) for index in worst]
+    captions = [_said(matched[index], val.labels) for index in worst]
+    pictures = [_annotated(val.pixels[index], val.truths[index], matched[index]) for index in worst]
     title = (
-        f"The {len(worst)} worst of {int((wrong > 0).sum())} pictures with mistakes: missed green, made up red"
+        f"The {len(worst)} worst of {int((wrong > 0).sum())} pictures with mistakes: truth green, finds red"
         if worst
         else "No mistakes"
     )
     draw_sheet(path, pictures, captions, title=title)
 
 
-def _annotated(picture: UInt8, truth: Truth, matched: Matched, labels: Sequence[str]) -> UInt8:
+def _said(matched: Matched, labels: Sequence[str]) -> str:
+    """The mistakes in a picture, the first few in words."""
+    truths, finds = matched.truth.class_ids, matched.found.class_ids
+    swapped = [(row, other) for row, other in matched.pairs if truths[row] != finds[other]]
+    lines = [f"{labels[truths[row]]} taken for {labels[finds[other]]}" for row, other in swapped]
+    lines += [f"{labels[truths[row]]} missed" for row in matched.missed if row not in dict(swapped)]
+    taken = {other for _, other in swapped}
+    lines += [f"{labels[finds[other]]} made up" for other in matched.made_up if other not in taken]
+    return "\n".join([*lines[:2], f"and {len(lines) - 2} more"] if len(lines) > 3 else lines)
+
+
+def _annotated(picture: UInt8, truth: Truth, matched: Matched) -> UInt8:
     scale = max(1, round(320 / max(picture.shape)))
     drawn = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    boxes = [(truth.xyxy[row], truth.class_ids[row], _GREEN) for row in matched.missed]
-    boxes += [(matched.found.xyxy[row], matched.found.class_ids[row], _RED) for row in matched.made_up]
-    for xyxy, class_id, colour in boxes:
+    boxes = [(truth.xyxy[row], _GREEN) for row in matched.missed]
+    boxes += [(matched.found.xyxy[row], _RED) for row in matched.made_up]
+    for xyxy, colour in boxes:
         x1, y1, x2, y2 = (round(float(side) * scale) for side in xyxy)
         cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, 2)
-        cv2.putText(drawn, labels[class_id], (x1 + 2, max(10, y1 - 3)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1)
     return np.asarray(drawn, np.uint8)
