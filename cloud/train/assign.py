@@ -52,7 +52,7 @@ def assign(
     """What each cell should say: scores by class (B, N, C), its box's row or -1 (B, N), and its worth (B, N)."""
     batch, count = scores.shape[:2]
     if not boxes.shape[1]:
-        nothing = torch.zeros(batch, count)
+        nothing = scores.new_zeros(batch, count)
         return torch.zeros_like(scores), nothing.long() - 1, nothing
     there = classes >= 0  # (B, M)
     rows = classes.clamp(min=0)
@@ -66,7 +66,7 @@ def assign(
     # a cell that several boxes want answers for the one that it overlaps most
     owner = torch.where(taken, overlap, -1.0).argmax(dim=1)  # (B, N)
     owned = taken.any(dim=1)
-    taken &= owner[:, None] == torch.arange(boxes.shape[1])[None, :, None]
+    taken &= owner[:, None] == torch.arange(boxes.shape[1], device=boxes.device)[None, :, None]
     # the best cell of a box is worth its overlap, the others less by as much as they fit less
     fit = torch.where(taken, fit.clamp(min=0), 0.0)
     best_fit = fit.amax(dim=2, keepdim=True).clamp(min=1e-12)

@@ -168,6 +168,15 @@ def test_what_is_odd_about_the_pictures_is_said(tmp_path: Path, capsys: pytest.C
     assert read_manifest(tmp_path / "run").labels == LABELS
 
 
+def test_one_class_is_enough(tmp_path: Path) -> None:
+    paint_shapes(tmp_path, count=12, seed=1)
+    (tmp_path / "classes.txt").write_text("thing\n")
+    for path in (tmp_path / "labels").iterdir():
+        path.write_text("".join(f"0{line[1:]}\n" for line in path.read_text().splitlines()))
+    assert train(tmp_path, tmp_path / "run", "--epochs", "1") == 0
+    assert read_manifest(tmp_path / "run").labels == ("thing",)
+
+
 def test_pictures_without_a_box_teach_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paint_shapes(tmp_path, count=6, seed=1)
     for path in (tmp_path / "labels").iterdir():
