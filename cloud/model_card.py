@@ -98,7 +98,8 @@ def _data(manifest: Manifest, report: Report) -> list[str]:
     labels = list(dict.fromkeys(label for found in counts.values() for label in found))
     if labels:
         rows = [[label, *(_number(found.get(label, 0)) for found in counts.values())] for label in labels]
-        lines += [*_table(["class", *counts], rows), ""]
+        what = "boxes" if manifest.task == "detection" else "pictures"
+        lines += [*_table(["class", *(f"{part}, {what}" for part in counts)], rows), ""]
     for key, meaning in (
         ("data_sha256", "trained on"),
         ("val_sha256", "judged by"),
