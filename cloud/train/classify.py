@@ -16,7 +16,7 @@ from cloud.image_folder import Images, find_split, load_images, natural_size
 from cloud.plots import draw_confusion, draw_sheet
 from cloud.run_folder import REFERENCE, variant_file, write_report
 from cloud.train.augment import augment
-from cloud.train.data_record import doubles, write_data_record
+from cloud.train.data_record import doubles, oddities, write_data_record
 from cloud.train.distill import SHARE, distillation_loss, soft_targets
 from cloud.train.export import export_classifier
 from cloud.train.golden_choice import choose_golden
@@ -77,13 +77,7 @@ class LabelledPictures:
             f"{len(self.train)} pictures to train on, {len(self.val)} to judge by, "
             f"{len(self.labels)} classes: {', '.join(self.labels)}"
         ]
-        broken = (*self.train.broken, *self.val.broken)
-        lines += [f"[yellow]skipped, no whole picture:[/] {name}" for name in broken]
-        conflicts, leaks = doubles({"train": self.train.files, "val": self.val.files})
-        lines += [f"[yellow]conflict:[/] {line}" for line in conflicts]
-        lines += [f"[yellow]leak:[/] {line}" for line in leaks[:5]]
-        if len(leaks) > 5:
-            lines.append(f"[yellow]leak:[/] and {len(leaks) - 5} more")
+        lines += oddities({"train": self.train.files, "val": self.val.files}, (*self.train.broken, *self.val.broken))
         counts = self.train.counts()
         fewest, most = min(counts, key=lambda label: counts[label]), max(counts, key=lambda label: counts[label])
         if self.uneven:

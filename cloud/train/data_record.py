@@ -10,6 +10,7 @@ from models.durable import write_atomic
 from models.errors import PackageError
 
 DATA = "data.json"
+_LEAKS = 5  # are named: who mixed up two folders need not read of each picture
 
 
 def write_data_record(draft: Path, parts: Mapping[str, Sequence[ImageFile]]) -> None:
@@ -55,3 +56,14 @@ def doubles(parts: Mapping[str, Sequence[ImageFile]]) -> tuple[list[str], list[s
         elif len({part for part, _ in found}) > 1:
             leaks.append(f"{where} are one picture, both learned from and judged by")
     return conflicts, leaks
+
+
+def oddities(parts: Mapping[str, Sequence[ImageFile]], broken: Sequence[str]) -> list[str]:
+    """What the user should know of the files before training starts, a line each (rich markup)."""
+    lines = [f"[yellow]skipped, no whole picture:[/] {name}" for name in broken]
+    conflicts, leaks = doubles(parts)
+    lines += [f"[yellow]conflict:[/] {line}" for line in conflicts]
+    lines += [f"[yellow]leak:[/] {line}" for line in leaks[:_LEAKS]]
+    if len(leaks) > _LEAKS:
+        lines.append(f"[yellow]leak:[/] and {len(leaks) - _LEAKS} more")
+    return lines

@@ -18,7 +18,7 @@ from cloud.train.assign import Cells, detection_loss
 from cloud.train.augment import Augmentation
 from cloud.train.augment_boxes import augment_boxed
 from cloud.train.classify import to_tensor
-from cloud.train.data_record import doubles
+from cloud.train.data_record import oddities
 from cloud.train.detector_net import DetectorNet, strides_of
 from cloud.train.lesson import Batch
 from cloud.train.loop import Settings
@@ -82,11 +82,7 @@ class BoxedPictures:
             f"{len(self.train)} pictures with {sum(counts.values())} boxes to train on, {len(self.val)} with "
             f"{sum(self.val.counts().values())} to judge by, {len(self.labels)} classes: {', '.join(self.labels)}"
         ]
-        broken = (*self.train.broken, *self.val.broken)
-        lines += [f"[yellow]skipped, no whole picture:[/] {name}" for name in broken]
-        conflicts, leaks = doubles({"train": self.train.files, "val": self.val.files})
-        lines += [f"[yellow]conflict:[/] {line}" for line in conflicts]
-        lines += [f"[yellow]leak:[/] {line}" for line in leaks[:5]]
+        lines += oddities({"train": self.train.files, "val": self.val.files}, (*self.train.broken, *self.val.broken))
         if self.unused:
             lines.append(f"[yellow]left out, no box of it anywhere:[/] {', '.join(self.unused)}")
         if unseen := [label for label, count in counts.items() if not count]:
