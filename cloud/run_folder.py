@@ -18,6 +18,7 @@ from models.errors import PackageError, UsageError
 from models.manifest import MANIFEST, Manifest, Variant, read_manifest, sha256_file, write_manifest
 
 REPORT = "report.json"
+WEIGHTS = "weights.pt"  # of runs that we trained; see cloud/train/weights.py
 REFERENCE = "fp32"
 
 

@@ -5,21 +5,25 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cloud.compress.gate import Limits
 from cloud.compress.int8 import Search
 from cloud.compress.material import gather
 from cloud.compress.run import LADDER, Judged, decide, make_variants, measure, record
+from cloud.compress.rungs import INT8_QAT, PRUNED_INT8, TUNED, Tuned, Wish, hindrance, worth_tuning
 from cloud.run_folder import REFERENCE, edit_run, intact, without_nan
 from models.errors import PackageError, UsageError
 from models.golden import read_golden
 from models.manifest import Manifest, read_manifest
 
 _LIMITS = Limits()
+_KEEP = 0.5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +48,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         metavar="LIST",
-        default=",".join(LADDER),
-        help="which to make, with commas between (default: %(default)s)",
+        help=f"which to make, with commas between, of {', '.join((*LADDER, *TUNED))} (default: "
+        f"{','.join(LADDER)}; and if the run was trained here and --minutes allow, {INT8_QAT} where int8 loses more "
+        f"than half the margin and {PRUNED_INT8} where none is within --max-bytes)",
+    )
+    tuning = parser.add_argument_group(
+        "fine-tuning", f"{', '.join(TUNED)}: the trained network learns on, from its training pictures and itself"
+    )
+    tuning.add_argument(
+        "--epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="default: a tenth of what it was trained for, for pruned ones three tenths",
+    )
+    tuning.add_argument(
+        "--keep",
+        type=float,
+        default=_KEEP,
+        metavar="PART",
+        help="of its multiplications that pruning leaves at most (default: %(default)s)",
     )
     gate = parser.add_argument_group("the gate")
     gate.add_argument(
@@ -84,10 +106,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--calibrate-on must be at least 1 and --minutes 0, got {args.calibrate_on} and {args.minutes:g}"
         )
-    wanted = tuple(filter(None, args.variants.split(",")))
-    if unknown := [name for name in wanted if name not in LADDER]:
-        raise UsageError(f"--variants: {unknown[0]!r} is not known; there are {', '.join(LADDER)}")
+    wanted = LADDER if args.variants is None else tuple(filter(None, args.variants.split(",")))
+    if unknown := [name for name in wanted if name not in (*LADDER, *TUNED)]:
+        raise UsageError(f"--variants: {unknown[0]!r} is not known; there are {', '.join((*LADDER, *TUNED))}")
     try:
+        wish = Wish(tuple(name for name in wanted if name in TUNED), epochs=args.epochs, keep=args.keep)
         limits = Limits(
             accuracy_margin=args.margin,
             confidence=args.confidence,
@@ -103,21 +126,51 @@ def run(args: argparse.Namespace) -> int:
     material = gather(
         args.run_folder, manifest, args.data, args.val, seed=_seed(manifest), calibrate_on=args.calibrate_on
     )
+    why_not = hindrance(args.run_folder, manifest, material)
+    if wish.names and why_not:
+        raise UsageError(f"--variants {','.join(wish.names)}: {why_not}")
     until = time.monotonic() + 60 * args.minutes
-    with edit_run(args.run_folder) as draft, console.status("") as status:
+    with edit_run(args.run_folder) as draft, _progress(console) as progress:
+        task = progress.add_task("", total=None)
 
         def say(what: str) -> None:
-            status.update(f"{what} ...")
+            progress.update(task, description=f"{what} ...", total=None, completed=0)
+
+        def on_step(done: int, steps: int) -> None:
+            progress.update(task, total=steps, completed=done)
 
         search = make_variants(draft, material, wanted, limits, until=until, say=say)
+        if args.variants is None:
+            smallest = min(variant.bytes for variant in read_manifest(draft).variants)
+            wish = replace(wish, names=worth_tuning(search, smallest, limits), by_name=False)
+        tuned = Tuned(left_out=dict.fromkeys(wish.names, why_not))
+        if wish.names and not why_not:
+            from cloud.compress.tuned import make_tuned  # and with it PyTorch, which nothing else here needs
+
+            tuned = make_tuned(
+                draft, material, args.data, args.val, wish, limits, until=until, say=say, on_step=on_step
+            )
         judged = decide(measure(draft, material, limits, say=say), limits)
-        record(draft, judged, material, limits, search)
+        record(draft, judged, material, limits, search, tuned)
     if args.json:
         print(json.dumps(without_nan({"run": str(args.run_folder), **_document(judged)}), indent=2))
     else:
         _show(console, manifest.name, judged, material.metric)
         _show_search(console, search)
+        for name, why in tuned.left_out.items():
+            console.print(f"[bold]{name}[/] left out: {why}", soft_wrap=True)
     return 0
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
 
 
 def _show_search(console: Console, search: Search | None) -> None:

@@ -22,6 +22,7 @@ from models.manifest import Manifest
 from models.runner import Runner, open_runner
 
 SAMPLES = 16  # pictures that latency is measured on
+AGREEMENT = "agreement with fp32"
 
 Score = Callable[[Runner], Scored]
 
@@ -143,7 +144,7 @@ def _unlabelled(run: Path, manifest: Manifest, data: Path, val: Path | None, cal
         for part in (to_calibrate[:calibrate_on], to_judge)
     )
     return Material(
-        "agreement with fp32",
+        AGREEMENT,
         len(judged),
         calibration,
         judged[:SAMPLES],

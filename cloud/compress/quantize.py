@@ -33,7 +33,7 @@ _METHODS = {
 _MIN_OPSET = 13  # DequantizeLinear has no axis before, and per-channel files do not load
 _OPSET = 18
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-_FEW_CHANNELS = 3
+FEW_CHANNELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _first_convolutions(graph: onnx.GraphProto) -> set[str]:
     return {
         node.name
         for node in graph.node
-        if node.op_type == "Conv" and node.input[1] in shapes and _inputs(node, shapes[node.input[1]]) <= _FEW_CHANNELS
+        if node.op_type == "Conv" and node.input[1] in shapes and _inputs(node, shapes[node.input[1]]) <= FEW_CHANNELS
     }
 
 

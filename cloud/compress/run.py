@@ -12,6 +12,7 @@ from cloud.compress.bias import correct_biases
 from cloud.compress.gate import Limits, Measured, Verdict, choose, judge
 from cloud.compress.int8 import Search, search_int8
 from cloud.compress.material import Material
+from cloud.compress.rungs import FINE_TUNED, Tuned
 from cloud.compress.scored import Scored, loss_bound
 from cloud.compress.weights_only import store_fp16, store_int8
 from cloud.lineage import digest_pictures
@@ -115,7 +116,14 @@ def decide(measured: Sequence[Measured], limits: Limits) -> list[Judged]:
     ]
 
 
-def record(draft: Path, judged: Sequence[Judged], material: Material, limits: Limits, search: Search | None) -> None:
+def record(
+    draft: Path,
+    judged: Sequence[Judged],
+    material: Material,
+    limits: Limits,
+    search: Search | None,
+    tuned: Tuned | None = None,
+) -> None:
     """Write figures, verdicts and the choice into the draft's manifest, golden answers, report and plots."""
     manifest = read_manifest(draft)
     by_name = {item.figures.name: item for item in judged}
@@ -152,7 +160,8 @@ def record(draft: Path, judged: Sequence[Judged], material: Material, limits: Li
         }
         for item in judged
     ]
-    write_report(draft, {"gate": gate, "variants": variants, "int8": _search_report(search)})
+    fine_tuned = None if tuned is None else dataclasses.asdict(tuned)
+    write_report(draft, {"gate": gate, "variants": variants, "int8": _search_report(search), FINE_TUNED: fine_tuned})
     _draw(draft, judged, material, chosen, search)
 
 
@@ -213,7 +222,8 @@ def _forget(draft: Path) -> None:
         if variant.name != REFERENCE:
             (draft / variant.file).unlink(missing_ok=True)
     kept = manifest.variant(REFERENCE)
-    write_manifest(draft, replace(manifest, variants=(kept,), chosen=REFERENCE, fallback=None))
+    lineage = {key: value for key, value in manifest.lineage.items() if key != FINE_TUNED}
+    write_manifest(draft, replace(manifest, variants=(kept,), chosen=REFERENCE, fallback=None, lineage=lineage))
 
 
 def _on_each(runner: Runner, material: Material) -> Callable[[], object]:

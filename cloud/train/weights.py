@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cloud.run_folder import WEIGHTS
 from models.durable import write_atomic
 from models.errors import DataError, UsageError
 
-WEIGHTS = "weights.pt"
 HEAD = "head."  # the tensors of a network that have a row for each label
 
 
