@@ -95,7 +95,7 @@ def _network_arguments(group: argparse._ArgumentGroup) -> None:
 
 def _training_arguments(group: argparse._ArgumentGroup) -> None:
     choices = {
-        "optimizer": ("adamw", "sgd"),
+        "optimizer": ("adamw", "sgd", "muon"),
         "schedule": ("one-cycle", "cosine"),
         "mixed_precision": ("auto", "on", "off"),
     }

@@ -17,9 +17,10 @@ from torch import nn
 from cloud.train.augment import Augmentation
 from cloud.train.checkpoint import Checkpoint, resume, write_checkpoint
 from cloud.train.lesson import Batch, Lesson
+from cloud.train.muon import Muon
 from models.errors import TidegateError, UsageError
 
-Optimizer = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "sgd", "muon"]
 Schedule = Literal["one-cycle", "cosine"]
 MixedPrecision = Literal["auto", "on", "off"]
 
@@ -212,6 +213,8 @@ def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
+    if settings.optimizer == "muon":
+        return Muon(groups, lr=settings.learning_rate)
     return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
 
