@@ -129,7 +129,7 @@ def _check_time(trained: Trained, names: Sequence[str], epochs: Mapping[str, int
     left = until - time.monotonic()
     if not trained.seconds_per_epoch or seconds > left:
         raise UsageError(
-            f"fine-tuning would take about {seconds / 60:.0f} minutes, and --minutes leaves {max(0.0, left) / 60:.0f}; "
+            f"fine-tuning would take about {seconds:.0f} s, and --minutes leaves {max(0.0, left):.0f} s; "
             f"name {', '.join(names)} in --variants to wait for it"
         )
 
