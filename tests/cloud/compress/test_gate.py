@@ -65,6 +65,12 @@ def test_of_equally_fast_variants_the_smallest_ships() -> None:
     assert choose(measured, [judge(figures, REFERENCE, LIMITS) for figures in measured]) == w8
 
 
+def test_of_equally_small_variants_the_most_accurate_ships() -> None:
+    learned = dataclasses.replace(GOOD, name="int8-qat", bytes=GOOD.bytes + 9, accuracy=0.949, p50_ms=1.21)
+    measured = [REFERENCE, GOOD, learned]
+    assert choose(measured, [judge(figures, REFERENCE, LIMITS) for figures in measured]) == learned
+
+
 def test_a_file_above_the_limit_is_refused() -> None:
     verdict = judge(GOOD, REFERENCE, dataclasses.replace(LIMITS, max_bytes=200_000))
     assert not verdict.accepted
