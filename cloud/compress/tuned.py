@@ -12,6 +12,7 @@ from cloud.compress.gate import Limits
 from cloud.compress.int8 import Search, search_int8
 from cloud.compress.material import Material
 from cloud.compress.prune import Size, prune, size_of
+from cloud.compress.run import INT8
 from cloud.compress.rungs import FINE_TUNED, INT8_QAT, PRUNED, PRUNED_INT8, Tuned, Wish
 from cloud.compress.tuning import Distilled, OnStep, Trained, fine_tune, open_trained, read_lesson
 from cloud.quiet import quiet
@@ -156,7 +157,9 @@ def _make_pruned(draft: Path, bench: _Bench, wish: Wish, limits: Limits) -> dict
     settings = bench.settings(PRUNED, _PRUNED_RATE)
     spec = trained.manifest.input
     before = size_of(trained.net, spec)
-    limit = Size(_parameters_for(draft, limits, before.parameters), int(wish.keep * before.macs))
+    # where nobody asked, it is bytes that are too many, and not the work
+    keep = wish.keep if wish.by_name else 1.0
+    limit = Size(_parameters_for(draft, limits, before.parameters), int(keep * before.macs))
     net = prune(trained.net, bench.plain, settings, spec, limit)
     after = size_of(net, spec)
     bench.say(f"{PRUNED}: fine-tuning")
@@ -201,8 +204,8 @@ def _parameters_for(draft: Path, limits: Limits, parameters: int) -> int:
     """How many parameters fit into the limit on bytes, as int8; all of them where there is no limit."""
     if not limits.max_bytes:
         return parameters
-    smallest = min(variant.bytes for variant in read_manifest(draft).variants)
-    beside = max(0, smallest - parameters)  # a byte for each, and what else is in the file
+    small = min(read_manifest(draft).variants, key=lambda variant: (variant.name != INT8, variant.bytes))
+    beside = max(0, small.bytes - parameters)  # a byte for each, and what else is in the file
     room = int(_ROOM * (limits.max_bytes - beside))
     if room <= 0:
         raise UsageError(f"--max-bytes {limits.max_bytes:,}: {beside:,} are taken before a single weight is stored")
