@@ -1,6 +1,7 @@
 """Making the fine-tuned rungs: pictures and weights in, variants in a draft and how they were made out."""
 
 import dataclasses
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -175,9 +176,8 @@ def _make_pruned(draft: Path, bench: _Bench, wish: Wish, limits: Limits) -> dict
     }
     made = {}
     if PRUNED in wish.names:
-        model_in_run = draft / variant_file(PRUNED)
-        model_in_run.write_bytes(model.read_bytes())
-        add_variant(draft, PRUNED, model_in_run.name)
+        shutil.copyfile(model, draft / variant_file(PRUNED))
+        add_variant(draft, PRUNED, variant_file(PRUNED))
         made[PRUNED] = how
     if PRUNED_INT8 in wish.names:
         search = _round(model, draft, PRUNED_INT8, bench, limits)
