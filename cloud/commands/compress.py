@@ -153,7 +153,8 @@ def run(args: argparse.Namespace) -> int:
         judged = decide(measure(draft, material, limits, say=say), limits)
         record(draft, judged, material, limits, search, tuned)
     if args.json:
-        print(json.dumps(without_nan({"run": str(args.run_folder), **_document(judged)}), indent=2))
+        document = {"run": str(args.run_folder), **_document(judged), "left_out": tuned.left_out}
+        print(json.dumps(without_nan(document), indent=2))
     else:
         _show(console, manifest.name, judged, material.metric)
         _show_search(console, search)

@@ -18,13 +18,15 @@ from cloud.compress.gate import Limits
 from cloud.compress.int8 import Search, Trial
 from cloud.compress.material import gather
 from cloud.compress.prune import Size, prune, size_of
+from cloud.compress.qat import train_quantised
 from cloud.compress.rungs import INT8_QAT, PRUNED_INT8, Wish, worth_tuning
 from cloud.compress.tuned import make_tuned
-from cloud.compress.tuning import open_trained, read_lesson
+from cloud.compress.tuning import Distilled, open_trained, read_lesson
 from cloud.image_folder import find_split, load_images
 from cloud.run_folder import edit_run, read_report
 from cloud.train.augment import Augmentation
 from cloud.train.classify import make_net
+from cloud.train.detector_net import DetectorNet
 from cloud.train.lesson import Batch
 from cloud.train.loop import Settings
 from cloud.train.nets import NetConfig
@@ -218,7 +220,8 @@ class _Noise:
             yield (255 * torch.rand(size, 3, 24, 32, generator=rng),)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
-        return model(batch[0]).square().mean(), 0.0
+        answers = model(batch[0])
+        return sum(answer.square().mean() for answer in (answers if isinstance(answers, tuple) else [answers])), 0.0
 
     def judge(self, model: nn.Module) -> tuple[float, float]:
         return 0.0, 0.0
@@ -235,6 +238,21 @@ def test_pruning_goes_as_far_as_it_can_and_says_where_that_is() -> None:
         UsageError, match="pruning can't leave 10 multiplications and 10 parameters or fewer: the least"
     ):
         prune(net, _Noise(), Settings(batch=4), spec, Size(10, 10))
+
+
+def test_a_detector_learns_to_be_rounded_and_to_do_with_less() -> None:
+    net, spec = DetectorNet(2, NetConfig(width=16, stages=2, growth=1.5)).eval(), InputSpec(24, 32)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 3), np.uint8)
+    lesson, settings = Distilled(_Noise(), net, list(pictures)), Settings(epochs=2, batch=4, threads=1)
+    steps: list[tuple[int, int]] = []
+    rounded, fidelity = train_quantised(net, lesson, settings, spec, on_step=lambda *at: steps.append(at))
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert fidelity > 0.5
+    whole = size_of(net, spec)
+    less = prune(net, lesson, settings, spec, Size(whole.parameters, int(0.8 * whole.macs)))
+    with torch.no_grad():
+        answers = [[answer.shape for answer in model(torch.zeros(1, 3, 24, 32))] for model in (net, rounded, less)]
+    assert answers[0] == answers[1] == answers[2]
 
 
 def _searched(metric: float) -> Search:
