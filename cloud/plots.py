@@ -139,7 +139,7 @@ def draw_variants(
         (metric, accuracy, "{:.3f}"),
         ("Latency p50, ms, one thread", p50_ms, "{:.2f}"),
     )
-    with drawing(path, width=10, height=3.6, columns=3) as all_axes:
+    with drawing(path, width=max(10, 2.6 * len(names)), height=3.6, columns=3) as all_axes:
         for axes, (title, values, form) in zip(all_axes, panels, strict=True):
             bars = axes.bar(ticks, values, color=colours, width=0.6)
             axes.bar_label(bars, [form.format(value) for value in values], padding=3)
@@ -177,23 +177,31 @@ def draw_pareto(
     metric: str,
 ) -> None:
     """Each variant by size and accuracy, its latency written beside it; refused ones are hollow."""
-    with drawing(path) as (axes,):
+    spread = (max(kilobytes) - min(kilobytes), max(accuracy) - min(accuracy))
+    labelled: list[tuple[float, float]] = []
+    with drawing(path, width=8) as (axes,):
         for name, size, worth, latency, passed in zip(names, kilobytes, accuracy, p50_ms, accepted, strict=True):
             colour = BLUE if name == chosen else GREEN if passed else RED
             axes.scatter([size], [worth], s=70, color=colour if passed else "none", edgecolors=colour, zorder=3)
-            note = "ships" if name == chosen else "" if passed else "refused"
+            note = ", ships" if name == chosen else "" if passed else ", refused"
             axes.annotate(
-                f"{name}  {latency:.2f} ms" + (f"\n{note}" if note else ""),
+                f"{name}  {latency:.2f} ms{note}",
                 (size, worth),
-                xytext=(8, -4),
+                xytext=(8, -4 + 12 * _beside(size, worth, labelled, spread)),
                 textcoords="offset points",
                 fontsize=9,
                 color=colour,
             )
+            labelled.append((size, worth))
         axes.set_xlabel("size, kB")
         axes.set_ylabel(metric)
         axes.set_title("What each variant costs and is worth")
-        axes.margins(x=0.25, y=0.3)
+        axes.margins(x=0.3, y=0.3)
+
+
+def _beside(x: float, y: float, labelled: Sequence[tuple[float, float]], spread: tuple[float, float]) -> int:
+    """How many labels there are already where this point's would be."""
+    return sum(abs(x - a) <= 0.35 * spread[0] and abs(y - b) <= 0.04 * spread[1] for a, b in labelled)
 
 
 def draw_sensitivity(path: Path, *, nodes: Sequence[str], errors: Sequence[float], floating: Sequence[bool]) -> None:
