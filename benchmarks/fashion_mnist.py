@@ -19,8 +19,8 @@ from benchmarks.learning import learn, on_two_cores, real_data
 LABELS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
 HELD_OUT = 600  # of each class
 RECIPE = (
-    *("--width", "32", "--stages", "2", "--growth", "1.5", "--reduce", "2", "--dropout", "0"),
-    *("--epochs", "46", "--batch", "128", "--optimizer", "sgd", "--learning-rate", "0.2", "--weight-decay", "2e-4"),
+    *("--width", "32", "--stages", "2", "--growth", "1.5", "--reduce", "2", "--dropout", "0.1"),
+    *("--epochs", "40", "--batch", "256", "--optimizer", "muon", "--learning-rate", "0.05", "--weight-decay", "0.02"),
     *("--warm-up", "0.2", "--averaging", "0.995", "--label-smoothing", "0.05", "--no-balance"),
     *("--rotation", "0", "--zoom", "0", "--shift", "0", "--jump", "2"),
     *("--light", "0", "--contrast", "0", "--colour", "0"),

@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import nn
 
-from cloud.boxes.find import is_boxed
 from cloud.sagemaker.flags import sagemaker_arguments
 from cloud.train.augment import Augmentation
 from cloud.train.checkpoint import read_checkpoint
@@ -23,7 +22,7 @@ from cloud.train.loop import Epoch, Settings, kept
 from cloud.train.nets import NetConfig, count_parameters
 from cloud.train.request import Outcome, Parent, Prepared, Request
 from cloud.train.run import checkpoint_of, train_run
-from cloud.train.tasks import TASKS
+from cloud.train.tasks import TASKS, task_of
 from cloud.train.weights import Weights, read_weights
 from greengrass.objects import open_store
 from greengrass.registry import fetch_run, parse_release
@@ -208,7 +207,7 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> Request:
     if not NAME.fullmatch(args.name):
         raise UsageError(f"--name must be lower-case letters, digits and dashes (at most 63), got {args.name!r}")
-    task: Task = args.task or ("detection" if is_boxed(args.data) else "classification")
+    task: Task = args.task or task_of(args.data)
     usual = TASKS[task]
     try:
         net = replace(usual.net, **_given(args, NetConfig))

@@ -1,24 +1,22 @@
 """Data to S3, a training job to SageMaker, its model back. boto3's SageMaker lives here."""
 
-import contextlib
 import hashlib
-import io
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cloud.archive import unpack
 from cloud.sagemaker.job import Job, job_request
 from greengrass.aws import spoken_of
 from greengrass.objects import open_store
-from models.errors import DataError, DeployError, PackageError
+from models.errors import DataError, DeployError
 from models.manifest import sha256_file
 
 if TYPE_CHECKING:
@@ -109,26 +107,7 @@ def watch(client: "SageMakerClient", name: str, *, every_s: float = 15.0) -> Ite
 def fetch_model(model: str, into: Path) -> None:
     """Unpack a job's model.tar.gz, given by its URI, into an empty folder."""
     place, _, file = model.rpartition("/")
-    with _read_tar(open_store(place).get(file), model) as archive:
-        for member in archive:
-            path = PurePosixPath(member.name)
-            if member.isdir():
-                continue
-            if not member.isreg() or path.is_absolute() or ".." in path.parts:
-                raise PackageError(f"{model} holds {member.name!r}, which is no plain file below it; train again")
-            content = archive.extractfile(member)
-            assert content is not None  # it is a regular file
-            (into / path).parent.mkdir(parents=True, exist_ok=True)
-            (into / path).write_bytes(content.read())
-
-
-@contextlib.contextmanager
-def _read_tar(data: bytes, where: str) -> Iterator[tarfile.TarFile]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            yield archive
-    except (tarfile.TarError, EOFError) as exc:
-        raise PackageError(f"{where} is no whole tar archive: {exc}") from exc
+    unpack(open_store(place).get(file), into, where=model)
 
 
 def _files(what: Path) -> list[Path]:

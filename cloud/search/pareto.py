@@ -7,12 +7,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Point:
     """A trial that ended: `accuracy` (the task's metric; more is better), `bytes` and `p50_ms` (less is better) of the
-    variant that it is judged by."""
+    variant that it is judged by, which the gate would sign or not (`passed`)."""
 
     trial: int
     accuracy: float
     bytes: int
     p50_ms: float
+    passed: bool = True
 
 
 def dominates(one: Point, other: Point) -> bool:
@@ -30,7 +31,10 @@ def front(points: Sequence[Point]) -> list[Point]:
 def choose(
     points: Sequence[Point], *, max_bytes: int | None = None, max_ms: float | None = None, close: float = 0.01
 ) -> Point | None:
-    """The smallest that is within `close` of the best accuracy among those within the limits; None if none is."""
+    """The smallest that is within `close` of the best accuracy among those within the limits; None if none is.
+
+    What the gate refused is only taken where it refused all.
+    """
     allowed = [
         point
         for point in points
@@ -38,6 +42,7 @@ def choose(
     ]
     if not allowed:
         return None
+    allowed = [point for point in allowed if point.passed] or allowed
     best = max(point.accuracy for point in allowed)
     return min(
         (point for point in allowed if point.accuracy >= best - close), key=lambda point: (point.bytes, point.p50_ms)

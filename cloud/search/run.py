@@ -1,28 +1,35 @@
 """A search from end to end: workers, the front of what they found, and the run folder of the trial that is chosen."""
 
+import contextlib
+import itertools
 import multiprocessing
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 
-from cloud.image_folder import find_split, natural_size
 from cloud.plots import draw_search
 from cloud.run_folder import new_run, write_report
 from cloud.search.pareto import Point, choose, front
 from cloud.search.study import counts, failures, give_up_lost, held, open_study, parameters, points
 from cloud.search.worker import Job, work
 from cloud.train.request import Request
+from cloud.train.tasks import TASKS
 from models.errors import DataError
 from models.latency import compare_latency
 from models.manifest import read_manifest, write_manifest
 from models.runner import open_runner
 
 _LOOK_EVERY_S = 1.0
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +53,25 @@ def search(
     *,
     trials: int,
     minutes: float,
-    workers: int,
+    workers: int | None,
+    ray: str | None,
     force: bool,
     max_bytes: int | None,
     max_ms: float | None,
     on_look: Callable[[dict[str, int], list[Point]], None],
 ) -> Found:
-    """Try up to `trials` models in `minutes` on `workers` processes, and leave the best as the run folder `out`.
+    """Try up to `trials` models in `minutes`, and leave the best as the run folder `out`.
 
-    A study that is there already is gone on from: its trials count. `on_look` is told how far it is every second.
+    They run in `workers` processes here (default: one a core), or as many at once on the Ray cluster at `ray` (default:
+    as it has cores). A study that is there already is gone on from: its trials count. `on_look` is told how far it is
+    every second.
     """
-    to_train, _ = find_split(base.data, base.val, seed=base.settings.seed)
-    height, width = natural_size(to_train.paths, to_train.root, short_side=96)
+    spec = TASKS[base.task].prepare(base).spec  # and what is wrong with the pictures is said before anything is tried
     folder = study_folder(out)
     settings = {
         "data": str(base.data.absolute()),
         "val": str(base.val.absolute()) if base.val else None,
+        "task": base.task,
         "epochs": base.settings.epochs,
         "seed": base.settings.seed,
     }
@@ -71,8 +81,19 @@ def search(
         (folder / "trials").mkdir(exist_ok=True)
         study = open_study(folder, seed=base.settings.seed)
         give_up_lost(study)
-        job = Job(folder, base, width / height, trials, time.time() + 60 * minutes, rungs)
-        _run_workers(job, workers, lambda: on_look(counts(study), points(study)))
+        first = len(study.get_trials(deepcopy=False))
+        job = Job(folder, base, spec.width / spec.height, trials, time.time() + 60 * minutes, rungs, first)
+
+        def look() -> None:
+            on_look(counts(study), points(study))
+
+        if ray is None:
+            _run_workers(job, study, workers or len(os.sched_getaffinity(0)), look)
+        else:
+            from cloud.search.on_ray import run_on_ray  # most searches need no ray, and it takes seconds to load
+
+            with contextlib.redirect_stdout(sys.stderr):  # ray's threads tell of lost nodes there
+                run_on_ray(job, study, ray, at_once=workers, look=look)
         give_up_lost(study)
         every = points(study)
         if not every:
@@ -94,25 +115,41 @@ def search(
     return found
 
 
-def _run_workers(job: Job, workers: int, look: Callable[[], None]) -> None:
+def _run_workers(job: Job, study: optuna.Study, workers: int, look: Callable[[], None]) -> None:
     context = multiprocessing.get_context("spawn")  # a fork would share torch's threads
-    processes = [context.Process(target=work, args=(job, number), daemon=True) for number in range(workers)]
-    for process in processes:
+    numbers = itertools.count()
+
+    def start() -> BaseProcess:
+        process = context.Process(target=work, args=(job, next(numbers)), daemon=True)
         process.start()
+        return process
+
+    running = [start() for _ in range(min(workers, job.trials))]
+    spare = 2 * workers  # to take the place of those that die: killed for want of memory, or by somebody
     try:
-        while any(process.is_alive() for process in processes):
+        while running:
             time.sleep(_LOOK_EVERY_S)
+            for process in [process for process in running if not process.is_alive()]:
+                running.remove(process)
+                if process.exitcode != 0:
+                    give_up_lost(study, process=process.pid)
+                    if spare and time.time() < job.until:
+                        spare -= 1
+                        running.append(start())
             look()
     except KeyboardInterrupt:
         pass  # what has been found by now is still worth having
     finally:
-        for process in processes:
+        for process in running:
             process.terminate()
+        for process in running:
+            process.join(_PATIENCE_S)
+            process.kill()
             process.join()
     look()
 
 
-def _timed_again(folder: Path, study: Any, best: list[Point]) -> list[Point]:
+def _timed_again(folder: Path, study: optuna.Study, best: list[Point]) -> list[Point]:
     """The same points with latencies measured side by side: while others trained, clocks told little."""
     runs = {point.trial: folder / "trials" / f"{point.trial:04d}" for point in best}
     timed = {}

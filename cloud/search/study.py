@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from models.errors import UsageError
 
 _NAME = "search"
 _SETTINGS = "study.json"
+_PROCESS, _WHY, _PASSED, _EPOCH = "process", "why", "passed", "epoch"
 
 
 def open_study(folder: Path, *, seed: int, worker: int = 0) -> optuna.Study:
@@ -57,9 +59,32 @@ def held(folder: Path, settings: dict[str, Any]) -> Iterator[None]:
         yield
 
 
-def give_up_lost(study: optuna.Study) -> int:
-    """Mark trials of workers that died as failed; how many. To be called while no worker runs."""
-    lost = [trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.RUNNING]
+def begin(study: optuna.Study) -> optuna.Trial:
+    """The next trial, which this process is to run."""
+    trial = study.ask()
+    trial.set_user_attr(_PROCESS, os.getpid())
+    return trial
+
+
+def end(study: optuna.Study, trial: optuna.Trial, point: Point | None, *, why: str = "") -> None:
+    """Enter how a trial ended: with a point, given up, or failed for the reason `why`."""
+    if why:
+        trial.set_user_attr(_WHY, why)
+        study.tell(trial, state=TrialState.FAIL)
+    elif point is None:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        trial.set_user_attr(_PASSED, point.passed)
+        study.tell(trial, (point.accuracy, point.bytes, point.p50_ms))
+
+
+def give_up_lost(study: optuna.Study, *, process: int | None = None) -> int:
+    """Mark the trials of a process that died as failed, or of all when none runs any more; how many."""
+    lost = [
+        trial.number
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state == TrialState.RUNNING and (process is None or trial.user_attrs.get(_PROCESS) == process)
+    ]
     for number in lost:
         study.tell(number, state=TrialState.FAIL)
     return len(lost)
@@ -67,15 +92,19 @@ def give_up_lost(study: optuna.Study) -> int:
 
 def note_progress(trial: optuna.Trial, progress: Progress) -> None:
     """Leave word of where a trial is, for others to compare themselves with."""
-    trial.set_user_attr(f"epoch{progress.epoch}", [progress.metric, progress.parameters])
+    trial.set_user_attr(f"{_EPOCH}{progress.epoch}", [progress.metric, progress.parameters])
 
 
-def others_at(study: optuna.Study, trial: int, epoch: int) -> list[tuple[float, int]]:
-    """(metric, parameters) of every other trial after that epoch."""
-    found = (
-        other.user_attrs.get(f"epoch{epoch}") for other in study.get_trials(deepcopy=False) if other.number != trial
-    )
-    return [(metric, parameters) for metric, parameters in filter(None, found)]
+def noted(study: optuna.Study) -> dict[int, list[Progress]]:
+    """Where every trial was, after the epochs that it left word of, by its number."""
+    return {
+        trial.number: [
+            Progress(int(key.removeprefix(_EPOCH)), *value)
+            for key, value in trial.user_attrs.items()
+            if key.startswith(_EPOCH)
+        ]
+        for trial in study.get_trials(deepcopy=False)
+    }
 
 
 def counts(study: optuna.Study) -> dict[str, int]:
@@ -92,7 +121,7 @@ def counts(study: optuna.Study) -> dict[str, int]:
 def points(study: optuna.Study) -> list[Point]:
     """Every trial that ended well."""
     return [
-        Point(trial.number, trial.values[0], int(trial.values[1]), trial.values[2])
+        Point(trial.number, trial.values[0], int(trial.values[1]), trial.values[2], trial.user_attrs.get(_PASSED, True))
         for trial in study.get_trials(deepcopy=False)
         if trial.state == TrialState.COMPLETE
     ]
@@ -105,4 +134,16 @@ def parameters(study: optuna.Study, number: int) -> dict[str, Any]:
 
 def failures(study: optuna.Study) -> list[str]:
     """Why trials failed, where they could still say so."""
-    return [trial.user_attrs["why"] for trial in study.get_trials(deepcopy=False) if "why" in trial.user_attrs]
+    return [trial.user_attrs[_WHY] for trial in study.get_trials(deepcopy=False) if _WHY in trial.user_attrs]
+
+
+def stuck(study: optuna.Study, first: int, *, patience: int = 5) -> bool:
+    """Whether the last trials, of those from number `first` on, all failed: the next one would too."""
+    ended = [trial for trial in study.get_trials(deepcopy=False)[first:] if trial.state.is_finished()]
+    return len(ended) >= patience and all(_WHY in trial.user_attrs for trial in ended[-patience:])
+
+
+def left_to_begin(study: optuna.Study, trials: int) -> int:
+    """How many more to begin until there are `trials`; failed ones do not count."""
+    found = counts(study)
+    return trials - found["complete"] - found["pruned"] - found["running"]

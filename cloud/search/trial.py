@@ -1,9 +1,11 @@
 """One trial: train, compress, measure. The run folder that it leaves is whole, as `train` and `compress` leave it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import nn
 
 from cloud.compress.gate import Limits
 from cloud.compress.material import gather
@@ -16,7 +18,11 @@ from cloud.train.request import Request
 from cloud.train.run import checkpoint_of, train_run
 from models.manifest import read_manifest
 
-INT8_SECONDS = 60.0  # to look for a better int8 variant
+_INT8_SECONDS = 5.0, 60.0  # to look for a better int8 variant: as long as the training took, within these
+
+
+class GivenUp(Exception):  # noqa: N818  # no error: as StopIteration is none
+    """A trial that is not worth going on with, or has no time left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +34,31 @@ class Progress:
     parameters: int
 
 
-def run_trial(number: int, request: Request, variant: str, out: Path, *, on_epoch: Callable[[Progress], None]) -> Point:
-    """Train and compress into the run folder `out`. What `on_epoch` raises ends the trial, and leaves nothing."""
+def run_trial(
+    number: int,
+    request: Request,
+    variant: str,
+    out: Path,
+    *,
+    rungs: Sequence[int],
+    until: float,
+    is_hopeless: Callable[[Progress], bool],
+) -> Point:
+    """Train and compress into the run folder `out`. After the epochs in `rungs` it is asked whether to stop; then, or
+    when `until` (time.time()) is over, GivenUp is raised and nothing is left."""
     parameters = 0
 
-    def started(_: object, __: object, net: object) -> None:
+    def started(_: object, __: object, net: nn.Module) -> None:
         nonlocal parameters
-        parameters = count_parameters(net)  # type: ignore[arg-type]
+        parameters = count_parameters(net)
 
     def after(epoch: Epoch) -> None:
-        on_epoch(Progress(epoch.number, epoch.val_metric, parameters))
+        if time.time() > until:
+            raise GivenUp
+        if epoch.number in rungs and is_hopeless(Progress(epoch.number, epoch.val_metric, parameters)):
+            raise GivenUp
 
+    begun = time.monotonic()
     try:
         train_run(request, out, force=True, on_start=started, on_epoch=after)
     finally:
@@ -48,9 +68,10 @@ def run_trial(number: int, request: Request, variant: str, out: Path, *, on_epoc
         manifest = read_manifest(draft)
         material = gather(draft, manifest, request.data, request.val, seed=request.settings.seed, calibrate_on=200)
         wanted = tuple(name for name in LADDER if name in (W8, variant))
-        until = time.monotonic() + INT8_SECONDS
-        search = make_variants(draft, material, wanted, limits, until=until, say=lambda _: None)
+        least, most = _INT8_SECONDS
+        enough = time.monotonic() + min(most, max(least, time.monotonic() - begun))
+        search = make_variants(draft, material, wanted, limits, until=enough, say=lambda _: None)
         judged = decide(measure(draft, material, limits, say=lambda _: None), limits)
         record(draft, judged, material, limits, search)
-    figures = next(item.figures for item in judged if item.figures.name == variant)
-    return Point(number, figures.accuracy, figures.bytes, figures.p50_ms)
+    one = next(item for item in judged if item.figures.name == variant)
+    return Point(number, one.figures.accuracy, one.figures.bytes, one.figures.p50_ms, one.verdict.accepted)

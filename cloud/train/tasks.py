@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from cloud.boxes.find import is_boxed
 from cloud.train import classify, detect, detect_run
 from cloud.train.loop import Epoch, Settings
 from cloud.train.nets import NetConfig
@@ -38,6 +39,11 @@ TASKS: dict[Task, Teaching] = {
         detect.prepare, detect.make_net, detect_run.write_run, detect.NET, detect.SETTINGS, detect.SHORT_SIDE
     ),
 }
+
+
+def task_of(data: Path) -> Task:
+    """What a folder's layout asks for, where nobody says."""
+    return "detection" if is_boxed(data) else "classification"
 
 
 def load_net(run: Path) -> nn.Module:

@@ -1,0 +1,128 @@
+"""`tidegate search --ray` runs the same trials on a cluster's nodes, and one that dies takes only its trial along."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import tidegate
+from cloud.run_folder import read_report
+from cloud.search.study import open_study
+from models.manifest import read_manifest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+_SEARCH = ("--name", "colours", "--epochs", "2", "--minutes", "8", "--json")
+
+
+@dataclass(frozen=True)
+class TwoNodes:
+    """Where a cluster is, and what a process must have in its environment to be let in."""
+
+    address: str
+    environment: dict[str, str]
+    process: "subprocess.Popen[str]"
+
+    def kill_the_second(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print("kill", file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline().strip() == "killed"
+
+    def search(self, pictures: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
+        words = ["search", "--data", str(pictures), "--out", str(out), "--ray", self.address, *_SEARCH, *more]
+        return subprocess.Popen(
+            [sys.executable, "-m", "tidegate", *words],
+            env=self.environment,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+    pytest.importorskip("ray", reason="the extra [scale] is not installed")
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_TMPDIR": str(tmp_path_factory.mktemp("r")),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("two_nodes.py"))],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    assert address, "the cluster did not start"
+    yield TwoNodes(address, environment, process)
+    try:
+        process.communicate(timeout=60)  # its input ends, and so does it
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever of it is left
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_the_same_trials_run_on_two_nodes_and_one_may_die(two_nodes: TwoNodes, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = two_nodes.search(pictures, out, "--trials", "2")
+    printed, talk = first.communicate(timeout=600)
+    assert first.returncode == 0, talk
+    document = json.loads(printed)
+    assert document["tried"]["complete"] + document["tried"]["pruned"] == 2
+    manifest = read_manifest(out)
+    assert manifest.lineage["search"]["trial"] == document["chosen"]["trial"]
+    assert read_report(out)["search"]["chosen"] == document["chosen"]["trial"]
+
+    two_nodes.kill_the_second()
+    second = two_nodes.search(pictures, out, "--trials", "4")  # the study goes on, with the node that is left
+    printed, talk = second.communicate(timeout=600)
+    assert second.returncode == 0, talk
+    assert printed.startswith("{"), printed
+    tried = json.loads(printed)["tried"]
+    assert tried["complete"] + tried["pruned"] == 4
+    study = open_study(tmp_path / "run.study", seed=0)
+    assert all(trial.state.is_finished() for trial in study.get_trials())
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_a_cluster_lets_nobody_in_without_its_token(two_nodes: TwoNodes, pictures: Path, tmp_path: Path) -> None:
+    stranger = TwoNodes(
+        two_nodes.address, {**two_nodes.environment, "RAY_AUTH_TOKEN": secrets.token_hex(32)}, two_nodes.process
+    )
+    process = stranger.search(pictures, tmp_path / "run", "--trials", "1")
+    _, talk = process.communicate(timeout=240)
+    assert process.returncode == 2
+    assert f"--ray {two_nodes.address} cannot be joined" in talk.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_open_cluster_is_not_joined(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="the extra [scale] is not installed")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    words = ["search", "--data", str(pictures), "--out", str(tmp_path / "run"), "--ray", "127.0.0.1:1", *_SEARCH]
+    assert tidegate.main(words) == 2
+    assert "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in capsys.readouterr().err
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert tidegate.main(words) == 2
+    assert "--ray 127.0.0.1:1: nobody answers there" in capsys.readouterr().err.splitlines()[-1]
