@@ -16,7 +16,7 @@ from models.errors import UsageError
 from models.manifest import InputSpec
 
 _JUDGED_ON = 8  # batches
-_STEPS = 100  # after each, what the channels that are left matter is looked at anew
+_STEPS = 50  # after each, what the channels that are left matter is looked at anew
 _MOST = 0.9  # of a layer's channels
 _MULTIPLE = 8  # of channels: what integer kernels take in one go
 _ANSWERS = ("head", "sides")  # layers whose channels are the network's answers

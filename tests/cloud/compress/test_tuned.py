@@ -21,7 +21,7 @@ from cloud.compress.prune import Size, prune, size_of
 from cloud.compress.qat import train_quantised
 from cloud.compress.rungs import INT8_QAT, PRUNED_INT8, Wish, worth_tuning
 from cloud.compress.tuned import make_tuned
-from cloud.compress.tuning import Distilled, open_trained, read_lesson
+from cloud.compress.tuning import Distilled, Trained, read_lesson
 from cloud.image_folder import find_split, load_images
 from cloud.run_folder import edit_run, read_report
 from cloud.train.augment import Augmentation
@@ -30,6 +30,7 @@ from cloud.train.detector_net import DetectorNet
 from cloud.train.lesson import Batch
 from cloud.train.loop import Settings
 from cloud.train.nets import NetConfig
+from cloud.train.tasks import config_of, load_net
 from cloud.train.weights import read_weights, save_weights
 from models.errors import UsageError
 from models.golden import read_golden, replay
@@ -109,10 +110,12 @@ def test_pruning_takes_whole_channels_and_leaves_multiples_of_eight(tuned_run: P
         assert into[0] == out[0] == shapes[f"model.features.{block}.first.0.weight"][1]
 
 
-def test_what_variants_are_judged_by_is_never_learned_from(wide_run: Path, pictures: Path, tmp_path: Path) -> None:
-    trained = open_trained(wide_run, read_manifest(wide_run), tmp_path)
+def test_what_variants_are_judged_by_is_never_learned_from(wide_run: Path, pictures: Path) -> None:
     still = Augmentation(rotation=0, zoom=0, shift=0, light=0, contrast=0, colour=0, flip=False)
-    lesson = read_lesson(replace(trained, settings=replace(trained.settings, augmentation=still)), pictures, None)
+    config = config_of(read_weights(wide_run).net)
+    settings = Settings(augmentation=still)
+    trained = Trained(load_net(wide_run), config, read_manifest(wide_run), settings, seconds_per_epoch=0.0)
+    lesson = read_lesson(trained, pictures, None)
     seen = {
         picture.round().byte().numpy().tobytes()
         for batch, *_ in lesson.batches(8, torch.Generator())
