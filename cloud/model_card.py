@@ -150,6 +150,8 @@ def _accuracy(report: Report) -> list[str]:
     if columns:
         rows = [[label, *(_number(row.get(column)) for column in columns)] for label, row in by_class.items()]
         lines += _table(["class", *columns], rows)
+    if note := evaluation.get("note"):
+        lines += ["", _text(str(note))]
     return lines
 
 

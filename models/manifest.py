@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
-Task = Literal["classification", "detection"]
+Task = Literal["classification", "detection", "anomaly"]
 Fit = Literal["letterbox", "letterbox-centre", "stretch", "crop"]
 Interpolation = Literal["linear", "area"]
 
@@ -43,8 +43,8 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One ONNX file of the model. `accuracy` is the task's metric (top-1, or AP50-95) on the data the report names,
-    nan where nothing was measured; `latency_ms` is the p50 of one single-threaded run by hardware class.
+    """One ONNX file of the model. `accuracy` is the task's metric (top-1, AP50-95, AUROC) on the data the report
+    names, nan where nothing was measured; `latency_ms` is the p50 of one single-threaded run by hardware class.
     `weights_only`: only its weights are int8, and it runs in float. `unknown`: fields that a newer tidegate put there.
     """
 

@@ -22,14 +22,16 @@ INPUT = "image"
 OUTPUTS: dict[Task, tuple[str, ...]] = {
     "classification": ("scores",),
     "detection": ("boxes", "scores", "classes"),
+    "anomaly": ("scores",),
 }
 
 
 class Runner:
     """A session on one ONNX file that keeps the canonical contract.
 
-    The contract: input `image` uint8 (1, H, W, 3) BGR; a classifier answers `scores` float32 (1, C), a detector
-    `boxes` float32 (n, 4) xyxy in pixels of the input, `scores` float32 (n,), `classes` int64 (n,), after NMS.
+    The contract: input `image` uint8 (1, H, W, 3) BGR; a classifier, and an anomaly detector with its two labels,
+    answers `scores` float32 (1, C), a detector `boxes` float32 (n, 4) xyxy in pixels of the input, `scores` float32
+    (n,), `classes` int64 (n,), after NMS.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Runner:
             raise ModelError(f"{where} is not an ONNX model that onnxruntime can load: {_first_line(exc)}") from exc
         self._spec = manifest.input
         self._task: Task = manifest.task
+        self._whole = manifest.task != "detection"  # it tells of the picture as a whole
         self._threshold = manifest.threshold
         self._class_count = len(manifest.labels)
         self._outputs = list(OUTPUTS[manifest.task])
@@ -76,14 +79,14 @@ class Runner:
         """What the model sees in a camera's picture, uint8 (H, W, 3) BGR; boxes in that picture's pixels."""
         fitted, placement = fit(image, self._spec)
         found = self.run_fitted(fitted)
-        if self._task == "classification":
+        if self._whole:
             whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
             return Detections(whole[: len(found)], found.scores, found.class_ids, found.tracks)
         return Detections(placement.to_original(found.xyxy), found.scores, found.class_ids, found.tracks)
 
     def run_fitted(self, fitted: UInt8) -> Detections:
         """The same on an already fitted picture (spec.height, spec.width, 3); boxes in the fitted picture's pixels."""
-        if self._task == "classification":
+        if self._whole:
             probabilities = self.probabilities(fitted)
             best = int(np.argmax(probabilities))
             if probabilities[best] <= self._threshold:
@@ -138,7 +141,7 @@ class Runner:
         wanted = {name: "tensor(int64)" if name == "classes" else "tensor(float)" for name in self._outputs}
         if {name: types.get(name) for name in wanted} != wanted:
             raise ModelError(f"{where} is not a canonical {self._task} model: outputs are {types}, expected {wanted}")
-        if self._task == "classification":
+        if self._whole:
             (scores,) = [value for value in self._session.get_outputs() if value.name == "scores"]
             if scores.shape != [1, self._class_count]:
                 raise ModelError(

@@ -9,10 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cloud.anomaly.goods import find_judged
+from cloud.anomaly.judged import Judged, judge_anomalies, note, to_judge_by
 from cloud.average_precision import AveragePrecision, average_precision
 from cloud.boxes.boxed import BoxFolder
 from cloud.boxes.boxed import with_labels as with_box_labels
 from cloud.boxes.find import find_boxed
+from cloud.boxes.load import without_broken
 from cloud.evaluate import Classified, evaluate_classifier, look_for_boxes, without_threshold
 from cloud.image_folder import find_validation, load_images, with_labels
 from cloud.run_folder import intact, without_nan
@@ -27,7 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="pictures, one sub-folder a class, or with boxes for a detector; of a split its val part",
+        help="pictures, one sub-folder a class, or with boxes for a detector; of a split its val part (for an anomaly "
+        "detector val/ and test/)",
     )
     parser.add_argument("--variant", help="which of the model's files (default: the one that ships)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -43,8 +47,12 @@ def run(args: argparse.Namespace) -> int:
         runner = Runner(model, manifest, weights_only=variant.weights_only)
         classified = evaluate_classifier(runner, load_images(folder, manifest.input))
         document, table = classified.document(), classifier_table(classified)
+    elif manifest.task == "anomaly":
+        runner = Runner(model, manifest, weights_only=variant.weights_only)
+        judged = judge_anomalies(runner, to_judge_by(load_images(find_judged(args.data), manifest.input)))
+        document, table = judged.document(), _anomaly_table(judged)
     else:
-        boxed = with_box_labels(_to_judge_by(args.data, manifest), manifest.labels)
+        boxed = without_broken(with_box_labels(_to_judge_by(args.data, manifest), manifest.labels))
         runner = Runner(model, without_threshold(manifest), weights_only=variant.weights_only)
         precision = average_precision(*look_for_boxes(runner, boxed))
         document = _detector_document(precision, manifest, len(boxed))
@@ -73,6 +81,16 @@ def classifier_table(classified: Classified) -> Table:
         table.add_row(label, str(score.pictures), f"{score.recall:.3f}", f"{score.precision:.3f}")
     table.add_section()
     table.add_row("all", str(classified.pictures), f"{classified.accuracy:.3f}", "")
+    return table
+
+
+def _anomaly_table(judged: Judged) -> Table:
+    columns, *rows = judged.table()
+    table = Table(*columns, caption=note(judged.labels))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*row, end_section=row is rows[-2])
     return table
 
 

@@ -30,6 +30,7 @@ from models.errors import DataError, UsageError
 from models.manifest import NAME, Task, read_manifest
 
 _USUAL: Task = "classification"
+_FALSE_ALARMS = 0.01
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +40,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         help="pictures, one sub-folder a class, or with boxes as YOLO, COCO or Pascal VOC lay them out; or a folder "
-        "that holds such folders as train/ and val/",
+        "that holds such folders as train/ and val/; for --task anomaly good pictures, alone or in good/, and in test/ "
+        "sub-folders of defects to judge by, if there are any",
     )
     parser.add_argument("--val", type=Path, metavar="DIR", help="pictures to judge by (default: a fifth of --data)")
     parser.add_argument("--name", required=True, help="the model's name: lower-case letters, digits, dashes")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder to make")
     parser.add_argument(
-        "--task", choices=sorted(TASKS), help="default: detection where --data tells of boxes, else classification"
+        "--task",
+        choices=sorted(TASKS),
+        help="default: detection where --data tells of boxes, anomaly where it has a sub-folder `good` alone, else "
+        "classification",
     )
     parser.add_argument(
         "--from",
@@ -61,6 +66,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--teacher", type=Path, metavar="RUN", help="a larger model to learn from too: a run folder or its ONNX file"
+    )
+    parser.add_argument(
+        "--false-alarms",
+        type=float,
+        metavar="PART",
+        help=f"part of the good pictures that an anomaly detector may call wrong (default: {_FALSE_ALARMS:g})",
     )
     _network_arguments(parser.add_argument_group("the network"))
     _training_arguments(parser.add_argument_group("the training"))
@@ -209,6 +220,8 @@ def _request(args: argparse.Namespace) -> Request:
         raise UsageError(f"--name must be lower-case letters, digits and dashes (at most 63), got {args.name!r}")
     task: Task = args.task or task_of(args.data)
     usual = TASKS[task]
+    if args.false_alarms is not None and task != "anomaly":
+        raise UsageError(f"--false-alarms is for --task anomaly; this is {task}")
     try:
         net = replace(usual.net, **_given(args, NetConfig))
         flip: dict[str, Any] = {"flip": False} if args.no_flip else {}
@@ -227,6 +240,7 @@ def _request(args: argparse.Namespace) -> Request:
         settings=settings,
         teacher=args.teacher,
         parent=_parent(args.parent, args.registry, task, net) if args.parent else None,
+        false_alarms=_FALSE_ALARMS if args.false_alarms is None else args.false_alarms,
     )
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from cloud.anomaly.goods import GOOD, find_goods, with_goods
+from cloud.anomaly.judged import judge_anomalies, metric_of, pairs_won, to_judge_by
 from cloud.average_precision import rank
 from cloud.boxes.boxed import BoxFolder
 from cloud.boxes.boxed import with_labels as with_box_labels
 from cloud.boxes.find import find_boxed, is_boxed, split_boxed
-from cloud.compress.scored import HitOrMiss, Ranked, Scored
+from cloud.boxes.load import without_broken
+from cloud.compress.scored import HitOrMiss, Ranked, Scored, Separated
 from cloud.evaluate import evaluate_classifier, look_for_boxes, without_threshold
 from cloud.image_folder import PICTURES, Images, find_split, load_images, read_picture, with_labels
 from cloud.run_folder import REFERENCE
@@ -51,6 +54,8 @@ def gather(run: Path, manifest: Manifest, data: Path, val: Path | None, *, seed:
 
     A folder without labels will do too: variants are then judged by how often they decide as fp32 does.
     """
+    if manifest.task == "anomaly":
+        return _good_and_wrong(run, manifest, data, val, seed, calibrate_on)
     if manifest.task == "detection" and is_boxed(data):
         return _boxed(manifest, data, val, seed, calibrate_on)
     if _holds_bare_pictures(data):
@@ -101,6 +106,7 @@ def _boxed(manifest: Manifest, data: Path, val: Path | None, seed: int, calibrat
     to_calibrate = to_calibrate.subset(range(0, len(to_calibrate), step)[:calibrate_on])
     if not len(to_calibrate) or not len(to_judge):
         raise DataError(f"{data} holds too few pictures; expected at least two, or more in --val")
+    to_calibrate, to_judge = without_broken(to_calibrate), without_broken(to_judge)
 
     def score(folder: BoxFolder) -> Score:
         def on(runner: Runner) -> Scored:
@@ -120,25 +126,38 @@ def _boxed(manifest: Manifest, data: Path, val: Path | None, seed: int, calibrat
     )
 
 
+def _good_and_wrong(
+    run: Path, manifest: Manifest, data: Path, val: Path | None, seed: int, calibrate_on: int
+) -> Material:
+    """Candidates are chosen by how often they decide as fp32 does on pictures to train on, with and without drawn
+    defects: AUROC alone would not see scores that moved across the boundary together."""
+    found = find_goods(data, val, seed=seed)
+    chosen = np.random.default_rng(seed).permutation(len(found.train))[: max(2, calibrate_on // 2)].tolist()
+    calibration = list(to_judge_by(load_images(found.train.subset(chosen), manifest.input)).pixels)
+    held_out = found.held_out if found.judged is None else with_goods(found.judged, found.held_out)
+    judged = to_judge_by(load_images(held_out, manifest.input))
+
+    def score(runner: Runner) -> Scored:
+        answers = judge_anomalies(runner, judged)
+        return Separated(pairs_won(answers.of(GOOD), answers.wrong[answers.class_ids > 0]))
+
+    spread = judged.pixels[:: max(1, len(judged) // SAMPLES)][:SAMPLES]
+    return Material(
+        metric_of(judged.labels),
+        len(judged),
+        calibration,
+        list(spread),
+        trial=_same_answers(run, manifest, calibration),
+        judge=score,
+        manifest=manifest,
+    )
+
+
 def _unlabelled(run: Path, manifest: Manifest, data: Path, val: Path | None, calibrate_on: int) -> Material:
     paths = _bare_pictures(data)
     to_calibrate, to_judge = (paths, _bare_pictures(val)) if val is not None else (paths[::2], paths[1::2])
     if not to_calibrate or not to_judge:
         raise DataError(f"{data} holds {len(paths)} pictures; expected at least two, or more in --val")
-    reference = open_runner(run, manifest, REFERENCE)
-
-    def score(pictures: Sequence[UInt8]) -> Score:
-        expected = [reference.run_fitted(picture) for picture in pictures]
-
-        def on(runner: Runner) -> Scored:
-            same = [
-                not disagreements(was, runner.run_fitted(picture), threshold=manifest.threshold)
-                for was, picture in zip(expected, pictures, strict=True)
-            ]
-            return HitOrMiss(np.array(same))
-
-        return on
-
     calibration, judged = (
         [fit(read_picture(path), manifest.input)[0] for path in part]
         for part in (to_calibrate[:calibrate_on], to_judge)
@@ -148,10 +167,37 @@ def _unlabelled(run: Path, manifest: Manifest, data: Path, val: Path | None, cal
         len(judged),
         calibration,
         judged[:SAMPLES],
-        trial=score(calibration),
-        judge=score(judged),
+        trial=_agreement(run, manifest, calibration),
+        judge=_agreement(run, manifest, judged),
         manifest=manifest,
     )
+
+
+def _agreement(run: Path, manifest: Manifest, pictures: Sequence[UInt8]) -> Score:
+    """How often a variant decides as fp32 does on fitted pictures."""
+    reference = open_runner(run, manifest, REFERENCE)
+    expected = [reference.run_fitted(picture) for picture in pictures]
+
+    def on(runner: Runner) -> Scored:
+        same = [
+            not disagreements(was, runner.run_fitted(picture), threshold=manifest.threshold)
+            for was, picture in zip(expected, pictures, strict=True)
+        ]
+        return HitOrMiss(np.array(same))
+
+    return on
+
+
+def _same_answers(run: Path, manifest: Manifest, pictures: Sequence[UInt8]) -> Score:
+    """How often a variant gives fitted pictures the class that fp32 gives them, however sure."""
+    reference = open_runner(run, manifest, REFERENCE)
+    expected = [reference.probabilities(picture).argmax() for picture in pictures]
+
+    def on(runner: Runner) -> Scored:
+        got = [runner.probabilities(picture).argmax() for picture in pictures]
+        return HitOrMiss(np.array(got) == np.array(expected))
+
+    return on
 
 
 def _holds_bare_pictures(folder: Path) -> bool:

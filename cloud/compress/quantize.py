@@ -18,6 +18,7 @@ import onnxruntime.quantization as ort_quantization
 from onnx import version_converter
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from cloud.imports.graph import PREFIX
 from cloud.lean import lean
 from cloud.quiet import quiet
 from models.detections import UInt8
@@ -61,7 +62,7 @@ def prepare(model: Path, scratch: Path) -> Prepared:
         quant_pre_process(str(raised), str(path), skip_symbolic_shape=True)
         graph = onnx.load(str(path))
     floating = float_part(graph.graph)
-    weighted = tuple(node.name for node in graph.graph.node if node.op_type in _WEIGHTED and node.name not in floating)
+    weighted = tuple(node.name for node in graph.graph.node if _is_weighted(node) and node.name not in floating)
     return Prepared(path, scratch, frozenset(floating), weighted, _ends(graph.graph, floating))
 
 
@@ -125,9 +126,14 @@ def float_part(graph: onnx.GraphProto) -> set[str]:
     (233 us against 65 us in float for 3x3 at 96x128), and it is what rounding harms most.
     """
     feeds, fed_by = _edges(graph)
-    weighted = {node.name for node in graph.node if node.op_type in _WEIGHTED}
+    weighted = {node.name for node in graph.node if _is_weighted(node)}
     network = (_reach(weighted, feeds) & _reach(weighted, fed_by)) | weighted
     return {node.name for node in graph.node} - network | _first_convolutions(graph)
+
+
+def _is_weighted(node: onnx.NodeProto) -> bool:
+    """What is canonical/ has no weights in this sense: it was not learned, and is not to be rounded."""
+    return node.op_type in _WEIGHTED and not node.name.startswith(PREFIX)
 
 
 def _with_followers(prepared: Prepared, floating: Collection[str]) -> set[str]:
@@ -137,7 +143,7 @@ def _with_followers(prepared: Prepared, floating: Collection[str]) -> set[str]:
     found = set(floating)
     for node in graph.node:  # sorted: what feeds a node comes before it
         sources = {made_by[name] for name in node.input if name in made_by}
-        if node.op_type not in _WEIGHTED and sources and sources <= found:
+        if not _is_weighted(node) and sources and sources <= found:
             found.add(node.name)
     return found
 

@@ -70,6 +70,29 @@ class Ranked:
         return resampled_precision(self.rankings, counts)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Separated:
+    """Good pictures and defects by their scores: `won` float32 (defects, goods) as from pairs_won; the metric is
+    AUROC."""
+
+    won: npt.NDArray[np.float32]
+    unanswered: int = 0
+
+    @property
+    def pictures(self) -> int:
+        return sum(self.won.shape)
+
+    @property
+    def value(self) -> float:
+        return float(self.won.mean())
+
+    def resampled(self, counts: Int64) -> Float64:
+        defects, goods = counts[:, : len(self.won)], counts[:, len(self.won) :]
+        pairs = defects.sum(axis=1) * goods.sum(axis=1)
+        won = ((defects @ self.won) * goods).sum(axis=1)
+        return np.asarray(np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan), np.float64)
+
+
 def loss_bound(candidate: Scored, reference: Scored, confidence: float) -> float:
     """How much lower the candidate's metric is at most than the reference's, with that confidence (one-sided).
 

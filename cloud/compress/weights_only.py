@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from cloud.imports.graph import PREFIX
 from cloud.lean import lean
 from models.durable import write_atomic
 
@@ -91,7 +92,7 @@ def _weight_axes(graph: onnx.GraphProto) -> dict[str, int]:
     """The axis of output channels by name of weights; those that two nodes read along different axes are left out."""
     found: dict[str, set[int]] = {}
     for node in graph.node:
-        if node.op_type not in _WEIGHTED:
+        if node.op_type not in _WEIGHTED or node.name.startswith(PREFIX):
             continue
         axis = _WEIGHTED[node.op_type]
         if node.op_type == "Gemm" and any(item.name == "transB" and item.i for item in node.attribute):

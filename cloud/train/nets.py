@@ -45,17 +45,9 @@ class ResidualNet(nn.Module):
 
     def __init__(self, classes: int, config: NetConfig) -> None:
         super().__init__()
-        widths = config.widths()
-        # half the channels where the picture is still large: that layer is a third of all the work otherwise
-        stem = config.width // 2
-        layers: list[nn.Module] = [convolution(3, stem, stride=2 if config.reduce == 4 else 1)]
-        strides = [1 if config.reduce == 1 else 2, *[2] * (config.stages - 1)]
-        for before, width, stride in zip([stem, *widths], widths, strides, strict=False):
-            layers.append(convolution(before, width, stride=stride))
-            layers += [ResidualBlock(width) for _ in range(config.depth)]
-        self.features = nn.Sequential(*layers)
+        self.features = residual_stages(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(2 * widths[-1], classes)
+        self.head = nn.Linear(2 * config.widths()[-1], classes)
 
     def forward(self, pixels: Tensor) -> Tensor:
         # One mean and deviation for all channels: a number by channel is a broadcast, which costs the exported
@@ -66,6 +58,19 @@ class ResidualNet(nn.Module):
         x = torch.cat((x.mean(dim=(2, 3)), x.amax(dim=(2, 3))), dim=1)  # (B, 2C)
         logits: Tensor = self.head(self.dropout(x))
         return logits
+
+
+def residual_stages(config: NetConfig) -> nn.Sequential:
+    """(B, 3, H, W) -> (B, C, h, w): all of a network but its head."""
+    widths = config.widths()
+    # half the channels where the picture is still large: that layer is a third of all the work otherwise
+    stem = config.width // 2
+    layers: list[nn.Module] = [convolution(3, stem, stride=2 if config.reduce == 4 else 1)]
+    strides = [1 if config.reduce == 1 else 2, *[2] * (config.stages - 1)]
+    for before, width, stride in zip([stem, *widths], widths, strides, strict=False):
+        layers.append(convolution(before, width, stride=stride))
+        layers += [ResidualBlock(width) for _ in range(config.depth)]
+    return nn.Sequential(*layers)
 
 
 class ResidualBlock(nn.Module):

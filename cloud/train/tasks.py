@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from cloud.anomaly.goods import looks_good_only
 from cloud.boxes.find import is_boxed
-from cloud.train import classify, detect, detect_run
+from cloud.train import anomaly, anomaly_run, classify, detect, detect_run
 from cloud.train.loop import Epoch, Settings
 from cloud.train.nets import NetConfig
 from cloud.train.request import Outcome, Prepared, Request
@@ -38,12 +39,17 @@ TASKS: dict[Task, Teaching] = {
     "detection": Teaching(
         detect.prepare, detect.make_net, detect_run.write_run, detect.NET, detect.SETTINGS, detect.SHORT_SIDE
     ),
+    "anomaly": Teaching(
+        anomaly.prepare, anomaly.make_net, anomaly_run.write_run, anomaly.NET, anomaly.SETTINGS, anomaly.SHORT_SIDE
+    ),
 }
 
 
 def task_of(data: Path) -> Task:
     """What a folder's layout asks for, where nobody says."""
-    return "detection" if is_boxed(data) else "classification"
+    if is_boxed(data):
+        return "detection"
+    return "anomaly" if looks_good_only(data) else "classification"
 
 
 def load_net(run: Path) -> nn.Module:

@@ -38,12 +38,12 @@ def mix_up_classes(run: Path) -> None:
 def _reverse_classes(model: onnx.ModelProto, manifest: Manifest) -> None:
     graph = model.graph
     count = len(manifest.labels)
-    output = "scores" if manifest.task == "classification" else "classes"
+    output = "scores" if manifest.task != "detection" else "classes"
     right = f"{output}_as_trained"
     for node in graph.node:
         node.output[:] = [right if name == output else name for name in node.output]
         node.input[:] = [right if name == output else name for name in node.input]
-    if manifest.task == "classification":
+    if manifest.task != "detection":
         order = numpy_helper.from_array(np.arange(count)[::-1].astype(np.int64), "classes_reversed")
         graph.initializer.append(order)
         graph.node.append(helper.make_node("Gather", [right, order.name], [output], axis=1))
