@@ -1,5 +1,6 @@
 """Pictures with labelled boxes, whatever the files were that told of them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,12 @@ import numpy as np
 from cloud.average_precision import Truth
 from models.errors import DataError
 
-Part = Literal["train", "val", ""]
+Part = Literal["train", "val", "test", ""]
 
 _SLACK = 0.01  # labels are rounded, so a box may stick out of its picture by a hair
+_SAME_SHAPE = 0.03  # pictures are scaled to whole pixels
+_PARTS: dict[str, Part] = {"train": "train", "training": "train", "val": "val", "valid": "val", "test": "test"}
+_PARTS |= {"validation": "val", "testing": "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,16 @@ class BoxedPicture:
     part: Part = ""
 
     def truth(self, width: int, height: int) -> Truth:
-        """The boxes in pixels of the picture, which is that large; DataError for one that lies outside of it."""
+        """The boxes in pixels of the picture, which is that large; DataError for one that lies outside of it, and
+        where they were drawn in a picture of another shape."""
         full_width, full_height = self.size or (width, height)
+        if self.boxes and self.size not in (None, (1, 1)):
+            ratio = full_width * height / (full_height * width)
+            if not abs(ratio - 1) <= _SAME_SHAPE:
+                raise DataError(
+                    f"{self.boxes[0].where}: the picture was {full_width:g}x{full_height:g} pixels when it was "
+                    f"labelled and {self.path} is {width}x{height}; turn it back, or correct the size"
+                )
         for box in self.boxes:
             x1, y1, x2, y2 = box.xyxy
             inside = (
@@ -81,13 +93,15 @@ class BoxFolder:
 
 
 def with_labels(folder: BoxFolder, labels: Sequence[str]) -> BoxFolder:
-    """The same boxes with class ids that index a model's `labels`: by name, or by number where the folder names none.
+    """The same boxes with class ids that index a model's `labels`: by name, or by number where the folder names none
+    and the labels are more than numbers.
 
     DataError for the first box of a class that the model lacks.
     """
+    by_name = folder.named or all(label.isdecimal() for label in labels)
     moved = (
         {class_id: labels.index(label) if label in labels else -1 for class_id, label in enumerate(folder.labels)}
-        if folder.named
+        if by_name
         else {class_id: class_id for class_id in range(len(labels))}
     )
     pictures = []
@@ -97,7 +111,7 @@ def with_labels(folder: BoxFolder, labels: Sequence[str]) -> BoxFolder:
                 known = ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
                 raise DataError(
                     f"{box.where}: class {folder.labels[box.class_id]!r} is unknown; the model has {known}"
-                    if folder.named
+                    if by_name
                     else f"{box.where}: class {box.class_id} is unknown; the model has classes 0..{len(labels) - 1}"
                 )
         boxes = tuple(replace(box, class_id=moved[box.class_id]) for box in picture.boxes)
@@ -107,13 +121,17 @@ def with_labels(folder: BoxFolder, labels: Sequence[str]) -> BoxFolder:
 
 def part_of(name: str) -> Part:
     """The part of a split that a file's or folder's name speaks of ("train2017", "instances_val2017", "valid")."""
-    words = name.lower()
-    return "train" if "train" in words else "val" if "val" in words else ""
+    words = re.findall("[a-z]+", name.lower())
+    return next((_PARTS[word] for word in words if word in _PARTS), "")
 
 
-def below(root: Path, name: str, where: str) -> Path:
-    """`root`/`name`, where `name` comes out of a label file; DataError when it leads out of the folder."""
+def file_below(root: Path, name: str, where: str) -> Path | None:
+    """The file `root`/`name`, where `name` comes out of a label file, or None where there is none; DataError when it
+    leads out of the folder."""
     path = Path(name.replace("\\", "/"))
     if not name.strip() or "\0" in name or path.is_absolute() or ".." in path.parts:
         raise DataError(f"{where}: picture {name[:100]!r} lies outside {root}; expected a name below it")
-    return root / path
+    try:
+        return root / path if (root / path).is_file() else None
+    except OSError:  # the name is too long for any file
+        return None

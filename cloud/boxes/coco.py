@@ -3,19 +3,22 @@
 They lie in the folder or in its annotations/; pictures beside them, in images/ or in a folder of the JSON file's name.
 """
 
+import codecs
 import json
-from collections import defaultdict
+import math
 from pathlib import Path
 from typing import Any
 
-from cloud.boxes.boxed import Box, BoxedPicture, BoxFolder, below, part_of
+from cloud.boxes.boxed import Box, BoxedPicture, BoxFolder, file_below, part_of
 from models.errors import DataError
 
 
 def coco_files(folder: Path) -> list[Path]:
-    """The JSON files of a folder that tell of boxes."""
+    """The JSON files of a folder that tell of boxes: its instances_*.json where there are any, as COCO's own captions
+    and keypoints tell of the same pictures again."""
     found = sorted(path for place in (folder, folder / "annotations") for path in place.glob("*.json"))
-    return [path for path in found if _looks_like_coco(path)]
+    found = [path for path in found if _looks_like_coco(path)]
+    return [path for path in found if path.name.startswith("instances_")] or found
 
 
 def read_coco(folder: Path, files: list[Path]) -> BoxFolder:
@@ -24,9 +27,11 @@ def read_coco(folder: Path, files: list[Path]) -> BoxFolder:
     names: dict[int, str] = {}
     for path, document in documents.items():
         for category in _rows(document, "categories", path):
-            number, name = category.get("id"), str(category.get("name", "")).strip()
-            if not isinstance(number, int) or not name or names.setdefault(number, name) != name:
-                raise DataError(f"{path}: category {category!r} needs an id and a name of its own")
+            number, name = category.get("id"), category.get("name")
+            if not isinstance(number, int) or not isinstance(name, str) or not name.strip():
+                raise DataError(f"{path}: category {category!r:.100} needs a number as id and a name")
+            if names.setdefault(number, name.strip()) != name.strip():
+                raise DataError(f"{path}: category {category!r:.100} is {names[number]!r:.100} elsewhere")
     labels = tuple(names[number] for number in sorted(names))
     if not labels or len(set(labels)) < len(labels):
         raise DataError(f"{files[0]}: expected categories with different names, got {', '.join(labels)[:100]!r}")
@@ -40,50 +45,63 @@ def read_coco(folder: Path, files: list[Path]) -> BoxFolder:
 
 
 def _pictures(folder: Path, path: Path, document: dict[str, Any], class_ids: dict[int, int]) -> list[BoxedPicture]:
-    boxes: dict[Any, list[Box]] = defaultdict(list)
-    known = {image.get("id") for image in _rows(document, "images", path)}
+    boxes: dict[int | str, list[Box]] = {}
+    for image in _rows(document, "images", path):
+        number = image.get("id")
+        if not isinstance(number, int | str) or number in boxes:
+            raise DataError(f"{path}, image {number!r:.100}: expected an id of its own")
+        boxes[number] = []
     for annotation in _rows(document, "annotations", path):
-        where = f"{path}, annotation {annotation.get('id')}"
+        where = f"{path}, annotation {annotation.get('id')!r:.100}"
         if annotation.get("iscrowd"):
             continue  # a region of many, not a thing to be found
-        if annotation.get("image_id") not in known:
-            raise DataError(f"{where}: image {annotation.get('image_id')!r} is unknown; expected an id from `images`")
-        if annotation.get("category_id") not in class_ids:
-            raise DataError(
-                f"{where}: class {annotation.get('category_id')!r} is unknown; expected an id from `categories`"
-            )
-        try:
-            x, y, width, height = map(float, annotation["bbox"])
-        except (KeyError, TypeError, ValueError) as exc:
-            raise DataError(f"{where}: expected bbox [x, y, width, height], got {annotation.get('bbox')!r}") from exc
-        box = Box(class_ids[annotation["category_id"]], (x, y, x + width, y + height), where)
-        boxes[annotation["image_id"]].append(box)
+        number, category = annotation.get("image_id"), annotation.get("category_id")
+        if not isinstance(number, int | str) or number not in boxes:
+            raise DataError(f"{where}: image {number!r:.100} is unknown; expected an id from `images`")
+        if not isinstance(category, int) or category not in class_ids:
+            raise DataError(f"{where}: class {category!r:.100} is unknown; expected an id from `categories`")
+        boxes[number].append(Box(class_ids[category], _corners(annotation.get("bbox"), where), where))
     part = part_of(path.stem)
     found = []
     for image in _rows(document, "images", path):
-        where = f"{path}, image {image.get('id')}"
-        file = _find(folder, path, str(image.get("file_name", "")), where)
-        found.append(BoxedPicture(file, tuple(boxes[image.get("id")]), _size(image, where), part))
+        where = f"{path}, image {image['id']!r:.100}"
+        file = _find(folder, path, image.get("file_name"), where)
+        found.append(BoxedPicture(file, tuple(boxes[image["id"]]), _size(image, where), part))
     return found
 
 
-def _find(folder: Path, path: Path, name: str, where: str) -> Path:
+def _corners(bbox: object, where: str) -> tuple[float, float, float, float]:
+    try:
+        if not isinstance(bbox, list):
+            raise TypeError("no list")
+        x, y, width, height = map(float, bbox)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise DataError(f"{where}: expected bbox [x, y, width, height], got {bbox!r:.100}") from exc
+    return x, y, x + width, y + height
+
+
+def _find(folder: Path, path: Path, name: object, where: str) -> Path:
+    if not isinstance(name, str):
+        raise DataError(f"{where}: expected a file_name, got {name!r:.100}")
     stem = path.stem.removeprefix("instances_")
     places = [path.parent, folder, folder / "images", folder / stem, folder / "images" / stem]
-    tried = [below(place, name, where) for place in places]
-    for file in tried:
-        if file.is_file():
+    for file in [file_below(place, name, where) for place in places]:
+        if file is not None:
             return file
-    raise DataError(f"{where}: {name!r} is not there; looked in {', '.join(map(str, dict.fromkeys(places)))}")
+    raise DataError(f"{where}: {name!r:.100} is not there; looked in {', '.join(map(str, dict.fromkeys(places)))}")
 
 
 def _size(image: dict[str, Any], where: str) -> tuple[float, float] | None:
     width, height = image.get("width"), image.get("height")
     if width is None or height is None:
         return None
-    if not (isinstance(width, int | float) and isinstance(height, int | float) and width > 0 < height):
-        raise DataError(f"{where}: expected width and height above 0, got {width!r} and {height!r}")
-    return float(width), float(height)
+    try:
+        size = float(width), float(height)
+    except (TypeError, ValueError, OverflowError):
+        size = (math.nan, math.nan)
+    if not (0 < size[0] < math.inf and 0 < size[1] < math.inf):
+        raise DataError(f"{where}: expected width and height above 0, got {width!r:.50} and {height!r:.50}")
+    return size
 
 
 def _looks_like_coco(path: Path) -> bool:
@@ -92,7 +110,7 @@ def _looks_like_coco(path: Path) -> bool:
             head = file.read(1 << 16)
     except OSError:
         return False
-    return head.lstrip().startswith(b"{") and any(
+    return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{") and any(
         key in head for key in (b'"images"', b'"annotations"', b'"categories"')
     )
 

@@ -54,14 +54,23 @@ def split_boxed(data: Path, val: Path | None, *, seed: int, val_share: float = 0
         chosen = ([index for index, part in enumerate(parts) if part == wanted] for wanted in ("train", "val"))
         train, judge = (found.subset(indices) for indices in chosen)
         return train, judge
+    found = found.subset(index for index, part in enumerate(parts) if part != "test")  # for nobody to learn from
     if len(found) < 2:
-        raise DataError(f"{data} holds one picture; a split needs at least two (or pass --val)")
+        raise DataError(f"{data} holds too few pictures to split them, {len(found)}; expected at least two, or --val")
     order = np.random.default_rng(seed).permutation(len(found))
     held_out = max(1, round(len(found) * val_share))
     return found.subset(sorted(order[held_out:].tolist())), found.subset(sorted(order[:held_out].tolist()))
 
 
 def _read(folder: Path) -> BoxFolder:
+    found = _read_as_laid_out(folder)
+    for label in found.labels:
+        if not label.isprintable():
+            raise DataError(f"{folder}: class {label!r:.100} is no line of printable text; rename it")
+    return found
+
+
+def _read_as_laid_out(folder: Path) -> BoxFolder:
     if is_yolo_folder(folder):
         return read_yolo(folder)
     if files := coco_files(folder):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -46,14 +47,8 @@ def load_boxed(folder: BoxFolder, spec: InputSpec, *, threads: int = 2) -> Boxed
     with ThreadPoolExecutor(threads) as pool:
         loaded = list(pool.map(lambda picture: _load(picture, spec), folder.pictures))
     broken = tuple(str(p.path) for p, (_, image, _) in zip(folder.pictures, loaded, strict=True) if image is None)
-    if len(broken) > (allowed := allowed_broken(len(folder))):
-        raise DataError(
-            f"{folder.root}: {len(broken)} of {len(folder)} pictures cannot be decoded, more than the {allowed} that "
-            f"are skipped without asking; the first is {broken[0]}"
-        )
+    _check_broken(folder, broken)
     kept = [(image, truth) for _, image, truth in loaded if image is not None and truth is not None]
-    if not kept:
-        raise DataError(f"{folder.root}: none of {len(folder)} pictures can be decoded")
     files = tuple(
         ImageFile(
             picture.path.relative_to(folder.root).as_posix(),
@@ -77,6 +72,15 @@ def load_boxed(folder: BoxFolder, spec: InputSpec, *, threads: int = 2) -> Boxed
     )
 
 
+def without_broken(folder: BoxFolder, *, threads: int = 2) -> BoxFolder:
+    """The pictures that can be decoded, as `load_boxed` keeps them; DataError where too many can't."""
+    with ThreadPoolExecutor(threads) as pool:
+        paths = [picture.path for picture in folder.pictures]
+        whole = list(pool.map(lambda path: decode_picture(read_bytes(path)) is not None, paths))
+    _check_broken(folder, [str(path) for path, fine in zip(paths, whole, strict=True) if not fine])
+    return folder.subset(index for index, fine in enumerate(whole) if fine)
+
+
 def fitted_truth(truth: Truth, placement: Placement) -> Truth:
     """The boxes of a picture in pixels of the fitted one."""
     scale, offset = np.array(placement.scale * 2, np.float32), np.array(placement.offset * 2, np.float32)
@@ -92,6 +96,16 @@ def _load(picture: BoxedPicture, spec: InputSpec) -> tuple[str, UInt8 | None, Tr
     truth = picture.truth(image.shape[1], image.shape[0])
     fitted, placement = fit(image, spec)
     return sha256, fitted, fitted_truth(truth, placement)
+
+
+def _check_broken(folder: BoxFolder, broken: Sequence[str]) -> None:
+    if len(broken) > (allowed := allowed_broken(len(folder))):
+        raise DataError(
+            f"{folder.root}: {len(broken)} of {len(folder)} pictures cannot be decoded, more than the {allowed} that "
+            f"are skipped without asking; the first is {broken[0]}"
+        )
+    if len(broken) == len(folder):
+        raise DataError(f"{folder.root}: none of {len(folder)} pictures can be decoded")
 
 
 def _described(picture: BoxedPicture, labels: tuple[str, ...]) -> str:

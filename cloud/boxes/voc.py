@@ -4,17 +4,22 @@ They lie in Annotations/ beside JPEGImages/ (or images/), with a split in ImageS
 one; or each XML file beside its picture.
 """
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.parsers import expat
 
-from cloud.boxes.boxed import Box, BoxedPicture, BoxFolder, Part, below
+from cloud.boxes.boxed import Box, BoxedPicture, BoxFolder, Part, file_below
 from models.errors import DataError
+
+_LISTS: tuple[Part, ...] = ("test", "train", "val")
 
 
 def voc_files(folder: Path) -> list[Path]:
-    """The XML files of a folder."""
-    place = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
-    return sorted(place.glob("*.xml"))
+    """The XML files of a folder that tell of boxes: all in Annotations/, or those beside pictures that look like it."""
+    if (folder / "Annotations").is_dir():
+        return sorted((folder / "Annotations").glob("*.xml"))
+    return [path for path in sorted(folder.glob("*.xml")) if _looks_like_voc(path)]
 
 
 def read_voc(folder: Path, files: list[Path]) -> BoxFolder:
@@ -36,15 +41,29 @@ def read_voc(folder: Path, files: list[Path]) -> BoxFolder:
 
 
 def _read(path: Path) -> ElementTree.Element:
+    tree = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(*_: object) -> None:  # entities that stand for others grow without limit, and some are files
+        raise DataError(f"{path} declares a document type, which a label file has no need of; remove it")
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = tree.start
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.data
     try:
-        content = path.read_bytes()
-        if b"<!" in content.replace(b"<!--", b""):
-            raise DataError(
-                f"{path} declares a document type or entities, which a label file has no need of; remove it"
-            )
-        return ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError, ValueError) as exc:
+        parser.Parse(path.read_bytes(), True)
+        return tree.close()
+    except (OSError, expat.ExpatError, ValueError, LookupError) as exc:  # LookupError: an unknown encoding
         raise DataError(f"{path} cannot be read: {exc}; expected Pascal VOC's XML") from exc
+
+
+def _looks_like_voc(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"<annotation" in file.read(1 << 12)
+    except OSError:
+        return False
 
 
 def _box(thing: ElementTree.Element, where: str) -> tuple[str, tuple[float, float, float, float], str]:
@@ -56,7 +75,8 @@ def _box(thing: ElementTree.Element, where: str) -> tuple[str, tuple[float, floa
         raise DataError(f"{where}: expected a bndbox with xmin, ymin, xmax and ymax, got {texts}") from exc
     if not name:
         raise DataError(f"{where}: expected a name")
-    return name, (x1 - 1, y1 - 1, x2, y2), where  # VOC's first pixel is (1, 1), and its last one belongs to the box
+    # VOC's first pixel is (1, 1), and its last one belongs to the box; some tools count from 0 all the same
+    return name, (max(x1 - 1, min(x1, 0)), max(y1 - 1, min(y1, 0)), x2, y2), where
 
 
 def _picture(folder: Path, path: Path, root: ElementTree.Element) -> Path:
@@ -65,10 +85,10 @@ def _picture(folder: Path, path: Path, root: ElementTree.Element) -> Path:
     for place in places:
         # some tools leave out the ending, and some keep the name that a picture had before it was renamed
         for candidate in (name, f"{name}.jpg", f"{path.stem}.jpg", f"{path.stem}.png", f"{path.stem}.jpeg"):
-            file = below(place, candidate, str(path))
-            if file.is_file():
+            file = file_below(place, candidate, str(path))
+            if file is not None:
                 return file
-    raise DataError(f"{path}: {name!r} is not there; looked in {', '.join(map(str, dict.fromkeys(places)))}")
+    raise DataError(f"{path}: {name!r:.100} is not there; looked in {', '.join(map(str, dict.fromkeys(places)))}")
 
 
 def _size(root: ElementTree.Element) -> tuple[float, float] | None:
@@ -76,12 +96,12 @@ def _size(root: ElementTree.Element) -> tuple[float, float] | None:
         width, height = (float(root.findtext(f"size/{side}") or "") for side in ("width", "height"))
     except ValueError:
         return None
-    return (width, height) if width > 0 < height else None
+    return (width, height) if 0 < width < math.inf and 0 < height < math.inf else None
 
 
 def _parts(folder: Path) -> dict[str, Part]:
     parts: dict[str, Part] = {}
-    for part in ("train", "val"):
+    for part in _LISTS:
         path = folder / "ImageSets" / "Main" / f"{part}.txt"
         try:
             lines = path.read_text(encoding="utf-8").splitlines()

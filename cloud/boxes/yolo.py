@@ -13,7 +13,8 @@ from cloud.boxes.boxed import Box, BoxedPicture, BoxFolder, part_of
 from cloud.image_folder import pictures_in
 from models.errors import DataError
 
-_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "classes.names")
+_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "labels/classes.txt", "obj.names", "classes.names")
+_MOST_CLASSES = 10_000  # a label per number up to the highest must fit into memory
 
 
 def is_yolo_folder(folder: Path) -> bool:
@@ -49,7 +50,7 @@ def read_yolo(folder: Path) -> BoxFolder:
 
 def _lines(file: Path) -> list[tuple[int, str]]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as exc:
@@ -63,22 +64,25 @@ def _parse(line: str, where: str) -> Box:
         x, y, width, height = box
     except ValueError as exc:
         raise DataError(f"{where}: expected `class x y width height`, got {line[:60]!r}") from exc
-    if not (class_id >= 0 and class_id.is_integer()):
-        raise DataError(f"{where}: class {class_id:g} is unknown; expected a whole number from 0 on")
+    if not (0 <= class_id < _MOST_CLASSES and class_id.is_integer()):
+        raise DataError(f"{where}: class {class_id:g} is unknown; expected a whole number, 0..{_MOST_CLASSES - 1}")
     return Box(int(class_id), (x - width / 2, y - height / 2, x + width / 2, y + height / 2), where)
 
 
 def _read_names(folder: Path) -> tuple[str, ...] | None:
-    """Class names in order, from the folder or the one above it (which may hold train/ and val/)."""
-    for path in (place / name for place in (folder, folder.parent) for name in _NAMES):
+    """Class names in order, from the folder, or for train/ and val/ from the one above."""
+    places = (folder, folder.parent) if part_of(folder.name) else (folder,)
+    for path in (place / name for place in places for name in _NAMES):
         if not path.is_file():
             continue
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
             names = _yaml_names(text) if path.suffix in (".yaml", ".yml") else text.split("\n")
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as exc:
+        except yaml.YAMLError as exc:
+            raise DataError(f"{path} is no YAML: {' '.join(str(exc).split())[:200]}") from exc
+        except (OSError, RecursionError, ValueError) as exc:
             raise DataError(f"{path} cannot be read: {exc}; expected the classes' names") from exc
-        found = [str(name).strip() for name in names]
+        found = [name.strip() for name in names]
         while found and not found[-1]:
             found.pop()
         if not found or "" in found or len(set(found)) < len(found):
@@ -87,10 +91,11 @@ def _read_names(folder: Path) -> tuple[str, ...] | None:
     return None
 
 
-def _yaml_names(text: str) -> list[object]:
-    names = yaml.safe_load(text)["names"]
+def _yaml_names(text: str) -> list[str]:
+    document = yaml.load(text, yaml.BaseLoader)  # text stays text: to the others `no` is false, and 1.10 is 1.1
+    names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, dict):
-        return [names[class_id] for class_id in range(len(names))]
-    if not isinstance(names, list):
-        raise TypeError("`names` is no list")
+        names = [names.get(str(class_id)) for class_id in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("`names` is no list of words, nor one word for each number from 0 on")
     return names

@@ -35,7 +35,7 @@ def _paint(path: Path) -> None:
 def write_yolo(folder: Path, boxes: Boxes) -> None:
     for name, things in boxes.items():
         _paint(folder / "images" / f"{name}.png")
-        (folder / "labels").mkdir(exist_ok=True)
+        (folder / "labels" / name).parent.mkdir(parents=True, exist_ok=True)
         rows = [
             f"{LABELS.index(t.label)} {(t.x1 + t.x2) / 2 / WIDTH} {(t.y1 + t.y2) / 2 / HEIGHT} "
             f"{(t.x2 - t.x1) / WIDTH} {(t.y2 - t.y1) / HEIGHT}\n"

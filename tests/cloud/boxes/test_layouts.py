@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.boxes.boxed import with_labels
+from cloud.boxes.boxed import part_of, with_labels
 from cloud.boxes.find import find_boxed, is_boxed, split_boxed
 from cloud.boxes.load import load_boxed
 from models.errors import DataError
@@ -88,6 +88,7 @@ def test_the_three_layouts_say_the_same(boxes: dict[str, list[Labelled]]) -> Non
         ("0.5 0.5 0.5 0.2 0.4", "class 0.5 is unknown"),
         ("nan 0.5 0.5 0.2 0.4", "class nan is unknown"),
         ("inf 0.5 0.5 0.2 0.4", "class inf is unknown"),
+        ("1e300 0.5 0.5 0.2 0.4", "class 1e+300 is unknown; expected a whole number, 0..9999"),
         ("1 50 50 20 40", "lies outside its picture"),
         ("1 0.9 0.5 0.4 0.4", "lies outside its picture"),
         ("1 0.5 0.5 0 0.4", "lies outside its picture"),
@@ -121,7 +122,22 @@ def test_a_line_that_makes_no_sense_is_named(tmp_path: Path, line: str, message:
         ({"images": [{"id": 1, "file_name": "/etc/passwd"}], "annotations": []}, "lies outside"),
         ({"images": [{"id": 1, "file_name": "gone.png"}], "annotations": []}, "'gone.png' is not there"),
         ({"images": [{"id": 1, "file_name": "a.png", "width": 0, "height": 5}], "annotations": []}, "above 0"),
-        ({"categories": [{"id": 1, "name": ""}]}, "needs an id and a name"),
+        (
+            {"images": [{"id": 1, "file_name": "a.png", "width": float("inf"), "height": 5}], "annotations": []},
+            "above 0",
+        ),
+        ({"images": [{"id": 1, "file_name": "a.png", "width": 10**400, "height": 5}], "annotations": []}, "above 0"),
+        ({"images": [{"id": 1, "file_name": "a" * 5000}], "annotations": []}, "is not there"),
+        ({"images": [{"id": 1, "file_name": None}], "annotations": []}, "expected a file_name, got None"),
+        ({"images": [{"id": [1], "file_name": "a.png"}]}, "image [1]: expected an id of its own"),
+        ({"images": [{"id": 1, "file_name": "a.png"}] * 2}, "image 1: expected an id of its own"),
+        ({"annotations": [{"id": 4, "image_id": [0], "category_id": 7, "bbox": [0, 0, 9, 9]}]}, "image [0] is unknown"),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": {}, "bbox": [0, 0, 9, 9]}]}, "class {} is unknown"),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": 7, "bbox": "1234"}]}, "expected bbox"),
+        ({"annotations": [{"id": 4, "image_id": "a", "category_id": 7, "bbox": [10**400, 0, 9, 9]}]}, "expected bbox"),
+        ({"categories": [{"id": 1, "name": ""}]}, "needs a number as id and a name"),
+        ({"categories": [{"id": 1, "name": None}]}, "needs a number as id and a name"),
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "is 'a' elsewhere"),
         ({"categories": 3}, "expected a list of objects as 'categories'"),
     ],
 )
@@ -151,6 +167,8 @@ def test_a_crowd_is_no_thing_to_be_found(tmp_path: Path) -> None:
         ("<xmin>41</xmin>", "<xmin>left</xmin>", "object 1: expected a bndbox"),
         ("<xmax>60</xmax>", "<xmax>600</xmax>", "lies outside its picture"),
         ("<filename>a.png</filename>", "<filename>../../a.png</filename>", "lies outside"),
+        ("<annotation>", '<?xml version="1.0" encoding="of-mine"?><annotation>', "cannot be read: unknown encoding"),
+        ("<width>100</width>", "<width>400</width>", "the picture was 400x50 pixels when it was labelled"),
         ("<annotation>", "<!DOCTYPE a [<!ENTITY b 'c'>]><annotation>", "declares a document type"),
         ("</annotation>", "", "cannot be read"),
     ],
@@ -163,6 +181,49 @@ def test_voc_that_makes_no_sense_is_named(tmp_path: Path, old: str, new: str, me
         load_boxed(find_boxed(tmp_path), SPEC)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_a_document_type_is_refused_in_any_encoding(tmp_path: Path) -> None:
+    WRITERS["voc"](tmp_path, SOME)
+    path = tmp_path / "Annotations" / "a.xml"
+    path.write_bytes(f"<!DOCTYPE a [<!ENTITY b 'c'>]>{path.read_text()}".encode("utf-16"))
+    with pytest.raises(DataError, match="declares a document type"):
+        find_boxed(tmp_path)
+
+
+def test_a_voc_box_that_is_counted_from_0_is_not_outside(tmp_path: Path) -> None:
+    WRITERS["voc"](tmp_path, SOME)
+    path = tmp_path / "Annotations" / "a.xml"
+    path.write_text(path.read_text().replace("<xmin>1</xmin><ymin>1</ymin>", "<xmin>0</xmin><ymin>0</ymin>"))
+    first = find_boxed(tmp_path).pictures[0]
+    assert first.boxes[1].xyxy == (0, 0, 20, 10)
+
+
+def test_of_cocos_own_files_the_instances_are_read(tmp_path: Path) -> None:
+    WRITERS["coco"](tmp_path, SOME)
+    path = tmp_path / "annotations" / "all.json"
+    document = json.loads(path.read_text())
+    captions = {"images": document["images"], "annotations": [{"image_id": "a", "id": 1, "caption": "a nut"}]}
+    (tmp_path / "annotations" / "captions_all.json").write_text(json.dumps(captions))
+    (tmp_path / "annotations" / "person_keypoints_all.json").write_text(path.read_text())
+    path.rename(tmp_path / "annotations" / "instances_all.json")
+    assert [picture.path.stem for picture in find_boxed(tmp_path).pictures] == ["a", "b", "c"]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_name(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path / "yolo", SOME)
+    (tmp_path / "yolo" / "data.yaml").unlink()
+    (tmp_path / "yolo" / "labels" / "classes.txt").write_text("bolt\nnut\n", encoding="utf-8-sig")
+    WRITERS["coco"](tmp_path / "coco", SOME)
+    path = tmp_path / "coco" / "annotations" / "all.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert find_boxed(tmp_path / "yolo").labels == find_boxed(tmp_path / "coco").labels == LABELS
+
+
+def test_files_that_tell_of_something_else_make_no_detection(tmp_path: Path) -> None:
+    (tmp_path / "project.xml").write_text("<project/>")
+    (tmp_path / "settings.json").write_text('{"theme": "dark"}')
+    assert not is_boxed(tmp_path)
 
 
 def test_broken_pictures_are_named_and_skipped_up_to_a_limit(tmp_path: Path) -> None:
@@ -183,7 +244,23 @@ def test_labels_that_are_no_text_are_named(tmp_path: Path) -> None:
         find_boxed(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["names: 3", "names: [a, a]", "{", "nc: 2", "names: []"])
+_BILLION_LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "names: 3",
+        "names: [a, a]",
+        "{",
+        "nc: 2",
+        "names: []",
+        "names: {0: a, 2: b}",
+        "- a",
+        "names: " + "[" * 20_000,
+        _BILLION_LAUGHS + "names: [*a40, b]",
+    ],
+)
 def test_names_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
     WRITERS["yolo"](tmp_path, SOME)
     (tmp_path / "data.yaml").write_text(text)
@@ -199,6 +276,27 @@ def test_without_names_classes_are_numbers_and_go_by_them(tmp_path: Path) -> Non
     assert with_labels(folder, ("x", "y", "z")).counts() == {"x": 2, "y": 1, "z": 0}
     with pytest.raises(DataError, match=r"a\.txt:1: class 1 is unknown; the model has classes 0\.\.0"):
         with_labels(folder, ("x",))
+
+
+def test_names_in_yaml_are_text(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path, SOME)
+    (tmp_path / "data.yaml").write_text("names: [no, 1.10]\n")
+    assert find_boxed(tmp_path).labels == ("no", "1.10")
+
+
+def test_numbers_go_by_themselves_where_a_model_has_some_of_them(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path, SOME)
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "labels" / "a.txt").write_text("2 0.5 0.5 0.2 0.4\n")
+    assert with_labels(find_boxed(tmp_path), ("0", "2")).counts() == {"0": 1, "2": 1}
+
+
+def test_a_label_that_cannot_be_printed_is_refused(boxed: Path) -> None:
+    for path in boxed.rglob("*.*"):
+        if path.suffix != ".png":
+            path.write_text(path.read_text().replace("bolt", "bo\u200blt"))
+    with pytest.raises(DataError, match=r"class 'bo\\u200blt' is no line of printable text"):
+        find_boxed(boxed)
 
 
 def test_classes_go_by_name_whatever_their_order(boxed: Path) -> None:
@@ -239,6 +337,28 @@ def test_voc_image_sets_are_a_split(tmp_path: Path) -> None:
     (sets / "val.txt").write_text("b\n")
     train, val = split_boxed(tmp_path, None, seed=0)
     assert ([p.path.stem for p in train.pictures], [p.path.stem for p in val.pictures]) == (["a", "c"], ["b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("train2017", "train"),
+        ("instances_val2017", "val"),
+        ("valid", "val"),
+        ("testing", "test"),
+        ("restrained", ""),
+        ("intervals", ""),
+        ("trainval", ""),
+    ],
+)
+def test_a_part_is_a_word_of_its_own(name: str, part: str) -> None:
+    assert part_of(name) == part
+
+
+def test_what_is_for_testing_is_neither_learned_from_nor_judged_by(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path, {"train/a": SOME["a"], "train/b": [], "train/c": SOME["c"], "test/d": SOME["a"]})
+    train, val = split_boxed(tmp_path, None, seed=0)
+    assert sorted(p.path.stem for p in (*train.pictures, *val.pictures)) == ["a", "b", "c"]
 
 
 def test_without_a_split_a_seeded_share_is_held_out(boxed: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 import tidegate
 from cloud.average_precision import Truth
 from cloud.boxes.confusion import confusion, match
+from cloud.compress.material import gather
 from cloud.run_folder import read_report
 from cloud.train.assign import Cells, assign, detection_loss
 from cloud.train.augment import Augmentation
@@ -96,6 +97,17 @@ def test_a_detector_goes_through_the_gate(
     judged = json.loads(capsys.readouterr().out)
     assert judged["pictures"] == 24
     assert judged["accuracy"] == pytest.approx(read_report(run)["evaluation"]["accuracy"], abs=0.01)
+
+
+def test_what_training_skips_is_skipped_by_the_gate_and_by_evaluate(
+    detector: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(shutil.copytree(shapes, tmp_path / "data"))
+    for part in ("train", "val"):
+        (data / part / "images" / "0003.png").write_bytes(b"no PNG")
+    assert gather(detector, read_manifest(detector), data, None, seed=0, calibrate_on=16).pictures == 23
+    assert tidegate.main(["evaluate", str(detector), "--data", str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == 23
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(shapes: Path, tmp_path: Path) -> None:
