@@ -90,6 +90,9 @@ def find_images(folder: Path) -> ImageFolder:
         raise DataError(
             f"{folder} holds no pictures in sub-folders; expected one sub-folder a class, e.g. {folder}/good/1.jpg"
         )
+    for name in found:
+        if not name.isprintable():  # also one that is not in the system's encoding
+            raise DataError(f"{folder}: class {name!r} is no line of printable text; rename its folder")
     if empty:
         raise DataError(f"{folder / empty[0]} holds no pictures; fill the class or remove its folder")
     if len(found) < 2:

@@ -20,6 +20,7 @@ from models.durable import write_atomic
 BLUE, ORANGE, GREEN, RED, GREY = "#2563a8", "#d9822b", "#2e8b57", "#b83232", "#6b7280"
 
 _STYLE: Any = {
+    "text.parse_math": False,  # a class may be called "5$ or 10$"
     "font.size": 10.5,
     "axes.titlesize": 12,
     "axes.titleweight": "bold",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cloud.anomaly.goods import find_judged
@@ -78,7 +79,7 @@ def classifier_table(classified: Classified) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for label, score in classified.by_class().items():
-        table.add_row(label, str(score.pictures), f"{score.recall:.3f}", f"{score.precision:.3f}")
+        table.add_row(escape(label), str(score.pictures), f"{score.recall:.3f}", f"{score.precision:.3f}")
     table.add_section()
     table.add_row("all", str(classified.pictures), f"{classified.accuracy:.3f}", "")
     return table
@@ -111,7 +112,7 @@ def _detector_table(precision: AveragePrecision, manifest: Manifest) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for class_id, score in precision.by_class.items():
-        table.add_row(manifest.labels[class_id], str(score.boxes), f"{score.ap50:.3f}", f"{score.ap50_95:.3f}")
+        table.add_row(escape(manifest.labels[class_id]), str(score.boxes), f"{score.ap50:.3f}", f"{score.ap50_95:.3f}")
     table.add_section()
     boxes = sum(score.boxes for score in precision.by_class.values())
     table.add_row("all", str(boxes), f"{precision.ap50:.3f}", f"{precision.ap50_95:.3f}")

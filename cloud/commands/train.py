@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import nn
@@ -180,7 +181,7 @@ def run(args: argparse.Namespace) -> int:
             )
             if request.parent is not None:
                 new = [label for label in prepared.labels if label not in request.parent.weights.labels]
-                what = f"; new to it: {', '.join(new)}" if new and request.parent.weights.labels else ""
+                what = f"; new to it: {escape(', '.join(new))}" if new and request.parent.weights.labels else ""
                 console.print(f"begins with the weights of {request.parent.name}{what}", soft_wrap=True)
             if resumed:
                 console.print(f"going on from {checkpoint}")
@@ -302,7 +303,7 @@ def _show(console: Console, out: Path, outcome: Outcome) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in outcome.rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
     console.print(
         f"{out}: {outcome.metric} {outcome.value:.3f}, {manifest.variant().bytes:,} bytes in fp32; "

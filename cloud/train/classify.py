@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.markup import escape
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -75,14 +76,15 @@ class LabelledPictures:
     def introduction(self) -> list[str]:
         lines = [
             f"{len(self.train)} pictures to train on, {len(self.val)} to judge by, "
-            f"{len(self.labels)} classes: {', '.join(self.labels)}"
+            f"{len(self.labels)} classes: {escape(', '.join(self.labels))}"
         ]
         lines += oddities({"train": self.train.files, "val": self.val.files}, (*self.train.broken, *self.val.broken))
         counts = self.train.counts()
         fewest, most = min(counts, key=lambda label: counts[label]), max(counts, key=lambda label: counts[label])
         if self.uneven:
             how = "rare ones weigh more in the loss, by the square root" if self.balance else "and weigh the same"
-            lines.append(f"classes are uneven ({most} {counts[most]}, {fewest} {counts[fewest]}): {how}")
+            numbers = escape(f"{most} {counts[most]}, {fewest} {counts[fewest]}")
+            lines.append(f"classes are uneven ({numbers}): {how}")
         return lines
 
 

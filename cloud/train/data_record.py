@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.markup import escape
+
 from cloud.image_folder import ImageFile
 from models.durable import write_atomic
 from models.errors import PackageError
@@ -60,10 +62,10 @@ def doubles(parts: Mapping[str, Sequence[ImageFile]]) -> tuple[list[str], list[s
 
 def oddities(parts: Mapping[str, Sequence[ImageFile]], broken: Sequence[str]) -> list[str]:
     """What the user should know of the files before training starts, a line each (rich markup)."""
-    lines = [f"[yellow]skipped, no whole picture:[/] {name}" for name in broken]
+    lines = [f"[yellow]skipped, no whole picture:[/] {escape(name)}" for name in broken]
     conflicts, leaks = doubles(parts)
-    lines += [f"[yellow]conflict:[/] {line}" for line in conflicts]
-    lines += [f"[yellow]leak:[/] {line}" for line in leaks[:_LEAKS]]
+    lines += [f"[yellow]conflict:[/] {escape(line)}" for line in conflicts]
+    lines += [f"[yellow]leak:[/] {escape(line)}" for line in leaks[:_LEAKS]]
     if len(leaks) > _LEAKS:
         lines.append(f"[yellow]leak:[/] and {len(leaks) - _LEAKS} more")
     return lines

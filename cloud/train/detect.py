@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from rich.markup import escape
 from torch import Tensor, nn
 
 from cloud.average_precision import average_precision
@@ -43,8 +44,8 @@ _IMBALANCED = 1.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxedPictures:
-    """Pictures to train on and to judge by, fitted to `spec`; with `balance` rare classes weigh more. `unseen` are
-    labels that no picture to train on shows."""
+    """Pictures to train on and to judge by, fitted to `spec`; with `balance` rare classes weigh more. `unused` are
+    labels that no picture shows."""
 
     spec: InputSpec
     train: BoxedImages
@@ -78,20 +79,24 @@ class BoxedPictures:
 
     def introduction(self) -> list[str]:
         counts = self.train.counts()
+        judged = self.val.counts()
         lines = [
             f"{len(self.train)} pictures with {sum(counts.values())} boxes to train on, {len(self.val)} with "
-            f"{sum(self.val.counts().values())} to judge by, {len(self.labels)} classes: {', '.join(self.labels)}"
+            f"{sum(judged.values())} to judge by, {len(self.labels)} classes: {escape(', '.join(self.labels))}"
         ]
         lines += oddities({"train": self.train.files, "val": self.val.files}, (*self.train.broken, *self.val.broken))
         if self.unused:
-            lines.append(f"[yellow]left out, no box of it anywhere:[/] {', '.join(self.unused)}")
+            lines.append(f"[yellow]left out, no box of it anywhere:[/] {escape(', '.join(self.unused))}")
         if unseen := [label for label, count in counts.items() if not count]:
-            lines.append(f"[yellow]no box to learn it from, only to judge by:[/] {', '.join(unseen)}")
+            lines.append(f"[yellow]no box to learn it from, only to judge by:[/] {escape(', '.join(unseen))}")
+        if unjudged := [label for label, count in counts.items() if count and not judged[label]]:
+            lines.append(f"[yellow]no box to judge it by, only to learn from:[/] {escape(', '.join(unjudged))}")
         if self.uneven:
             known = {label: count for label, count in counts.items() if count}
             fewest, most = min(known, key=lambda label: known[label]), max(known, key=lambda label: known[label])
             how = "rare ones weigh more in the loss, by the square root" if self.balance else "and weigh the same"
-            lines.append(f"classes are uneven ({most} {known[most]}, {fewest} {known[fewest]}): {how}")
+            numbers = escape(f"{most} {known[most]}, {fewest} {known[fewest]}")
+            lines.append(f"classes are uneven ({numbers}): {how}")
         return lines
 
 
@@ -168,6 +173,9 @@ def prepare(request: Request) -> BoxedPictures:
         raise UsageError("--teacher: only classifiers learn from a teacher; train the detector without")
     if request.net.stages < 2:
         raise UsageError(f"--stages must be at least 2 for a detector, got {request.net.stages}")
+    for flag, value in _meant_for_classes(request.settings).items():
+        if value:
+            raise UsageError(f"{flag} {value:g}: pictures with boxes are learned without; leave it out")
     to_train, to_judge = split_boxed(request.data, request.val, seed=request.settings.seed)
     to_train, to_judge, unused = _shown(to_train, to_judge)
     strides = strides_of(request.net)
@@ -175,9 +183,19 @@ def prepare(request: Request) -> BoxedPictures:
     train, val = load_boxed(to_train, spec), load_boxed(to_judge, spec)
     if not sum(train.counts().values()):
         raise DataError(f"{to_train.root}: {len(train)} pictures to train on show nothing; expected labelled boxes")
+    if not sum(val.counts().values()):
+        raise DataError(
+            f"{to_judge.root}: {len(val)} pictures to judge by show nothing; expected labelled boxes, or others in "
+            f"--val"
+        )
     if len(train) < 2:
         raise DataError(f"{to_train.root}: {len(train)} picture is too few to train on; expected at least two")
     return BoxedPictures(spec, train, val, strides, request.settings.balance, unused)
+
+
+def _meant_for_classes(settings: Settings) -> dict[str, float]:
+    augmentation = settings.augmentation
+    return {"--rotation": augmentation.rotation, "--jump": augmentation.jump, "--mixup": settings.mixup}
 
 
 def make_net(labels: Sequence[str], config: NetConfig) -> DetectorNet:

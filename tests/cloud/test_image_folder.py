@@ -90,6 +90,9 @@ def test_what_is_no_labelled_folder_is_refused_in_a_line(paint: Paint, tmp_path:
     (tmp_path / "flat" / "1.jpg").touch()
     assert "holds no pictures in sub-folders" in message(tmp_path / "flat")
     paint(tmp_path / "full", each=2)
+    (tmp_path / "full" / "a\nb").mkdir()
+    assert "class 'a\\nb' is no line of printable text; rename its folder" in message(tmp_path / "full")
+    (tmp_path / "full" / "a\nb").rmdir()
     (tmp_path / "full" / "amber").mkdir()
     assert "amber holds no pictures; fill the class or remove its folder" in message(tmp_path / "full")
     for label in ("amber", "green", "red"):

@@ -169,14 +169,15 @@ def test_what_is_odd_about_the_pictures_is_said(tmp_path: Path, capsys: pytest.C
     paint_shapes(tmp_path / "val", count=4, seed=1)  # the same pictures as the first four
     (tmp_path / "train" / "images" / "0007.png").write_bytes(b"no PNG")
     for part in ("train", "val"):
-        (tmp_path / part / "classes.txt").write_text("disc\nsquare\ntriangle\nstar\n")
+        (tmp_path / part / "classes.txt").write_text("disc\nsquare\ntriangle\n[/star]\n")
     (tmp_path / "val" / "labels" / "0000.txt").write_text("")
     assert train(tmp_path, tmp_path / "run", "--epochs", "1") == 0
     said = capsys.readouterr().out
     assert "skipped, no whole picture" in said
     assert "conflict: train/images/0000.png (train) and val/images/0000.png (val)" in said
     assert "leak:" in said
-    assert "left out, no box of it anywhere: star" in said
+    assert "left out, no box of it anywhere: [/star]" in said
+    assert "no box to judge it by, only to learn from: square" in said
     assert read_manifest(tmp_path / "run").labels == LABELS
 
 
@@ -195,6 +196,15 @@ def test_pictures_without_a_box_teach_nothing(tmp_path: Path, capsys: pytest.Cap
         path.write_text("")
     assert train(tmp_path, tmp_path / "run") == 1
     assert "show nothing; expected labelled boxes" in capsys.readouterr().err
+
+
+def test_without_a_box_to_judge_by_nothing_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paint_shapes(tmp_path / "train", count=6, seed=1)
+    paint_shapes(tmp_path / "val", count=2, seed=2)
+    for path in (tmp_path / "val" / "labels").iterdir():
+        path.write_text("")
+    assert train(tmp_path, tmp_path / "run") == 1
+    assert "2 pictures to judge by show nothing; expected labelled boxes" in capsys.readouterr().err
 
 
 CELLS = Cells(torch.tensor([(4.0, 4.0), (12.0, 4.0), (4.0, 12.0), (12.0, 12.0)]), torch.full((4, 1), 8.0))

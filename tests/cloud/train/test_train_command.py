@@ -232,6 +232,22 @@ def test_a_teacher_that_is_no_run_is_refused(
     assert "tidegate import" in capsys.readouterr().err
 
 
+def test_a_label_is_neither_markup_nor_mathematics(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("$5_$", "[bold]", "a closed [", "_x")
+    for part in ("train", "val"):
+        for label, colour in zip(names, sorted(child.name for child in (pictures / part).iterdir()), strict=False):
+            shutil.copytree(pictures / part / colour, tmp_path / "odd" / part / label)
+    odd = tuple(sorted(child.name for child in (tmp_path / "odd" / "train").iterdir()))
+    words = ["--data", str(tmp_path / "odd")]
+    assert tidegate.main(["train", *words, "--name", "odd", "--out", str(tmp_path / "run"), *TINY]) == 0
+    assert tidegate.main(["evaluate", str(tmp_path / "run"), *words]) == 0
+    said = capsys.readouterr().out
+    assert all(said.count(label) >= 3 for label in odd)  # beforehand, and in both tables
+    assert read_manifest(tmp_path / "run").labels == odd
+
+
 def test_one_picture_under_two_labels_is_named(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
