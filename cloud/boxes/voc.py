@@ -18,7 +18,8 @@ _LISTS: tuple[Part, ...] = ("test", "train", "val")
 def voc_files(folder: Path) -> list[Path]:
     """The XML files of a folder that tell of boxes: all in Annotations/, or those beside pictures that look like it."""
     if (folder / "Annotations").is_dir():
-        return sorted((folder / "Annotations").glob("*.xml"))
+        found = (folder / "Annotations").glob("*.xml")
+        return sorted(path for path in found if not path.name.startswith("."))  # some systems leave ._1.xml there too
     return [path for path in sorted(folder.glob("*.xml")) if _looks_like_voc(path)]
 
 
@@ -104,7 +105,7 @@ def _parts(folder: Path) -> dict[str, Part]:
     for part in _LISTS:
         path = folder / "ImageSets" / "Main" / f"{part}.txt"
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as exc:

@@ -24,6 +24,13 @@ class Augmentation:
     cutout: float = 0.0  # side of a grey square as a part of the picture's (DeVries and Taylor 2017)
     mosaic: float = 0.0  # part of the pictures with boxes that are four of them in one
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.rotation <= 180 and 0 <= self.jump <= 1024):
+            raise ValueError(f"need rotation 0..180 and jump 0..1024, got {self.rotation} and {self.jump}")
+        for name in ("zoom", "shift", "light", "contrast", "colour", "cutout", "mosaic"):
+            if not 0 <= (part := getattr(self, name)) <= 1:
+                raise ValueError(f"need {name} 0..1, got {part}")
+
 
 def augment(pictures: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
     """(B, 3, H, W) float 0..255 -> the same, each picture changed in its own way."""

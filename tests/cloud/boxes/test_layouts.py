@@ -1,6 +1,7 @@
 """Pictures with boxes are read from each layout alike, or the place at fault is named."""
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.boxes.boxed import part_of, with_labels
+from cloud.boxes.boxed import BoxFolder, part_of, with_labels
 from cloud.boxes.find import find_boxed, is_boxed, split_boxed
 from cloud.boxes.load import load_boxed
 from models.errors import DataError
@@ -327,6 +328,46 @@ def test_folders_named_train_and_valid_are_a_split(tmp_path: Path, layout: str) 
     train, val = split_boxed(tmp_path, None, seed=0)
     assert ([p.path.stem for p in train.pictures], [p.path.stem for p in val.pictures]) == (["a", "b", "c"], ["d"])
     assert train.labels == val.labels == LABELS
+
+
+def _names(*parts: BoxFolder) -> list[list[str]]:
+    return [[picture.path.stem for picture in part.pictures] for part in parts]
+
+
+def test_what_judges_is_never_learned_from(tmp_path: Path) -> None:
+    for part, boxes in (("train", SOME), ("valid", {"d": SOME["a"]}), ("more", {"e": SOME["a"], "f": SOME["c"]})):
+        WRITERS["yolo"](tmp_path / part, boxes)
+    apart = [["a", "b", "c"], ["d"]]
+    assert _names(*split_boxed(tmp_path, tmp_path / "valid", seed=0)) == apart  # its own part, named once more
+    assert _names(*split_boxed(tmp_path, tmp_path, seed=0)) == apart
+    assert _names(*split_boxed(tmp_path, tmp_path / "more", seed=0)) == [["a", "b", "c"], ["e", "f"]]
+
+
+def test_pictures_beside_a_val_folder_are_those_to_train_on(tmp_path: Path) -> None:
+    WRITERS["yolo"](tmp_path, SOME)
+    WRITERS["yolo"](tmp_path / "val", {"d": SOME["a"]})
+    assert _names(*split_boxed(tmp_path, None, seed=0)) == [["a", "b", "c"], ["d"]]
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc"])
+def test_a_picture_whose_boxes_are_told_of_twice_is_named(tmp_path: Path, layout: str) -> None:
+    WRITERS[layout](tmp_path, SOME)
+    if layout == "coco":
+        shutil.copy(tmp_path / "annotations" / "all.json", tmp_path / "annotations" / "again.json")
+    else:
+        shutil.copy(tmp_path / "Annotations" / "a.xml", tmp_path / "Annotations" / "a (1).xml")
+    with pytest.raises(DataError, match=r"a\.png: 2 entries of .* tell of its boxes"):
+        find_boxed(tmp_path)
+
+
+def test_what_a_system_leaves_beside_voc_files_is_none_of_them(tmp_path: Path) -> None:
+    WRITERS["voc"](tmp_path, SOME)
+    (tmp_path / "Annotations" / "._a.xml").write_bytes(b"\0\5\x16\7")
+    sets = tmp_path / "ImageSets" / "Main"
+    sets.mkdir(parents=True)
+    (sets / "train.txt").write_bytes("\ufeffa\r\nc\r\n".encode())
+    (sets / "val.txt").write_text("b\n")
+    assert _names(*split_boxed(tmp_path, None, seed=0)) == [["a", "c"], ["b"]]
 
 
 def test_voc_image_sets_are_a_split(tmp_path: Path) -> None:

@@ -232,3 +232,12 @@ def test_cutout_greys_a_square_of_every_picture() -> None:
 def test_settings_out_of_range_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need "):
         Settings(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"zoom": -2.0}, {"zoom": 1.1}, {"shift": float("nan")}, {"jump": -3}, {"mosaic": 3.0}, {"rotation": -1.0}],
+)
+def test_changes_out_of_range_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"need {next(iter(values))}|and jump"):
+        Augmentation(**values)  # type: ignore[arg-type]
