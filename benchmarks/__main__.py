@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 BARS = ("wire_bytes", "demo_time", "canonical_cpu", "detectors_smallest", "detectors_int8", "classifier_int8")
-LONG = ("fashion_mnist", "trashnet")
+LONG = ("fashion_mnist", "trashnet", "detector_learned")
 
 
 def main() -> int:
