@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cloud.archive import unpack
+from cloud.archive import files_below, unpack
 from cloud.sagemaker.job import Job, job_request
 from greengrass.aws import spoken_of
 from greengrass.objects import open_store
@@ -115,8 +115,4 @@ def _files(what: Path) -> list[Path]:
         return [what]
     if not what.is_dir():
         raise DataError(f"{what} is not there; expected a folder of what is to be trained on")
-    return [
-        path
-        for path in what.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(what).parts)
-    ]
+    return files_below(what)

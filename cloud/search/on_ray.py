@@ -26,7 +26,8 @@ from cloud.search.study import begin, end, left_to_begin, note_progress, noted, 
 from cloud.search.trial import GivenUp, Progress, run_trial
 from cloud.search.worker import Job, run_folder_of
 from cloud.train.request import Request
-from models.errors import TidegateError, UsageError
+from cloud.train.tasks import TASKS
+from models.errors import DataError, TidegateError, UsageError
 
 try:
     import ray
@@ -37,6 +38,7 @@ except ImportError as exc:
 
 _LOOK_EVERY_S = 1.0
 _KNOCK_S = 5.0
+_GRACE_S = 300.0  # to a trial that is still at work when time is up: it looks after each epoch, and then compresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,14 @@ class Ended:
 def run_on_ray(job: Job, study: optuna.Study, address: str, *, at_once: int | None, look: Callable[[], None]) -> None:
     """Run the job's trials on the cluster at `address`, by default as many at once as it has cores.
 
-    UsageError when the cluster can't be joined. A trial that is lost with its node fails, and another is begun.
+    UsageError when the cluster can't be joined, DataError where the pictures can't travel. A trial that is lost with
+    its node fails, and another is begun; what no node has taken when time is up is given up.
     """
     _join(address)
     pending: dict[Any, optuna.Trial] = {}
     try:
         at_once = at_once or max(1, _cores())
-        data, val = (ray.put(pack(folder) if folder else b"") for folder in (job.base.data, job.base.val))
+        data, val = map(ray.put, _packed(job))
         # beside this process: it must live as long
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote(noted(study))
@@ -85,7 +88,7 @@ def run_on_ray(job: Job, study: optuna.Study, address: str, *, at_once: int | No
                 request, variant = suggest(trial, job.base, aspect=job.aspect)
                 errand = Errand(trial.number, request, variant, job.rungs, job.until - time.time())
                 pending[task.remote(errand, data, val, board)] = trial
-            if not pending:
+            if not pending or time.time() > job.until + _GRACE_S:
                 break
             done, _ = ray.wait(list(pending), timeout=_LOOK_EVERY_S)
             for reference in done:
@@ -98,6 +101,31 @@ def run_on_ray(job: Job, study: optuna.Study, address: str, *, at_once: int | No
             ray.cancel(reference, force=True)
         ray.shutdown()
     look()
+
+
+def _packed(job: Job) -> tuple[bytes, bytes]:
+    """The pictures as archives, nothing where there are none to judge by; DataError when a node would read something
+    else in them than is read here."""
+    data, val = pack(job.base.data), pack(job.base.val) if job.base.val else b""
+    with tempfile.TemporaryDirectory(prefix="tidegate-") as scratch:
+        there = _unpacked(job.base, data, val, Path(scratch))
+        try:
+            digest = TASKS[there.task].prepare(there).digest
+        except TidegateError:
+            digest = ""
+    if digest != job.digest:
+        raise DataError(
+            f"{job.base.data} by itself, as it goes to the cluster's nodes, is not what it is here: put what it needs "
+            f"of the folder above, such as classes.txt, into it"
+        )
+    return data, val
+
+
+def _unpacked(base: Request, data: bytes, val: bytes, place: Path) -> Request:
+    for name, archive in (("data", data), ("val", val)):
+        if archive:
+            unpack(archive, place / name, where=name)
+    return replace(base, data=place / "data", val=place / "val" if val else None)
 
 
 def _cores() -> int:
@@ -158,10 +186,7 @@ def _try(errand: Errand, data: bytes, val: bytes, board: Any) -> Ended:
     until = time.time() + errand.seconds
     with tempfile.TemporaryDirectory(prefix="tidegate-") as scratch:
         place = Path(scratch)
-        for name, archive in (("data", data), ("val", val)):
-            if archive:
-                unpack(archive, place / name, where=name)
-        request = replace(errand.request, data=place / "data", val=place / "val" if val else None)
+        request = _unpacked(errand.request, data, val, place)
         try:
             point = run_trial(
                 errand.number,

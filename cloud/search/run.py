@@ -66,7 +66,8 @@ def search(
     as it has cores). A study that is there already is gone on from: its trials count. `on_look` is told how far it is
     every second.
     """
-    spec = TASKS[base.task].prepare(base).spec  # and what is wrong with the pictures is said before anything is tried
+    prepared = TASKS[base.task].prepare(base)  # what is wrong with the pictures is said before anything is tried
+    aspect = prepared.spec.width / prepared.spec.height
     folder = study_folder(out)
     settings = {
         "data": str(base.data.absolute()),
@@ -82,7 +83,7 @@ def search(
         study = open_study(folder, seed=base.settings.seed)
         give_up_lost(study)
         first = len(study.get_trials(deepcopy=False))
-        job = Job(folder, base, spec.width / spec.height, trials, time.time() + 60 * minutes, rungs, first)
+        job = Job(folder, base, prepared.digest, aspect, trials, time.time() + 60 * minutes, rungs, first)
 
         def look() -> None:
             on_look(counts(study), points(study))

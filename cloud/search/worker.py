@@ -21,11 +21,13 @@ from models.errors import TidegateError
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all workers of a search share. `until` is wall-clock time, seconds since 1970; `rungs` the epochs after
-    which a trial is compared with others; `first` the number of the first trial that is this search's own."""
+    """What all workers of a search share. `digest` is that of the pictures; `until` wall-clock time, seconds since
+    1970; `rungs` the epochs after which a trial is compared with others; `first` the number of the first trial that is
+    this search's own."""
 
     folder: Path
     base: Request
+    digest: str
     aspect: float
     trials: int
     until: float

@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,12 @@ import pytest
 import tidegate
 from cloud.run_folder import read_report
 from cloud.search.study import open_study
+from cloud.search.worker import Job
+from cloud.train.request import Request
+from cloud.train.tasks import TASKS
+from models.errors import DataError
 from models.manifest import read_manifest
+from tests.cloud.boxes.shapes import paint_shapes
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 _SEARCH = ("--name", "colours", "--epochs", "2", "--minutes", "8", "--json")
@@ -56,6 +62,7 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_TMPDIR": str(tmp_path_factory.mktemp("r")),
+        "TMPDIR": str(tmp_path_factory.mktemp("t")),
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONPATH": str(REPOSITORY),
     }
@@ -103,6 +110,26 @@ def test_the_same_trials_run_on_two_nodes_and_one_may_die(two_nodes: TwoNodes, p
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_trial_that_dies_with_its_node_is_counted_and_another_takes_its_place(
+    two_nodes: TwoNodes, pictures: Path, tmp_path: Path
+) -> None:
+    searching = two_nodes.search(pictures, tmp_path / "run", "--trials", "3", "--epochs", "8")
+    scratch = Path(two_nodes.environment["TMPDIR"])
+    while len(list(scratch.glob("tidegate-*/run.checkpoint"))) < 2:  # both nodes are in the midst of one
+        assert searching.poll() is None
+        time.sleep(0.05)
+    two_nodes.kill_the_second()
+    printed, talk = searching.communicate(timeout=600)
+    assert searching.returncode == 0, talk
+    tried = json.loads(printed)["tried"]
+    assert tried["complete"] + tried["pruned"] == 3
+    assert tried["failed"] == 1
+    study = open_study(tmp_path / "run.study", seed=0)
+    assert all(trial.state.is_finished() for trial in study.get_trials())
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_cluster_lets_nobody_in_without_its_token(two_nodes: TwoNodes, pictures: Path, tmp_path: Path) -> None:
     stranger = TwoNodes(
@@ -126,3 +153,30 @@ def test_an_open_cluster_is_not_joined(
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     assert tidegate.main(words) == 2
     assert "--ray 127.0.0.1:1: nobody answers there" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_without_ray_installed_the_extra_is_named(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "cloud.search.on_ray", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["search", "--data", str(pictures), "--out", str(tmp_path / "run"), "--ray", "127.0.0.1:1", *_SEARCH]
+    assert tidegate.main(words) == 2
+    assert "pip install 'tidegate[scale]'" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_pictures_that_a_node_would_read_otherwise_do_not_travel(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra [scale] is not installed")
+    from cloud.search.on_ray import _packed
+
+    paint_shapes(tmp_path / "train", count=8, seed=1)
+    request = Request(
+        "shapes", tmp_path / "train", task="detection", net=TASKS["detection"].net, settings=TASKS["detection"].settings
+    )
+    job = Job(tmp_path, request, TASKS["detection"].prepare(request).digest, 1.0, 1, 0.0, (), 0)
+    data, val = _packed(job)
+    assert (len(data) > 1000, val) == (True, b"")
+    (tmp_path / "train" / "classes.txt").rename(tmp_path / "classes.txt")  # where it is found as well, but left behind
+    assert TASKS["detection"].prepare(request).digest == job.digest
+    with pytest.raises(DataError, match=r"train by itself, as it goes to the cluster's nodes, is not what it is here"):
+        _packed(job)

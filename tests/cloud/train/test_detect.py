@@ -150,6 +150,7 @@ def test_a_fine_tuning_keeps_what_it_knows_and_learns_a_class(
     ("words", "code", "complaint"),
     [
         (["--teacher", "x"], 2, "only classifiers learn from a teacher"),
+        (["--mixup", "0.2"], 2, "--mixup 0.2: pictures with boxes are learned without"),
         (["--stages", "1"], 2, "--stages must be at least 2 for a detector"),
         (["--size", "50x64"], 2, "--size must be in multiples of 16 for a detector of 3 stages, got 50x64"),
     ],

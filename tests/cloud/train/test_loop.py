@@ -15,7 +15,7 @@ from cloud.train.augment import Augmentation, augment
 from cloud.train.checkpoint import read_checkpoint
 from cloud.train.classify import ClassLesson, LabelledPictures
 from cloud.train.lesson import Batch
-from cloud.train.loop import Epoch, Schedule, Settings, kept, train
+from cloud.train.loop import Epoch, Optimizer, Schedule, Settings, kept, train
 from cloud.train.nets import NetConfig, ResidualNet
 from models.errors import DataError, TidegateError, UsageError
 from models.manifest import InputSpec
@@ -60,12 +60,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
-@pytest.mark.parametrize("patience", [0, 5])
+@pytest.mark.parametrize(
+    ("schedule", "patience", "optimizer"),
+    [("one-cycle", 0, "adamw"), ("cosine", 5, "adamw"), ("one-cycle", 5, "muon"), ("cosine", 0, "sgd")],
+)
 def test_a_training_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
-    tmp_path: Path, schedule: Schedule, patience: int
+    tmp_path: Path, schedule: Schedule, patience: int, optimizer: Optimizer
 ) -> None:
-    settings = Settings(epochs=3, batch=8, threads=1, mixup=0.3, schedule=schedule, patience=patience)
+    settings = Settings(
+        epochs=3, batch=8, threads=1, mixup=0.3, schedule=schedule, patience=patience, optimizer=optimizer
+    )
     whole_history, whole = run(settings)
     file = tmp_path / "checkpoint"
     first, _ = run(settings, checkpoint=file, stop_after=1)
