@@ -7,9 +7,8 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from cloud.imports.graph import Nodes, canonical_classifier
-from cloud.quiet import quiet
 from cloud.train.anomaly_net import AnomalyNet
-from cloud.train.export import fold_batch_norm
+from cloud.train.export import fold_batch_norm, traced
 from models.manifest import InputSpec
 from models.runner import INPUT
 
@@ -21,17 +20,7 @@ def export_anomaly(model: AnomalyNet, spec: InputSpec) -> onnx.ModelProto:
     difference of large numbers.
     """
     example = torch.zeros(1, 3, spec.height, spec.width)
-    with quiet("torch.onnx", "onnx_ir", "onnxscript"):
-        program = torch.onnx.export(
-            fold_batch_norm(_Network(model)),
-            (example,),
-            dynamo=True,
-            input_names=["pixels"],
-            output_names=["cells", "seen"],
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export(dynamo=True) always returns a program")
+    network = traced(fold_batch_norm(_Network(model)), example, name="pixels", outputs=["cells", "seen"])
     before, after = Nodes("in"), Nodes("out")
     planes = before.op("Transpose", INPUT, perm=[0, 3, 1, 2])  # while it is a quarter of the bytes
     before.op("Cast", planes, to=TensorProto.FLOAT, out="pixels")
@@ -52,7 +41,7 @@ def export_anomaly(model: AnomalyNet, spec: InputSpec) -> onnx.ModelProto:
     logit = after.op("ReduceMax", logits, row, keepdims=1)
     after.op("Sigmoid", after.op("Concat", after.op("Neg", logit), logit, axis=1), out="scores")
     return canonical_classifier(
-        program.model_proto, before=before, after=after, height=spec.height, width=spec.width, class_count=2
+        network, before=before, after=after, height=spec.height, width=spec.width, class_count=2
     )
 
 

@@ -21,7 +21,7 @@ from cloud.train.anomaly_export import export_anomaly
 from cloud.train.anomaly_net import AnomalyNet, pooled
 from cloud.train.augment import augment
 from cloud.train.classify import to_tensor
-from cloud.train.data_record import doubles, write_data_record
+from cloud.train.data_record import enter_data
 from cloud.train.golden_choice import choose_golden
 from cloud.train.leave import enter_reference, training_lineage, write_training
 from cloud.train.loop import Epoch
@@ -62,8 +62,6 @@ def write_run(
     by_answer = _by_answer(judged_images)
     golden = choose_golden(by_answer, evaluate_classifier(runner, by_answer), _GOLDEN)
     write_golden(draft, record_golden([judged_images.pixels[index] for index in golden], {REFERENCE: runner}))
-    write_data_record(draft, prepared.parts)
-    conflicts, leaks = doubles(prepared.parts)
     write_training(
         draft,
         request,
@@ -76,9 +74,7 @@ def write_run(
                 "drawing the line": prepared.held_out.counts(),
                 "judging": judged_images.counts(),
             },
-            "broken": list(prepared.broken),
-            "conflicts": conflicts,
-            "leaks": leaks,
+            **enter_data(draft, prepared.parts, prepared.broken),
         },
     )
     asked = {"asked": request.false_alarms, "expected": expected, "pictures": len(prepared.held_out)}

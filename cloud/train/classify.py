@@ -17,7 +17,8 @@ from cloud.image_folder import Images, find_split, load_images, natural_size
 from cloud.plots import draw_confusion, draw_sheet
 from cloud.run_folder import REFERENCE, variant_file, write_report
 from cloud.train.augment import augment
-from cloud.train.data_record import doubles, oddities, write_data_record
+from cloud.train.balance import class_weights, unevenness
+from cloud.train.data_record import enter_data, oddities
 from cloud.train.distill import SHARE, distillation_loss, soft_targets
 from cloud.train.export import export_classifier
 from cloud.train.golden_choice import choose_golden
@@ -34,7 +35,6 @@ from models.manifest import InputSpec, Manifest
 from models.runner import Runner
 
 SHORT_SIDE = 96
-_IMBALANCED = 1.5  # times as many pictures in the largest class as in the smallest
 _WORST = 24
 
 
@@ -58,17 +58,9 @@ class LabelledPictures:
         taught = "" if self.taught is None else hashlib.sha256(self.taught.tobytes()).hexdigest()
         return f"{self.train.digest}{self.val.digest}{taught}"
 
-    @property
-    def uneven(self) -> bool:
-        counts = self.train.counts().values()
-        return max(counts) > _IMBALANCED * min(counts)
-
     def class_weights(self) -> dict[str, float]:
-        """How much a picture weighs in the loss, by label: by the inverse square root of its class's size where sizes
-        are uneven, 1 on average over the pictures."""
-        counts = np.array(list(self.train.counts().values()), np.float64)
-        weights = counts**-0.5 if self.balance and self.uneven else np.ones_like(counts)
-        return dict(zip(self.labels, (weights * counts.sum() / (weights * counts).sum()).tolist(), strict=True))
+        """How much a picture weighs in the loss, by label."""
+        return class_weights(self.train.counts(), balance=self.balance)
 
     def lesson(self, request: Request) -> "ClassLesson":
         return ClassLesson(self, request.settings)
@@ -79,12 +71,7 @@ class LabelledPictures:
             f"{len(self.labels)} classes: {escape(', '.join(self.labels))}"
         ]
         lines += oddities({"train": self.train.files, "val": self.val.files}, (*self.train.broken, *self.val.broken))
-        counts = self.train.counts()
-        fewest, most = min(counts, key=lambda label: counts[label]), max(counts, key=lambda label: counts[label])
-        if self.uneven:
-            how = "rare ones weigh more in the loss, by the square root" if self.balance else "and weigh the same"
-            numbers = escape(f"{most} {counts[most]}, {fewest} {counts[fewest]}")
-            lines.append(f"classes are uneven ({numbers}): {how}")
+        lines += unevenness(self.train.counts(), balance=self.balance)
         return lines
 
 
@@ -181,8 +168,6 @@ def write_run(
     golden = record_golden([val.pixels[index] for index in choose_golden(val, classified)], {REFERENCE: runner})
     write_golden(draft, golden)
     parts = {"train": prepared.train.files, "val": val.files}
-    write_data_record(draft, parts)
-    conflicts, leaks = doubles(parts)
     write_training(
         draft,
         request,
@@ -192,9 +177,7 @@ def write_run(
         data={
             "pictures": {"train": prepared.train.counts(), "val": val.counts()},
             "class_weights": prepared.class_weights(),
-            "broken": [*prepared.train.broken, *val.broken],
-            "conflicts": conflicts,
-            "leaks": leaks,
+            **enter_data(draft, parts, (*prepared.train.broken, *val.broken)),
         },
     )
     write_report(draft, {"evaluation": classified.document()})

@@ -15,13 +15,15 @@ DATA = "data.json"
 _LEAKS = 5  # are named: who mixed up two folders need not read of each picture
 
 
-def write_data_record(draft: Path, parts: Mapping[str, Sequence[ImageFile]]) -> None:
-    """Put data.json into a draft: a list of files by part ("train", "val")."""
+def enter_data(draft: Path, parts: Mapping[str, Sequence[ImageFile]], broken: Sequence[str]) -> dict[str, list[str]]:
+    """Put data.json into a draft, a list of files by part ("train", "val"); what a report says of them."""
     document = {
         part: [{"file": file.name, "label": file.label, "sha256": file.sha256} for file in files]
         for part, files in parts.items()
     }
     write_atomic(draft / DATA, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+    conflicts, leaks = doubles(parts)
+    return {"broken": list(broken), "conflicts": conflicts, "leaks": leaks}
 
 
 def read_data_record(run: Path) -> dict[str, list[dict[str, str]]]:

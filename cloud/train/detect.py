@@ -18,6 +18,7 @@ from cloud.imports.cells import cells_of
 from cloud.train.assign import Cells, detection_loss
 from cloud.train.augment import Augmentation
 from cloud.train.augment_boxes import augment_boxed
+from cloud.train.balance import class_weights, unevenness
 from cloud.train.classify import to_tensor
 from cloud.train.data_record import oddities
 from cloud.train.detector_net import DetectorNet, strides_of
@@ -39,7 +40,6 @@ SETTINGS = Settings(
     augmentation=Augmentation(rotation=0, zoom=0.4, shift=0.15, mosaic=0.25),
 )
 _LIKELY, _MOST = 0.01, 200  # of the cells of a picture, while training: the graph that is exported looks at more
-_IMBALANCED = 1.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,17 +62,9 @@ class BoxedPictures:
     def digest(self) -> str:
         return f"{self.train.digest}{self.val.digest}"
 
-    @property
-    def uneven(self) -> bool:
-        counts = [count for count in self.train.counts().values() if count]
-        return max(counts) > _IMBALANCED * min(counts)
-
     def class_weights(self) -> dict[str, float]:
-        """How much a box weighs in the loss, by label: by the inverse square root of its class's boxes where their
-        numbers are uneven, 1 on average over the boxes."""
-        counts = np.array(list(self.train.counts().values()), np.float64)
-        weights = np.maximum(counts, 1) ** -0.5 if self.balance and self.uneven else np.ones_like(counts)
-        return dict(zip(self.labels, (weights * counts.sum() / (weights * counts).sum()).tolist(), strict=True))
+        """How much a box weighs in the loss, by label."""
+        return class_weights(self.train.counts(), balance=self.balance)
 
     def lesson(self, request: Request) -> "BoxLesson":
         return BoxLesson(self, request.settings)
@@ -91,12 +83,7 @@ class BoxedPictures:
             lines.append(f"[yellow]no box to learn it from, only to judge by:[/] {escape(', '.join(unseen))}")
         if unjudged := [label for label, count in counts.items() if count and not judged[label]]:
             lines.append(f"[yellow]no box to judge it by, only to learn from:[/] {escape(', '.join(unjudged))}")
-        if self.uneven:
-            known = {label: count for label, count in counts.items() if count}
-            fewest, most = min(known, key=lambda label: known[label]), max(known, key=lambda label: known[label])
-            how = "rare ones weigh more in the loss, by the square root" if self.balance else "and weigh the same"
-            numbers = escape(f"{most} {known[most]}, {fewest} {known[fewest]}")
-            lines.append(f"classes are uneven ({numbers}): {how}")
+        lines += unevenness(counts, balance=self.balance)
         return lines
 
 

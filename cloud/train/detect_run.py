@@ -14,7 +14,7 @@ from cloud.boxes.load import BoxedImages
 from cloud.imports.golden_frames import choose_golden
 from cloud.plots import draw_confusion, draw_precision_recall, draw_sheet
 from cloud.run_folder import REFERENCE, variant_file, write_report
-from cloud.train.data_record import doubles, write_data_record
+from cloud.train.data_record import enter_data
 from cloud.train.detect import BoxedPictures
 from cloud.train.detector_export import export_detector
 from cloud.train.leave import enter_reference, training_lineage, write_training
@@ -52,8 +52,6 @@ def write_run(
     golden, _ = choose_golden(val.pixels[:_FITTED_FOR_GOLDEN], runner)
     write_golden(draft, record_golden(golden, {REFERENCE: runner}))
     parts = {"train": prepared.train.files, "val": val.files}
-    write_data_record(draft, parts)
-    conflicts, leaks = doubles(parts)
     write_training(
         draft,
         request,
@@ -63,9 +61,7 @@ def write_run(
         data={
             "pictures": {"train": prepared.train.counts(), "val": val.counts()},
             "class_weights": prepared.class_weights(),
-            "broken": [*prepared.train.broken, *val.broken],
-            "conflicts": conflicts,
-            "leaks": leaks,
+            **enter_data(draft, parts, (*prepared.train.broken, *val.broken)),
         },
     )
     by_class = {labels[class_id]: asdict(score) for class_id, score in precision.by_class.items()}

@@ -11,9 +11,8 @@ from torch import nn
 
 from cloud.imports.cells import cells_of
 from cloud.imports.graph import MIN_SCORE, Nodes, best_class, canonical_detector, columns, likely_rows, suppress
-from cloud.quiet import quiet
 from cloud.train.assign import LONGEST
-from cloud.train.export import fold_batch_norm
+from cloud.train.export import fold_batch_norm, traced
 from models.manifest import InputSpec
 from models.runner import INPUT
 
@@ -24,17 +23,7 @@ def export_detector(model: nn.Module, spec: InputSpec, strides: Sequence[int], c
     Decoding is of the cells alone that have a score worth it, a few dozen of hundreds.
     """
     example = torch.zeros(1, 3, spec.height, spec.width)
-    with quiet("torch.onnx", "onnx_ir", "onnxscript"):
-        program = torch.onnx.export(
-            fold_batch_norm(model),
-            (example,),
-            dynamo=True,
-            input_names=["pixels"],
-            output_names=["logits", "sides"],
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export(dynamo=True) always returns a program")
+    network = traced(fold_batch_norm(model), example, name="pixels", outputs=["logits", "sides"])
     before, after = Nodes("in"), Nodes("out")
     planes = before.op("Transpose", INPUT, perm=[0, 3, 1, 2])  # while it is a quarter of the bytes
     before.op("Cast", planes, to=TensorProto.FLOAT, out="pixels")
@@ -54,4 +43,4 @@ def export_detector(model: nn.Module, spec: InputSpec, strides: Sequence[int], c
     boxes = after.op("Concat", low, high, axis=1)
     side = max(spec.height, spec.width)
     suppress(after, boxes=boxes, scores=scores, classes=classes, class_count=class_count, side=side)
-    return canonical_detector(program.model_proto, before=before, after=after, height=spec.height, width=spec.width)
+    return canonical_detector(network, before=before, after=after, height=spec.height, width=spec.width)

@@ -1,5 +1,7 @@
 """From a trained network to the canonical ONNX graph. torch.onnx lives here."""
 
+from collections.abc import Sequence
+
 import onnx
 import torch
 from torch import Tensor, nn
@@ -17,14 +19,19 @@ def export_classifier(model: nn.Module, spec: InputSpec) -> onnx.ModelProto:
     """
     canonical = _Canonical(fold_batch_norm(model)).eval()
     example = torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8)
+    return lean(traced(canonical, example, name="image", outputs=["scores"]))
+
+
+def traced(model: nn.Module, example: Tensor, *, name: str, outputs: Sequence[str]) -> onnx.ModelProto:
+    """The ONNX graph of `model`, whose input is called `name` and is like `example`."""
     # the exporter tells of each of its passes, and regrets the absence of torchvision
     with quiet("torch.onnx", "onnx_ir", "onnxscript"):
         program = torch.onnx.export(
-            canonical, (example,), dynamo=True, input_names=["image"], output_names=["scores"], verbose=False
+            model, (example,), dynamo=True, input_names=[name], output_names=list(outputs), verbose=False
         )
     if program is None:
         raise RuntimeError("torch.onnx.export(dynamo=True) always returns a program")
-    return lean(program.model_proto)
+    return program.model_proto
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
