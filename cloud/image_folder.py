@@ -17,6 +17,7 @@ from models.manifest import InputSpec
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 MAX_BROKEN_SHARE = 0.02
+_LONGEST_SIDE = 1024  # of an input that nobody asked for: a panorama at its full length trains for days
 _ALWAYS_FORGIVEN = 3  # a folder of fifty pictures may have a broken one
 
 
@@ -136,13 +137,14 @@ def with_labels(folder: ImageFolder, labels: Sequence[str]) -> ImageFolder:
 
 
 def natural_size(paths: Sequence[Path], root: Path, *, short_side: int) -> tuple[int, int]:
-    """(height, width) in the pictures' shape, `short_side` at most and never larger than they are; multiples of 4."""
+    """(height, width) in the pictures' shape, `short_side` at most, neither side above 1024, and never larger than they
+    are; multiples of 4."""
     tried = _spread(paths, 15)
     shapes = [picture.shape for path in tried if (picture := decode_picture(read_bytes(path))) is not None]
     if not shapes:
         raise DataError(f"{root}: none of {len(tried)} pictures tried can be decoded")
     height, width = (statistics.median(shape[axis] for shape in shapes) for axis in (0, 1))
-    scale = min(1.0, short_side / min(height, width))
+    scale = min(1.0, short_side / min(height, width), _LONGEST_SIDE / max(height, width))
     return max(4, round(height * scale / 4) * 4), max(4, round(width * scale / 4) * 4)
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,6 +62,11 @@ def test_the_natural_size_keeps_the_shape_and_never_enlarges(pictures: Path) -> 
     folder = find_images(pictures / "val")
     assert natural_size(folder.paths, folder.root, short_side=15) == (16, 20)
     assert natural_size(folder.paths, folder.root, short_side=96) == (32, 40)
+
+
+def test_the_natural_size_of_a_panorama_is_one_that_can_be_trained(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "belt.png"), np.zeros((100, 5000, 3), np.uint8))
+    assert natural_size([tmp_path / "belt.png"], tmp_path, short_side=96) == (20, 1024)
 
 
 def test_a_few_broken_pictures_are_skipped_and_named(paint: Paint, tmp_path: Path) -> None:
