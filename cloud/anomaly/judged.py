@@ -114,7 +114,7 @@ def to_judge_by(images: Images) -> Images:
     """The same pictures, and where no defect is among them each once more with one drawn into it."""
     goods = images.pixels[images.class_ids == 0]
     if not len(goods):
-        raise DataError(f"no good pictures to judge by; expected a sub-folder {GOOD}/ beside those of defects")
+        raise DataError(f"no good pictures to judge by; expected some in {GOOD}/ that were not learned from")
     if len(goods) < len(images):
         return images
     pixels = np.concatenate((goods, spoil_all(goods, seed=_SEED)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from cloud.anomaly.goods import GOOD
 from cloud.anomaly.judged import BOUNDARY, Judged, area_under_roc
-from cloud.plots import BLUE, GREY, ORANGE, RED, drawing
+from cloud.plots import BLUE, GREY, RED, drawing
 from models.detections import Float32
 
 _NAMED = 8  # kinds of defects; more are drawn as one
@@ -22,9 +22,8 @@ def draw_scores(path: Path, judged: Judged, *, title: str) -> None:
     with drawing(path, width=9) as (axes,):
         edges = np.linspace(-_FARTHEST, _FARTHEST, 61).tolist()
         axes.hist(_logits(judged.of(GOOD)), edges, color=BLUE, alpha=0.8, label=f"{GOOD} ({len(judged.of(GOOD))})")
-        for kind, scores in kinds.items():
-            colour = ORANGE if len(kinds) == 1 else None
-            axes.hist(_logits(scores), edges, alpha=0.5, label=f"{kind} ({len(scores)})", color=colour)
+        for number, (kind, scores) in enumerate(kinds.items(), start=1):  # the first colour is too like the good ones'
+            axes.hist(_logits(scores), edges, alpha=0.5, label=f"{kind} ({len(scores)})", color=f"C{number}")
         axes.axvline(0, color=RED, linewidth=1.5, label="the boundary")
         ticks = np.array((0.0001, 0.01, 0.1, BOUNDARY, 0.9, 0.99, 0.9999))
         axes.set_xticks(np.log(ticks / (1 - ticks)), [f"{tick:g}" for tick in ticks])
@@ -41,9 +40,9 @@ def draw_roc(path: Path, judged: Judged) -> None:
     kinds = {kind: judged.of(kind) for kind in judged.labels[1:]}
     with drawing(path, width=6, height=5.4) as (axes,):
         if 1 < len(kinds) <= _NAMED:
-            for kind, scores in kinds.items():
+            for number, (kind, scores) in enumerate(kinds.items(), start=1):
                 label = f"{kind} ({area_under_roc(goods, scores):.3f})"
-                axes.plot(*_curve(goods, scores), linewidth=1, alpha=0.8, label=label)
+                axes.plot(*_curve(goods, scores), linewidth=1, color=f"C{number}", label=label)
         axes.plot(*_curve(goods, defects), color=BLUE, linewidth=2, label=f"all ({judged.auroc:.3f})")
         axes.scatter([judged.false_alarms], [(defects > BOUNDARY).mean()], color=RED, zorder=4, label="the boundary")
         axes.plot((0, 1), (0, 1), color=GREY, linewidth=0.8, linestyle=":")

@@ -18,8 +18,9 @@ from cloud.boxes.boxed import with_labels as with_box_labels
 from cloud.boxes.find import find_boxed
 from cloud.boxes.load import without_broken
 from cloud.evaluate import Classified, evaluate_classifier, look_for_boxes, without_threshold
-from cloud.image_folder import find_validation, load_images, with_labels
+from cloud.image_folder import Images, find_validation, load_images, with_labels
 from cloud.run_folder import intact, without_nan
+from cloud.train.data_record import read_data_record
 from models.manifest import Manifest, read_manifest
 from models.runner import Runner
 
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         document, table = classified.document(), classifier_table(classified)
     elif manifest.task == "anomaly":
         runner = Runner(model, manifest, weights_only=variant.weights_only)
-        judged = judge_anomalies(runner, to_judge_by(load_images(find_judged(args.data), manifest.input)))
+        images = _not_learned_from(load_images(find_judged(args.data), manifest.input), args.run_folder)
+        judged = judge_anomalies(runner, to_judge_by(images))
         document, table = judged.document(), _anomaly_table(judged)
     else:
         boxed = without_broken(with_box_labels(_to_judge_by(args.data, manifest), manifest.labels))
@@ -83,6 +85,14 @@ def classifier_table(classified: Classified) -> Table:
     table.add_section()
     table.add_row("all", str(classified.pictures), f"{classified.accuracy:.3f}", "")
     return table
+
+
+def _not_learned_from(images: Images, run: Path) -> Images:
+    """Without the good pictures that the run was trained on, in a folder that is not split."""
+    learned = {file["sha256"] for file in read_data_record(run).get("train", [])}
+    whole = [file for file in images.files if file.pixels_sha256]
+    kept = [index for index, file in enumerate(whole) if file.sha256 not in learned]
+    return dataclasses.replace(images, pixels=images.pixels[kept], class_ids=images.class_ids[kept])
 
 
 def _anomaly_table(judged: Judged) -> Table:
