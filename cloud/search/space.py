@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from cloud.train.augment import Augmentation
 from cloud.train.nets import NetConfig
 from cloud.train.request import Request
 
@@ -46,6 +45,8 @@ _SPACES = {
         mosaics=(0.0, 0.25, 0.5),
         mixups=(0.0,),
     ),
+    # what pictures are changed by is taken for good
+    "anomaly": Space(stages=(1, 3), rotations=(0.0, 3.0), zooms=(0.0, 0.04), cutouts=(0.0,), mixups=(0.0,)),
 }
 _FASTEST_SLOWEST = {"adamw": (1e-2, 5e-4), "sgd": (3e-1, 2e-2), "muon": (1e-1, 1e-2)}
 _DECAY = {"adamw": 0.05, "sgd": 5e-4, "muon": 0.02}
@@ -72,7 +73,8 @@ def suggest(trial: Chooser, base: Request, *, aspect: float) -> tuple[Request, s
         learning_rate=trial.suggest_float(f"learning_rate_{optimizer}", slowest, fastest, log=True),
         weight_decay=_DECAY[optimizer],
         mixup=trial.suggest_categorical("mixup", space.mixups),
-        augmentation=Augmentation(
+        augmentation=replace(
+            base.settings.augmentation,
             rotation=trial.suggest_categorical("rotation", space.rotations),
             zoom=trial.suggest_categorical("zoom", space.zooms),
             cutout=trial.suggest_categorical("cutout", space.cutouts),
