@@ -50,14 +50,14 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def detector(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a detector of shapes; not to be changed."""
     out = tmp_path_factory.mktemp("detector") / "run"
-    assert train(shapes, out, "--epochs", "20", "--learning-rate", "5e-3") == 0
+    assert train(shapes, out, "--epochs", "12") == 0
     return out
 
 
 def test_a_detector_is_learned_from_boxes(detector: Path) -> None:
     manifest, report = read_manifest(detector), read_report(detector)
     assert (manifest.task, manifest.labels) == ("detection", LABELS)
-    assert report["evaluation"]["ap50"] > 0.3  # a network that has seen nothing has 0.00
+    assert report["evaluation"]["ap50"] > 0.5  # a network that has seen nothing has 0.00
     assert report["evaluation"]["accuracy"] == manifest.variant().accuracy
     assert 0.05 <= manifest.threshold <= 0.9
     assert replay(read_golden(detector), "fp32", open_runner(detector, manifest)) == []
