@@ -15,7 +15,7 @@ import tidegate
 from cloud.compress.quantize import prepare as prepare_int8
 from cloud.compress.quantize import quantize
 from cloud.compress.weights_only import store_int8
-from cloud.image_folder import find_images, load_images
+from cloud.image_folder import find_images, load_images, read_picture
 from cloud.model_card import model_card
 from cloud.run_folder import read_report
 from cloud.sign import create_keys, sign_release
@@ -258,3 +258,31 @@ def test_a_gaussian_is_the_further_away_the_rarer_a_thing_is(pictures: int) -> N
     usual = np.mean([distance(row) for row in seen])
     assert usual > 0
     assert distance(net.mean + 10 * torch.from_numpy(spreads).float()) > 5 * usual
+
+
+@pytest.mark.real
+@pytest.mark.soak
+def test_what_does_not_belong_in_a_real_scene_is_found(shared_data: Path, tmp_path: Path) -> None:
+    video = cv2.VideoCapture(str(shared_data / "videos" / "bottle-detection.mp4"))
+    sticker = cv2.resize(read_picture(shared_data / "images" / "kitten_224.png"), (24, 24))
+    for index in range(480):
+        whole, frame = video.read()
+        assert whole
+        small = cv2.resize(frame, (128, 72), interpolation=cv2.INTER_AREA)
+        if index < 320 and index % 4 == 0:  # the last third of the time is kept to judge by
+            place = tmp_path / "train" / "good"
+        elif index >= 320 and index % 4 == 0:
+            place = tmp_path / "test" / "good"
+        elif index >= 320 and index % 4 == 2:
+            place = tmp_path / "test" / "sticker"
+            row, column = (index * 7) % 48, (index * 13) % 104
+            small[row : row + 24, column : column + 24] = sticker
+        else:
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / f"{index:04d}.png"), small)
+    words = ["train", "--data", str(tmp_path), "--name", "scene", "--out", str(tmp_path / "run"), "--threads", "1"]
+    assert tidegate.main([*words, "--epochs", "12"]) == 0
+    evaluation = read_report(tmp_path / "run")["evaluation"]
+    assert evaluation["by_class"]["sticker"]["auroc"] > 0.98
+    assert evaluation["by_class"]["sticker"]["recall"] > 0.9
