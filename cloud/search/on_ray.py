@@ -38,6 +38,7 @@ except ImportError as exc:
 
 _LOOK_EVERY_S = 1.0
 _KNOCK_S = 5.0
+_LEAVE_S = 10.0
 _GRACE_S = 300.0  # to a trial that is still at work when time is up: it looks after each epoch, and then compresses
 
 
@@ -97,8 +98,11 @@ def run_on_ray(job: Job, study: optuna.Study, address: str, *, at_once: int | No
     except KeyboardInterrupt:
         pass  # what has been found by now is still worth having
     finally:
-        for reference in pending:
-            ray.cancel(reference, force=True)
+        for force in (False, True):  # asked to stop, a trial takes its scratch folder along
+            for reference in pending:
+                ray.cancel(reference, force=force)
+            if pending and not force:
+                ray.wait(list(pending), num_returns=len(pending), timeout=_LEAVE_S)
         ray.shutdown()
     look()
 

@@ -130,6 +130,29 @@ def test_a_trial_that_dies_with_its_node_is_counted_and_another_takes_its_place(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_ctrl_c_leaves_nothing_on_nodes_and_a_study_to_go_on_with(
+    two_nodes: TwoNodes, pictures: Path, tmp_path: Path
+) -> None:
+    searching = two_nodes.search(pictures, tmp_path / "run", "--trials", "2", "--epochs", "8")
+    scratch = Path(two_nodes.environment["TMPDIR"])
+    while not list(scratch.glob("tidegate-*/run.checkpoint")):
+        assert searching.poll() is None
+        time.sleep(0.05)
+    searching.send_signal(signal.SIGINT)
+    _, talk = searching.communicate(timeout=60)
+    assert searching.returncode == 1
+    assert "no trial came to an end" in talk.splitlines()[-1]
+    assert not list(scratch.glob("tidegate-*"))
+    again = two_nodes.search(pictures, tmp_path / "run", "--trials", "1", "--epochs", "8")
+    printed, talk = again.communicate(timeout=400)
+    assert again.returncode == 0, talk
+    tried = json.loads(printed)["tried"]
+    assert tried["complete"] == 1
+    assert tried["failed"] >= 1
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_cluster_lets_nobody_in_without_its_token(two_nodes: TwoNodes, pictures: Path, tmp_path: Path) -> None:
     stranger = TwoNodes(
