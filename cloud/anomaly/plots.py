@@ -55,7 +55,11 @@ def draw_roc(path: Path, judged: Judged) -> None:
 
 def _curve(goods: Float32, defects: Float32) -> tuple[Float32, Float32]:
     steps = np.concatenate(([np.inf], np.unique(np.concatenate((goods, defects)))[::-1]))
-    return tuple(np.array([(scores >= step).mean() for step in steps], np.float32) for scores in (goods, defects))  # type: ignore[return-value]
+    return _part_above(goods, steps), _part_above(defects, steps)
+
+
+def _part_above(scores: Float32, steps: Float32) -> Float32:
+    return np.asarray(1 - np.searchsorted(np.sort(scores), steps, "left") / len(scores), np.float32)
 
 
 def _logits(scores: Float32) -> Float32:
