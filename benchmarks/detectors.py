@@ -34,16 +34,20 @@ def compress_detectors() -> dict[str, Compressed]:
     models, pictures = real_data("models"), real_data("coco128")
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
-        calibration = Path(temporary) / "calibration"
+        calibration, judged = Path(temporary) / "calibration", Path(temporary) / "judged"
         for kind in ("images", "labels"):
-            shutil.copytree(pictures / kind / "train2017", calibration / kind / "train2017")
+            shutil.copytree(pictures / kind / "train2017", calibration / kind)
+            for part in ("train2017", "val2017"):  # one folder: of two, that for training would not be judged by
+                shutil.copytree(pictures / kind / part, judged / kind, dirs_exist_ok=True)
+        for folder in (calibration, judged):
+            shutil.copy(pictures / "classes.txt", folder)
         for name, adapter in DETECTORS.items():
             run = Path(temporary) / name
             _tidegate(
                 *("import", str(models / f"{name}.onnx"), "--adapter", adapter, "--name", "coco", "--out", str(run)),
                 *("--labels", str(models / "coco.names"), "--golden", str(pictures / "images")),
             )
-            _tidegate("compress", str(run), "--data", str(calibration), "--val", str(pictures))
+            _tidegate("compress", str(run), "--data", str(calibration), "--val", str(judged))
             variants = {row["name"]: row for row in read_report(run)["variants"]}
             found[name] = Compressed(read_manifest(run).chosen, variants)
     return found

@@ -46,6 +46,8 @@ def split_boxed(data: Path, val: Path | None, *, seed: int, val_share: float = 0
     found = find_boxed(data)
     if val is not None:
         found, others = _part(found, "train"), _part(find_boxed(val), "val")
+        if not found.named and others.named:
+            return with_labels(found, others.labels), others
         if not found.named:
             count = max(len(found.labels), len(others.labels))
             found = replace(found, labels=tuple(map(str, range(count))))

@@ -23,6 +23,7 @@ from models.errors import UsageError
 from models.manifest import Manifest, manifest_bytes
 
 _LISTED = 10
+_WIDE = 120  # characters
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +82,11 @@ def _list(args: argparse.Namespace) -> int:
             f"{row['bytes']:,}",
             f"{accuracy:.3f}" if accuracy == accuracy else "-",
             str(row["floor"]),
-            row["made_at"] or "-",
+            (row["made_at"] or "-")[:10],
         )
-    Console().print(table)
+    console = Console()
+    # a log has no width of its own, and names are what it is read for
+    console.print(table, width=None if console.is_terminal else _WIDE)
     return 0
 
 

@@ -370,6 +370,16 @@ def test_what_a_system_leaves_beside_voc_files_is_none_of_them(tmp_path: Path) -
     assert _names(*split_boxed(tmp_path, None, seed=0)) == [["a", "c"], ["b"]]
 
 
+@pytest.mark.parametrize("unnamed", ["data", "val"])
+def test_names_of_one_part_hold_for_the_other(tmp_path: Path, unnamed: str) -> None:
+    for part in ("data", "val"):
+        WRITERS["yolo"](tmp_path / part, SOME)
+    (tmp_path / unnamed / "data.yaml").unlink()
+    train, val = split_boxed(tmp_path / "data", tmp_path / "val", seed=0)
+    assert train.labels == val.labels == LABELS
+    assert train.counts() == val.counts() == {"bolt": 2, "nut": 1}
+
+
 def test_voc_image_sets_are_a_split(tmp_path: Path) -> None:
     WRITERS["voc"](tmp_path, SOME)
     sets = tmp_path / "ImageSets" / "Main"
