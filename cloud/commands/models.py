@@ -85,8 +85,9 @@ def _list(args: argparse.Namespace) -> int:
             (row["made_at"] or "-")[:10],
         )
     console = Console()
-    # a log has no width of its own, and names are what it is read for
-    console.print(table, width=None if console.is_terminal else _WIDE)
+    if not console.is_terminal:  # a log has no width of its own, and names are what it is read for
+        console = Console(width=_WIDE)
+    console.print(table)
     return 0
 
 
