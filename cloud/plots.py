@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from models.detections import UInt8
 from models.durable import write_atomic
@@ -242,6 +242,10 @@ def draw_search(
         axes.plot(size[best][order], worth[best][order], color=GREY, linewidth=0.8, zorder=2)
         axes.figure.colorbar(shown, ax=axes, label="latency p50, ms")
         axes.set_xscale("log")
+        # powers of ten would be mathematics, and between two of them is where all sizes are
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("size, kB")
         axes.set_ylabel("accuracy")
         axes.set_title("What the search found")
