@@ -133,7 +133,7 @@ def _unpacked(base: Request, data: bytes, val: bytes, place: Path) -> Request:
 
 
 def _cores() -> int:
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]  # as ray is installed or not
     return int(resources.get("CPU", 1))
 
 
