@@ -119,7 +119,7 @@ class _FileCamera:
                     break
                 self._tally.last = number
                 self._tally.seen += 1
-                yield Frame(image, number, time.time_ns())
+                yield Frame(image, number, time.time_ns(), time.monotonic_ns())
             number += 1
         if not self._closed.is_set():
             self._check_whole(number)
@@ -217,7 +217,7 @@ class _LiveCamera:
                 number = counted
             due = max(due + self._period_s, now - self._period_s) if self._period_s else 0.0
             unread = 0
-            self._deliver(Frame(image, number, captured_at_ns))
+            self._deliver(Frame(image, number, captured_at_ns, time.monotonic_ns()))
 
     def _deliver(self, frame: Frame) -> None:
         with self._news:

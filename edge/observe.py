@@ -33,7 +33,14 @@ def observe(frames: Iterable[Frame], *, camera: str, model: ActiveModel, spool: 
         labels = tuple(manifest.labels[class_id] for class_id in answer.found.class_ids.tolist())
         spool.append(
             FrameResult.of(
-                camera, frame.number, frame.captured_at_ns, manifest.name, manifest.release, answer.found, labels
+                camera,
+                frame.number,
+                frame.captured_at_ns,
+                manifest.name,
+                manifest.release,
+                answer.found,
+                labels,
+                steady_ns=frame.steady_ns,
             )
         )
         vitals.answered(answer)

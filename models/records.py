@@ -3,6 +3,7 @@
 `Record`s are numbered 1, 2, 3 ... within a stream; a `Batch` is a contiguous run of them.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Self
@@ -14,6 +15,7 @@ from models.detections import Detections
 BOX_SCALE = 4  # quarter pixels
 SCORE_SCALE = 255
 SCORE_BINS = 10
+MAX_PICTURE_PARTS = 4096
 MAX_NUMBER = 2**63  # what int64 columns hold is below
 MAX_TIME_US = 253_402_300_799_999_999  # the end of the year 9999: what every reader of the lake can show
 _STREAM = re.compile(r"[0-9a-f]{16}")
@@ -22,8 +24,9 @@ _STREAM = re.compile(r"[0-9a-f]{16}")
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """One frame's detections, also when there are none. `labels` has one entry per detection; boxes in pixels of
-    the original frame. `of` rounds to what the wire keeps (1/4 px, 1/255, microseconds), so that what is recorded
-    is what arrives."""
+    the original frame. `steady_us` is the capture time on a clock that never jumps: only differences within a stream
+    mean something; 0 where there is none. `of` rounds to what the wire keeps (1/4 px, 1/255, microseconds), so that
+    what is recorded is what arrives."""
 
     camera: str
     frame: int
@@ -32,15 +35,12 @@ class FrameResult:
     release: int
     detections: Detections
     labels: tuple[str, ...]
+    steady_us: int = 0
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.detections):
             raise ValueError(f"{len(self.detections)} detections have {len(self.labels)} labels")
-        if not (0 <= self.frame < MAX_NUMBER and 0 <= self.captured_at_us <= MAX_TIME_US):
-            raise ValueError(
-                f"frame and captured_at_us must be in 0..{MAX_NUMBER - 1} and 0..{MAX_TIME_US}, "
-                f"got {self.frame} and {self.captured_at_us}"
-            )
+        _check_moment(self.frame, self.captured_at_us)
 
     @classmethod
     def of(
@@ -52,6 +52,8 @@ class FrameResult:
         release: int,
         found: Detections,
         labels: tuple[str, ...],
+        *,
+        steady_ns: int = 0,
     ) -> Self:
         """A result rounded to the wire's precision."""
         rounded = Detections(
@@ -60,7 +62,128 @@ class FrameResult:
             found.class_ids,
             found.tracks,
         )
-        return cls(camera, frame, captured_at_ns // 1000, model, release, rounded, labels)
+        return cls(camera, frame, captured_at_ns // 1000, model, release, rounded, labels, steady_ns // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened before a camera, or to it, at frame `frame`.
+
+    `kind`: "line" (a track crossed it; `value` is 1 from the line's left to its right, looking along it, else -1),
+    "enter" and "leave" (of a zone; `value` of "leave" is the seconds spent in it), "dwell" (a track has been in a zone
+    for `value` seconds), "count" (`value` things are in a zone at once), "camera" (`label` is its new state). `rule`
+    names the line or zone in the configuration. `xyxy` in pixels of the original frame, all 0 where there is no box.
+    An `alarm` is sent at once. `picture` is the id of the snapshot or crop that goes with it, else empty.
+    """
+
+    camera: str
+    frame: int
+    at_us: int
+    kind: str
+    rule: str
+    label: str = ""
+    track: int = 0
+    value: float = 0.0
+    alarm: bool = False
+    score: float = 0.0
+    xyxy: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    model: str = ""
+    release: int = 0
+    picture: str = ""
+
+    def __post_init__(self) -> None:
+        _check_moment(self.frame, self.at_us)
+        if not all(math.isfinite(number) for number in (self.value, self.score, *self.xyxy)):
+            raise ValueError(f"value, score and xyxy must be finite, got {self.value}, {self.score}, {self.xyxy}")
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """What a camera showed of one class in one zone from `start_us` on for `length_s`; zone "" is the whole picture.
+
+    Of `frames` frames looked at, all `detections` together, `tracks` different ones, and at most `most` in one frame.
+    """
+
+    camera: str
+    start_us: int
+    length_s: float
+    zone: str
+    label: str
+    frames: int
+    detections: int
+    tracks: int
+    most: int
+    model: str = ""
+    release: int = 0
+
+    def __post_init__(self) -> None:
+        _check_moment(0, self.start_us)
+        for name in ("length_s", "frames", "detections", "tracks", "most"):
+            value = getattr(self, name)
+            if not 0 <= value < MAX_NUMBER:
+                raise ValueError(f"{name} must be in 0..{MAX_NUMBER - 1}, got {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePart:
+    """Part `part` of `parts` (0, 1 ...) of a JPEG that shows frame `frame` of a camera, or a crop of it.
+
+    `picture` is its id, 16 hex digits; the parts of a picture follow one another in their stream. `kind`: "snapshot",
+    "crop", or "disagreement" between the model and its challenger. `xyxy`: which pixels of the original frame it shows.
+    """
+
+    picture: str
+    part: int
+    parts: int
+    camera: str
+    frame: int
+    at_us: int
+    kind: str
+    xyxy: tuple[float, float, float, float]
+    data: bytes
+
+    def __post_init__(self) -> None:
+        _check_moment(self.frame, self.at_us)
+        if not _STREAM.fullmatch(self.picture):
+            raise ValueError(f"picture must be 16 hex digits, got {self.picture!r}")
+        if not 0 <= self.part < self.parts <= MAX_PICTURE_PARTS:
+            raise ValueError(f"need 0 <= part < parts <= {MAX_PICTURE_PARTS}, got {self.part} of {self.parts}")
+        if not all(math.isfinite(edge) for edge in self.xyxy):
+            raise ValueError(f"xyxy must be finite, got {self.xyxy}")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraHealth:
+    """One camera within a window: its state ("ok", "down", "stalled", "frozen", "dark", "ended") and what became of its
+    frames; `still` ones were skipped because nothing moved."""
+
+    name: str
+    state: str
+    seen: int = 0
+    inferred: int = 0
+    skipped: int = 0
+    missed: int = 0
+    still: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """How a second model, in shadow, compares with the running one in a window: `frames` seen by both, of which
+    `agreed` (same classes, boxes at IoU >= 0.5), the detections of both, those that match, and both score
+    histograms (SCORE_BINS bins over 0..1)."""
+
+    model: str
+    release: int
+    digest: str
+    frames: int = 0
+    agreed: int = 0
+    matched: int = 0
+    ours: int = 0
+    theirs: int = 0
+    mean_iou: float = 0.0
+    our_scores: tuple[int, ...] = (0,) * SCORE_BINS
+    their_scores: tuple[int, ...] = (0,) * SCORE_BINS
+    p50_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +215,18 @@ class Health:
     failed_release: str = ""
     records_dropped: int = 0
     batches_refused: int = 0
+    frames_still: int = 0
+    cpu_s: float = 0.0
+    temperature_c: float = 0.0
+    throttled: str = ""
+    disk_free_bytes: int = 0
+    spool_age_s: float = 0.0
+    bytes_sent: int = 0
+    records_held: int = 0
+    messages_ignored: int = 0
+    clock_jumps: int = 0
+    cameras: tuple[CameraHealth, ...] = ()
+    challenge: Challenge | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.at_us <= MAX_TIME_US:
@@ -99,7 +234,7 @@ class Health:
         for name in Health.__dataclass_fields__:
             value = getattr(self, name)
             # nan too: whoever judges a roll-out by it would compare it with everything in vain
-            if isinstance(value, int | float) and not 0 <= value < MAX_NUMBER:
+            if isinstance(value, int | float) and not (0 <= value < MAX_NUMBER or name == "temperature_c"):
                 raise ValueError(f"{name} must be in 0..{MAX_NUMBER - 1}, got {value}")
 
 
@@ -112,14 +247,14 @@ class Tombstone:
     reason: str
 
 
-Record = FrameResult | Health | Tombstone
+Record = FrameResult | Health | Event | Aggregate | PicturePart | Tombstone
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records first..last of a stream, without a gap: each is a frame, a health message, or under a tombstone.
+    """Records first..last of a stream, without a gap: each is one of its records or under a tombstone.
 
-    `stream` is 16 hex digits. `frames` and `health` go with their seqs, in order.
+    `stream` is 16 hex digits. All but tombstones go with their seqs, in order.
     """
 
     stream: str
@@ -128,11 +263,15 @@ class Batch:
     frames: tuple[tuple[int, FrameResult], ...] = ()
     health: tuple[tuple[int, Health], ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
+    events: tuple[tuple[int, Event], ...] = ()
+    aggregates: tuple[tuple[int, Aggregate], ...] = ()
+    pictures: tuple[tuple[int, PicturePart], ...] = ()
 
     def __post_init__(self) -> None:
         if not _STREAM.fullmatch(self.stream):
             raise ValueError(f"stream must be 16 hex digits, got {self.stream!r}")
-        spans = [(seq, seq) for seq, _ in self.frames] + [(seq, seq) for seq, _ in self.health]
+        numbered = (self.frames, self.health, self.events, self.aggregates, self.pictures)
+        spans = [(seq, seq) for items in numbered for seq, _ in items]
         spans += [(stone.first, stone.last) for stone in self.tombstones]
         expected = self.first
         for first, last in sorted(spans):
@@ -160,6 +299,9 @@ class Batch:
                 for stone in self.tombstones
                 if stone.last > seq
             ),
+            tuple(item for item in self.events if item[0] > seq),
+            tuple(item for item in self.aggregates if item[0] > seq),
+            tuple(item for item in self.pictures if item[0] > seq),
         )
 
 
@@ -167,6 +309,9 @@ def batch_of(stream: str, first: int, records: list[Record]) -> Batch:
     """A batch of records in order; a tombstone takes as many numbers as it covers."""
     frames: list[tuple[int, FrameResult]] = []
     health: list[tuple[int, Health]] = []
+    events: list[tuple[int, Event]] = []
+    aggregates: list[tuple[int, Aggregate]] = []
+    pictures: list[tuple[int, PicturePart]] = []
     stones: list[Tombstone] = []
     seq = first
     for record in records:
@@ -175,8 +320,32 @@ def batch_of(stream: str, first: int, records: list[Record]) -> Batch:
                 frames.append((seq, record))
             case Health():
                 health.append((seq, record))
+            case Event():
+                events.append((seq, record))
+            case Aggregate():
+                aggregates.append((seq, record))
+            case PicturePart():
+                pictures.append((seq, record))
             case Tombstone():
                 stones.append(record)
                 seq = record.last
         seq += 1
-    return Batch(stream, first, seq - 1, tuple(frames), tuple(health), tuple(stones))
+    return Batch(
+        stream,
+        first,
+        seq - 1,
+        tuple(frames),
+        tuple(health),
+        tuple(stones),
+        tuple(events),
+        tuple(aggregates),
+        tuple(pictures),
+    )
+
+
+def _check_moment(frame: int, at_us: int) -> None:
+    if not (0 <= frame < MAX_NUMBER and 0 <= at_us <= MAX_TIME_US):
+        raise ValueError(
+            f"a frame's number and its time in us must be in 0..{MAX_NUMBER - 1} and 0..{MAX_TIME_US}, "
+            f"got {frame} and {at_us}"
+        )

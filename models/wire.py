@@ -27,7 +27,21 @@ from models import tidegate_pb2 as pb
 from models.columns import Columns, FrameColumns
 from models.detections import Detections, Float32, Int64
 from models.errors import WireError
-from models.records import BOX_SCALE, MAX_NUMBER, SCORE_SCALE, Batch, FrameResult, Health, Record, Tombstone
+from models.records import (
+    BOX_SCALE,
+    MAX_NUMBER,
+    SCORE_SCALE,
+    Aggregate,
+    Batch,
+    CameraHealth,
+    Challenge,
+    Event,
+    FrameResult,
+    Health,
+    PicturePart,
+    Record,
+    Tombstone,
+)
 
 VERSION = 1
 # A hostile body must not fill the memory: an empty message of 2 bytes takes some 250 once it is parsed.
@@ -137,6 +151,12 @@ def encode_record(record: Record) -> bytes:
             return pb.Record(frame=_frame_to_pb(record)).SerializeToString()
         case Health():
             return pb.Record(health=_health_to_pb(record)).SerializeToString()
+        case Event():
+            return pb.Record(event=_event_to_pb(record)).SerializeToString()
+        case Aggregate():
+            return pb.Record(aggregate=_aggregate_to_pb(record)).SerializeToString()
+        case PicturePart():
+            return pb.Record(picture=_picture_to_pb(record)).SerializeToString()
         case Tombstone():
             return pb.Record(tombstone=_tombstone_to_pb(record)).SerializeToString()
 
@@ -150,6 +170,12 @@ def decode_record(data: bytes) -> Record:
                 return _frame_from_pb(record.frame)
             case "health":
                 return _health_from_pb(record.health)
+            case "event":
+                return _event_from_pb(record.event)
+            case "aggregate":
+                return _aggregate_from_pb(record.aggregate)
+            case "picture":
+                return _picture_from_pb(record.picture)
             case "tombstone":
                 return _tombstone_from_pb(record.tombstone)
     except (DecodeError, ValueError, OverflowError) as exc:
@@ -402,6 +428,7 @@ def _frame_to_pb(result: FrameResult) -> pb.FrameRow:
         y1=boxes[:, 1].tolist(),
         width=boxes[:, 2].tolist(),
         height=boxes[:, 3].tolist(),
+        steady_us=result.steady_us,
     )
 
 
@@ -419,18 +446,75 @@ def _frame_from_pb(row: pb.FrameRow) -> FrameResult:
         _int64(row.class_id),
         _int64(row.track),
     )
-    return FrameResult(row.camera, row.frame, row.captured_at_us, row.model, row.release, found, tuple(row.labels))
+    return FrameResult(
+        row.camera, row.frame, row.captured_at_us, row.model, row.release, found, tuple(row.labels), row.steady_us
+    )
+
+
+def _fields(cls: type[object]) -> tuple[str, ...]:
+    return tuple(cls.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
 def _health_to_pb(health: Health) -> pb.Health:
-    return pb.Health(**{name: getattr(health, name) for name in Health.__dataclass_fields__})
+    values = {name: getattr(health, name) for name in _fields(Health)}
+    values["cameras"] = [
+        pb.CameraHealth(**{name: getattr(camera, name) for name in _fields(CameraHealth)}) for camera in health.cameras
+    ]
+    if health.challenge is not None:
+        values["challenge"] = pb.Challenge(**{name: getattr(health.challenge, name) for name in _fields(Challenge)})
+    return pb.Health(**values)
 
 
 def _health_from_pb(message: pb.Health) -> Health:
-    values = {name: getattr(message, name) for name in Health.__dataclass_fields__}
+    values = {name: getattr(message, name) for name in _fields(Health)}
     values["score_histogram"] = tuple(message.score_histogram)
     values["class_mix"] = dict(message.class_mix)
+    values["cameras"] = tuple(
+        CameraHealth(**{name: getattr(camera, name) for name in _fields(CameraHealth)}) for camera in message.cameras
+    )
+    values["challenge"] = _challenge_from_pb(message.challenge) if message.HasField("challenge") else None
     return Health(**values)
+
+
+def _challenge_from_pb(message: pb.Challenge) -> Challenge:
+    values = {name: getattr(message, name) for name in _fields(Challenge)}
+    values["our_scores"] = tuple(message.our_scores)
+    values["their_scores"] = tuple(message.their_scores)
+    return Challenge(**values)
+
+
+def _event_to_pb(event: Event) -> pb.Event:
+    return pb.Event(**{name: getattr(event, name) for name in _fields(Event)})
+
+
+def _event_from_pb(message: pb.Event) -> Event:
+    values = {name: getattr(message, name) for name in _fields(Event)}
+    return Event(**{**values, "xyxy": _corners(message.xyxy)})
+
+
+def _aggregate_to_pb(aggregate: Aggregate) -> pb.Aggregate:
+    return pb.Aggregate(**{name: getattr(aggregate, name) for name in _fields(Aggregate)})
+
+
+def _aggregate_from_pb(message: pb.Aggregate) -> Aggregate:
+    return Aggregate(**{name: getattr(message, name) for name in _fields(Aggregate)})
+
+
+def _picture_to_pb(part: PicturePart) -> pb.PicturePart:
+    values = {name: getattr(part, name) for name in _fields(PicturePart)}
+    return pb.PicturePart(**{**values, "picture": int(part.picture, 16)})
+
+
+def _picture_from_pb(message: pb.PicturePart) -> PicturePart:
+    values = {name: getattr(message, name) for name in _fields(PicturePart)}
+    return PicturePart(**{**values, "picture": f"{message.picture:016x}", "xyxy": _corners(message.xyxy)})
+
+
+def _corners(xyxy: Sequence[float]) -> tuple[float, float, float, float]:
+    if len(xyxy) not in (0, 4):
+        raise ValueError(f"a box has 4 edges, got {len(xyxy)}")
+    x1, y1, x2, y2 = xyxy or (0.0, 0.0, 0.0, 0.0)
+    return float(x1), float(y1), float(x2), float(y2)
 
 
 def _tombstone_to_pb(stone: Tombstone) -> pb.Tombstone:
