@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.loading import CHOICE, LoadedModel, load
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.25  # one stat of the pointer
 DISK_RETRY_S = 10.0
+_RECENT = 128  # frames whose times are kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +27,14 @@ class Answer:
     model: LoadedModel
     found: Detections
     ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Serving:
+    """A model and how long its last frames took, in one value: they change together, without a lock for each frame."""
+
+    model: LoadedModel
+    recent_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
 
 class ActiveModel:
@@ -37,7 +47,7 @@ class ActiveModel:
         self._store = store
         self._keep_s = keep_s
         self._changes = threading.Condition()
-        self._current: LoadedModel | None = None
+        self._serving: _Serving | None = None
         self._previous: LoadedModel | None = None
         self._previous_until = 0.0
         self._given_up: list[tuple[Manifest, str]] = []
@@ -46,7 +56,8 @@ class ActiveModel:
 
     @property
     def current(self) -> LoadedModel | None:
-        return self._current
+        serving = self._serving
+        return serving.model if serving else None
 
     def resume(self) -> None:
         """Run again what ran when the gateway stopped, if it is there and works."""
@@ -68,7 +79,8 @@ class ActiveModel:
             self.failed_release = f"{_name(package)}: {exc}"
             raise
         manifest = stored.manifest
-        if self._current is not None and self._current.manifest.release == manifest.release:
+        current = self.current
+        if current is not None and current.manifest.release == manifest.release:
             return
         try:
             loaded = _load(stored)
@@ -85,27 +97,52 @@ class ActiveModel:
     def wait(self, stop: threading.Event) -> LoadedModel | None:
         """The current model, once there is one; None when told to stop before."""
         with self._changes:
-            self._changes.wait_for(lambda: self._current is not None or stop.is_set())
-            return self._current
+            self._changes.wait_for(lambda: self._serving is not None or stop.is_set())
+            return self.current
 
     def wake(self) -> None:
         """Let whoever waits look at its stop event."""
         with self._changes:
             self._changes.notify_all()
 
+    def answered(self, model: LoadedModel, ms: float) -> None:
+        """A frame took `model` so long."""
+        serving = self._serving
+        if serving is not None and serving.model is model:
+            serving.recent_ms.append(ms)
+
+    def failed(self, model: LoadedModel, why: ModelError) -> LoadedModel:
+        """The model to use instead for the frame on which `model` failed: the one before, while that stands by, and it
+        stays; else `why` is raised again, and the frame could not be looked at."""
+        with self._changes:
+            current = self._serving
+            if current is not None and current.model is not model:
+                return current.model  # another thread was faster
+            if self._previous is None or time.monotonic() >= self._previous_until:
+                raise why
+            back, self._previous = self._previous, None
+            self._serving = _Serving(back)
+            self.swaps += 1
+            self.failed_release = f"{model.label}: {why}"
+            # the disk can wait, a camera can't
+            self._given_up.append((model.manifest, str(why)))
+        log.error("%s failed while it ran, back to %s: %s", model.label, back.label, why)
+        return back
+
     def answer(self, image: UInt8) -> Answer:
-        """What the current model sees. If it fails where the one before it still stands by, that one answers and
-        stays; else ModelError."""
+        """What the current model, or the one that steps in for it, sees; ModelError when there is none."""
+        model = self.current
+        assert model is not None, "wait() comes first"
         while True:
-            model = self._current
-            assert model is not None, "wait() comes first"
             started = time.perf_counter()
             try:
                 found = model.runner.run(image)
             except ModelError as exc:
-                self._go_back(model, exc)
+                model = self.failed(model, exc)
             else:
-                return Answer(model, found, (time.perf_counter() - started) * 1000)
+                ms = (time.perf_counter() - started) * 1000
+                self.answered(model, ms)
+                return Answer(model, found, ms)
 
     def settle(self) -> None:
         """Let go of a model that was kept long enough, and write down which ones failed since the last call; OSError
@@ -116,14 +153,14 @@ class ActiveModel:
                 self._previous = None
         for manifest, why in given_up:
             self._remember_failure(manifest, why)
-        if given_up and self._current is not None:
-            self._store.now_runs(self._current.manifest.release)
+        if given_up and (current := self.current) is not None:
+            self._store.now_runs(current.manifest.release)
         with self._changes:
             del self._given_up[: len(given_up)]
 
     def _switch(self, loaded: LoadedModel) -> None:
         with self._changes:
-            before, self._current = self._current, loaded
+            before, self._serving = self.current, _Serving(loaded)
             self._previous, self._previous_until = before, time.monotonic() + self._keep_s
             if before is not None:
                 self.swaps += 1
@@ -131,20 +168,6 @@ class ActiveModel:
         if loaded.manifest.release:
             self._store.now_runs(loaded.manifest.release)
         log.info("%s runs (%s%s)", loaded.label, loaded.variant, f", after {before.label}" if before else "")
-
-    def _go_back(self, failed: LoadedModel, why: ModelError) -> None:
-        with self._changes:
-            if self._current is not failed:
-                return  # another camera's thread was faster
-            if self._previous is None or time.monotonic() >= self._previous_until:
-                raise why
-            back = self._current = self._previous
-            self._previous = None
-            self.swaps += 1
-            self.failed_release = f"{failed.label}: {why}"
-            # the disk can wait, a camera can't
-            self._given_up.append((failed.manifest, str(why)))
-        log.error("%s failed while it ran, back to %s: %s", failed.label, back.label, why)
 
     def _remember_failure(self, manifest: Manifest, why: str) -> None:
         self.failed_release = f"{manifest.name}@{manifest.release}: {why}"
