@@ -46,22 +46,31 @@ def place(size: tuple[int, int], spec: InputSpec) -> Placement:
 
 def fit(image: UInt8, spec: InputSpec) -> tuple[UInt8, Placement]:
     """uint8 (H, W, 3) -> uint8 (spec.height, spec.width, 3), and where the picture went."""
+    fitted = np.empty((spec.height, spec.width, 3), np.uint8)
+    return fitted, fit_into(fitted, image, spec)
+
+
+def fit_into(fitted: UInt8, image: UInt8, spec: InputSpec) -> Placement:
+    """The same into an array that is there, uint8 (spec.height, spec.width, 3); all of it is written."""
     size = (image.shape[1], image.shape[0])
     placement = place(size, spec)
     interpolation = _INTERPOLATION[spec.interpolation]
     if spec.fit == "stretch":
-        if size == (spec.width, spec.height):
-            return image, placement
-        return _resize(image, (spec.width, spec.height), interpolation), placement
+        _resize(image, fitted, interpolation)
+        return placement
     inner = _scaled(size, placement.scale[0])
-    resized = image if inner == size else _resize(image, inner, interpolation)
     left, top = int(placement.offset[0]), int(placement.offset[1])
     if spec.fit == "crop":
+        resized = np.empty((inner[1], inner[0], 3), np.uint8)
+        _resize(image, resized, interpolation)
         # the offset is negative or zero: the picture hangs over the input's edges
-        return resized[-top : spec.height - top, -left : spec.width - left], placement
-    fitted = np.full((spec.height, spec.width, 3), PAD, np.uint8)
-    fitted[top : top + inner[1], left : left + inner[0]] = resized
-    return fitted, placement
+        fitted[:] = resized[-top : spec.height - top, -left : spec.width - left]
+        return placement
+    inside = fitted[top : top + inner[1], left : left + inner[0]]
+    if inside.shape != fitted.shape:
+        fitted[:] = PAD
+    _resize(image, inside, interpolation)
+    return placement
 
 
 def _scaled(size: tuple[int, int], ratio: float) -> tuple[int, int]:
@@ -70,5 +79,8 @@ def _scaled(size: tuple[int, int], ratio: float) -> tuple[int, int]:
     return max(1, int(size[0] * ratio + 1e-6)), max(1, int(size[1] * ratio + 1e-6))
 
 
-def _resize(image: UInt8, size: tuple[int, int], interpolation: int) -> UInt8:
-    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+def _resize(image: UInt8, into: UInt8, interpolation: int) -> None:
+    if image.shape == into.shape:
+        into[:] = image
+    else:
+        cv2.resize(image, (into.shape[1], into.shape[0]), dst=into, interpolation=interpolation)

@@ -7,6 +7,7 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import; a later call is too late
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import onnxruntime as ort
 
 from models.detections import Detections, Float32, Int64, UInt8
 from models.errors import ModelError
-from models.fitting import fit
+from models.fitting import Placement, fit
 from models.manifest import InputSpec, Manifest, Task
 
 INPUT = "image"
+Raw = list[Any]  # numpy arrays, one for each of a task's OUTPUTS
 OUTPUTS: dict[Task, tuple[str, ...]] = {
     "classification": ("scores",),
     "detection": ("boxes", "scores", "classes"),
@@ -31,7 +33,8 @@ class Runner:
 
     The contract: input `image` uint8 (1, H, W, 3) BGR; a classifier, and an anomaly detector with its two labels,
     answers `scores` float32 (1, C), a detector `boxes` float32 (n, 4) xyxy in pixels of the input, `scores` float32
-    (n,), `classes` int64 (n,), after NMS.
+    (n,), `classes` int64 (n,), after NMS. `spec` is how a picture becomes the input; only what scores above `threshold`
+    is reported. Any number of threads may run it at once.
     """
 
     def __init__(
@@ -62,39 +65,48 @@ class Runner:
         # onnxruntime raises its own classes and bare RuntimeError, none of them with a common base
         except Exception as exc:
             raise ModelError(f"{where} is not an ONNX model that onnxruntime can load: {_first_line(exc)}") from exc
-        self._spec = manifest.input
+        self.spec = manifest.input
         self._task: Task = manifest.task
         self._whole = manifest.task != "detection"  # it tells of the picture as a whole
-        self._threshold = manifest.threshold
+        self.threshold = manifest.threshold
         self._class_count = len(manifest.labels)
         self._outputs = list(OUTPUTS[manifest.task])
         self._check_contract(where)
 
-    @property
-    def threshold(self) -> float:
-        """Only what scores above it is reported."""
-        return self._threshold
-
     def run(self, image: UInt8) -> Detections:
         """What the model sees in a camera's picture, uint8 (H, W, 3) BGR; boxes in that picture's pixels."""
-        fitted, placement = fit(image, self._spec)
-        found = self.run_fitted(fitted)
-        if self._whole:
-            whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-            return Detections(whole[: len(found)], found.scores, found.class_ids, found.tracks)
-        return Detections(placement.to_original(found.xyxy), found.scores, found.class_ids, found.tracks)
+        fitted, placement = fit(image, self.spec)
+        return self.detections(self.infer(fitted), placement)
 
     def run_fitted(self, fitted: UInt8) -> Detections:
         """The same on an already fitted picture (spec.height, spec.width, 3); boxes in the fitted picture's pixels."""
+        return self._found(self.infer(fitted))
+
+    def infer(self, fitted: UInt8) -> Raw:
+        """The graph's outputs as they are, and nothing else: what must not wait for anything is only this."""
+        try:
+            return list(self._session.run(self._outputs, {INPUT: fitted[None]}))
+        except Exception as exc:  # see __init__: no common base class
+            raise ModelError(f"the model failed on a picture of shape {fitted.shape}: {_first_line(exc)}") from exc
+
+    def detections(self, raw: Raw, placement: Placement) -> Detections:
+        """What `infer` answered, as detections above the threshold in the original picture; ModelError where the
+        answer breaks the contract."""
+        found = self._found(raw)
         if self._whole:
-            probabilities = self.probabilities(fitted)
-            best = int(np.argmax(probabilities))
-            if probabilities[best] <= self._threshold:
+            box = np.array([(0, 0, *placement.size)], np.float32)
+            return replace(found, xyxy=box[: len(found)])
+        return replace(found, xyxy=placement.to_original(found.xyxy))
+
+    def _found(self, raw: Raw) -> Detections:
+        if self._whole:
+            scores = self._probabilities(raw)
+            best = int(np.argmax(scores))
+            if scores[best] <= self.threshold:
                 return Detections.empty()
-            box = (0, 0, self._spec.width, self._spec.height)
-            return Detections.of([box], [probabilities[best]], [best])
-        boxes, scores, classes = self.candidates(fitted)
-        keep = np.flatnonzero(scores > self._threshold)
+            return Detections.of([(0, 0, self.spec.width, self.spec.height)], [scores[best]], [best])
+        boxes, scores, classes = self._candidates(raw)
+        keep = np.flatnonzero(scores > self.threshold)
         order = keep[np.argsort(-scores[keep], kind="stable")]
         if not np.isfinite(boxes[order]).all():
             raise ModelError("the model answers with boxes that are not finite: it is broken, not blind")
@@ -102,13 +114,19 @@ class Runner:
 
     def probabilities(self, fitted: UInt8) -> Float32:
         """A classifier's scores, float32 (C,)."""
-        (scores,) = self._infer(fitted)
-        _check_scores(scores)
-        return np.asarray(scores[0], np.float32)
+        return self._probabilities(self.infer(fitted))
 
     def candidates(self, fitted: UInt8) -> tuple[Float32, Float32, Int64]:
         """A detector's raw answer after NMS, below the threshold too: boxes (n, 4), scores (n,), classes (n,)."""
-        boxes, scores, classes = self._infer(fitted)
+        return self._candidates(self.infer(fitted))
+
+    def _probabilities(self, raw: Raw) -> Float32:
+        (scores,) = raw
+        _check_scores(scores)
+        return np.asarray(scores[0], np.float32)
+
+    def _candidates(self, raw: Raw) -> tuple[Float32, Float32, Int64]:
+        boxes, scores, classes = raw
         n = len(scores) if scores.ndim else -1
         if boxes.shape != (n, 4) or scores.shape != (n,) or classes.shape != (n,):
             raise ModelError(
@@ -123,15 +141,9 @@ class Runner:
             )
         return boxes, scores, classes
 
-    def _infer(self, fitted: UInt8) -> list[Any]:
-        try:
-            return list(self._session.run(self._outputs, {INPUT: fitted[None]}))
-        except Exception as exc:  # see __init__: no common base class
-            raise ModelError(f"the model failed on a picture of shape {fitted.shape}: {_first_line(exc)}") from exc
-
     def _check_contract(self, where: str) -> None:
         inputs = {value.name: (value.type, value.shape) for value in self._session.get_inputs()}
-        expected = {INPUT: ("tensor(uint8)", [1, self._spec.height, self._spec.width, 3])}
+        expected = {INPUT: ("tensor(uint8)", [1, self.spec.height, self.spec.width, 3])}
         if inputs != expected:
             raise ModelError(
                 f"{where} is not canonical: inputs are {inputs}, expected {expected}; turn it into a canonical "
