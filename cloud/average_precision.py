@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detections import Detections, Float32, Int64
+from models.overlap import overlaps
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -148,8 +149,8 @@ def _match(ious: Float64) -> npt.NDArray[np.bool_]:
         return right
     free = np.ones((len(IOU_THRESHOLDS), ious.shape[1]), np.bool_)
     rows = np.arange(len(IOU_THRESHOLDS))
-    for detection, overlaps in enumerate(ious):
-        candidates = np.where(free, overlaps, -1.0)  # (thresholds, boxes)
+    for detection, row in enumerate(ious):
+        candidates = np.where(free, row, -1.0)  # (thresholds, boxes)
         best = candidates.argmax(axis=1)
         hit = candidates[rows, best] >= IOU_THRESHOLDS
         right[:, detection] = hit
@@ -164,12 +165,3 @@ def _area(right: npt.NDArray[np.bool_], boxes: int) -> float:
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     at = np.searchsorted(true / boxes, RECALLS, side="left")
     return float(np.concatenate((precision, [0.0]))[np.minimum(at, len(precision))].mean())
-
-
-def overlaps(a: Float32, b: Float32) -> Float64:
-    """IoU of each box with each: (n, 4), (m, 4) xyxy -> (n, m)."""
-    first, second = a[:, None].astype(np.float64), b[None].astype(np.float64)
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    inner = np.clip(sides, 0, None).prod(axis=-1)
-    union = (first[..., 2:] - first[..., :2]).prod(axis=-1) + (second[..., 2:] - second[..., :2]).prod(axis=-1) - inner
-    return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=union > 0), np.float64)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cloud.average_precision import Truth, overlaps
+from cloud.average_precision import Truth
 from models.detections import Detections, Int64
+from models.overlap import overlaps
 
 _SAME_PLACE = 0.5
 
