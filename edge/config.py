@@ -12,6 +12,7 @@ DEFAULT_LIMIT_BYTES = {
     "ipc": 5_000,  # nucleus lite loses what is larger on the way in, and it is one billing unit of AWS IoT Core
     "mqtt": 128 * 1024,  # what AWS IoT Core takes
 }
+MAX_WORKERS = 3  # more frames under way than a camera keeps pictures for would be overwritten
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LIVE = ("http://", "https://", "rtsp://", "rtsps://", "usb:", "/dev/video")
 _ON_THIS_MACHINE = re.compile(r"(usb:|/dev/video)\d{1,3}")
@@ -85,7 +86,7 @@ class GatewayConfig:
     tidegate.Model.<model> leaves its pointer; `package` is used instead where there is no Greengrass, and may be an
     unsigned run folder if `allow_unsigned`. `spool_limit_bytes` bounds the results that wait for the cloud. For
     `keep_s` after a swap the model before stays ready to take over again. What the cloud has not acknowledged
-    `ack_timeout_s` after it was sent is sent again."""
+    `ack_timeout_s` after it was sent is sent again. `workers` frames are inferred side by side, each on one core."""
 
     model: str
     cameras: tuple[CameraConfig, ...]
@@ -99,6 +100,7 @@ class GatewayConfig:
     spool_limit_bytes: int = 256 << 20
     keep_s: float = 600.0
     ack_timeout_s: float = 10.0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.model):
@@ -116,6 +118,8 @@ class GatewayConfig:
             raise ValueError(f"keep_s must be in 0..86400, got {self.keep_s:g}")
         if not 0.1 <= self.ack_timeout_s <= 600:
             raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise ValueError(f"workers must be in 1..{MAX_WORKERS}, got {self.workers}")
         if self.allow_unsigned and self.package is None:
             raise ValueError("allow_unsigned is for a package folder given as `package`; set both or neither")
 

@@ -15,6 +15,7 @@ from edge.camera import prepare_opencv
 from edge.config import GatewayConfig
 from edge.model_store import ModelStore
 from edge.observe import Watch
+from edge.pipeline import Pipeline
 from edge.ship import Shipper
 from edge.spool import Spool
 from edge.uplink import Uplink, open_uplink
@@ -77,10 +78,12 @@ class _Gateway:
         self._keep_running = keep_running
         self._vitals = Vitals(config.model)
         self._shipper = Shipper(spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s)
+        self._pipeline = Pipeline(active, workers=config.workers)
         self._watches = [
             Watch(
                 replace(camera, uri=camera.uri.replace("{gateway}", gateway)),
                 model=active,
+                pipeline=self._pipeline,
                 spool=spool,
                 vitals=self._vitals,
                 retry_files=keep_running,
@@ -101,19 +104,24 @@ class _Gateway:
             self._start("ship", stop, lambda: self._shipper.run(leave)),
             self._start("model", stop, lambda: look_after(self._active, leave, pointer=pointer)),
         ]
+        inference = [self._start(f"infer-{index}", stop, self._pipeline.work) for index in range(self._config.workers)]
+        inference.append(self._start("finish", stop, self._pipeline.finish))
         cameras = [self._start(f"watch-{index}", stop, watch.run) for index, watch in enumerate(self._watches)]
         try:
             self._keep_windows(stop, cameras)
             self._close_cameras(cameras)
+            self._pipeline.close()
+            _join(inference)
             self._end_window()
             while not stop.wait(_LOOK_S) and self._spool.streams():
                 self._shipper.tide()
             self._shipper.step()
         finally:
             self._close_cameras(cameras)
+            self._pipeline.close()
             leave.set()
             self._shipper.tide()
-            _join(others)
+            _join([*inference, *others])
         if self._crash is not None:
             raise self._crash
         failures = tuple(str(watch.failure) for watch in self._watches if watch.failure)

@@ -2,15 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edge.active_model import ActiveModel
 from edge.backoff import delays
 from edge.camera import Camera, StalledError, Tally, open_file, open_live
 from edge.config import CameraConfig
+from edge.loading import LoadedModel
+from edge.pipeline import Pipeline
 from edge.spool import Spool
 from edge.vitals import CameraState, Vitals
+from models.detections import Detections
 from models.errors import CameraError, ModelError
 from models.frame import Frame
 from models.records import FrameResult
@@ -20,42 +22,52 @@ log = logging.getLogger(__name__)
 RETRY_S = (0.5, 10.0)
 
 
-def observe(frames: Iterable[Frame], *, camera: str, model: ActiveModel, spool: Spool, vitals: Vitals) -> None:
-    """Each frame's detections into the spool, until the frames end."""
-    for frame in frames:
-        try:
-            answer = model.answer(frame.image)
-        except ModelError as exc:
-            # this frame could not be looked at; the next one perhaps can
-            vitals.error(str(exc))
-            continue
-        manifest = answer.model.manifest
-        labels = tuple(manifest.labels[class_id] for class_id in answer.found.class_ids.tolist())
-        spool.append(
+class Observer:
+    """What becomes of one camera's frames once the model has answered: detections, spool."""
+
+    def __init__(self, camera: str, *, spool: Spool, vitals: Vitals) -> None:
+        self._camera = camera
+        self._spool = spool
+        self._vitals = vitals
+
+    def answered(self, frame: Frame, model: LoadedModel, found: Detections, ms: float) -> None:
+        manifest = model.manifest
+        labels = tuple(manifest.labels[class_id] for class_id in found.class_ids.tolist())
+        self._spool.append(
             FrameResult.of(
-                camera,
+                self._camera,
                 frame.number,
                 frame.captured_at_ns,
                 manifest.name,
                 manifest.release,
-                answer.found,
+                found,
                 labels,
                 steady_ns=frame.steady_ns,
             )
         )
-        vitals.answered(answer)
+        self._vitals.answered(model, found, ms)
+
+    def failed(self, frame: Frame, why: ModelError) -> None:
+        self._vitals.error(str(why))
 
 
 class Watch:
     """One camera, looked through until it ends or `close`; opened again, with back-off, when it goes away."""
 
     def __init__(
-        self, config: CameraConfig, *, model: ActiveModel, spool: Spool, vitals: Vitals, retry_files: bool
+        self,
+        config: CameraConfig,
+        *,
+        model: ActiveModel,
+        pipeline: Pipeline,
+        spool: Spool,
+        vitals: Vitals,
+        retry_files: bool,
     ) -> None:
         """SpoolError when the spool has the same numbers from another file already."""
         self._config = config
         self._model = model
-        self._spool = spool
+        self._lane = pipeline.lane(Observer(config.name, spool=spool, vitals=vitals))
         self._vitals = vitals
         self._retry_files = retry_files
         self._tally = vitals.add_camera(config.name)
@@ -80,6 +92,7 @@ class Watch:
                     self.failure = exc
                     return
             else:
+                self._lane.drain()
                 self._now("ended", "its file has ended")
                 return
             if self._tally.seen > seen:
@@ -89,6 +102,7 @@ class Watch:
     def close(self) -> None:
         self._closed.set()
         self._model.wake()
+        self._lane.close()
         if self._camera is not None:
             self._camera.close()
 
@@ -97,16 +111,13 @@ class Watch:
         try:
             if self._closed.is_set():
                 return
-            frames = self._first_said(camera)
-            observe(frames, camera=self._config.name, model=self._model, spool=self._spool, vitals=self._vitals)
+            for frame in camera:
+                if self._state != "ok":
+                    self._now("ok", "it shows pictures")
+                if not self._lane.submit(frame):
+                    return
         finally:
             camera.close()
-
-    def _first_said(self, camera: Camera) -> Iterator[Frame]:
-        for frame in camera:
-            if self._state != "ok":
-                self._now("ok", "it shows pictures")
-            yield frame
 
     def _now(self, state: CameraState, why: str) -> None:
         if self._closed.is_set() or state == self._state:

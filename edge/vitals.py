@@ -11,9 +11,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from edge.active_model import Answer
 from edge.camera import Tally
 from edge.loading import LoadedModel
+from models.detections import Detections
 from models.records import Health
 from models.tally import AnswerTally
 
@@ -75,14 +75,14 @@ class Vitals:
         with self._lock:
             return min(self._cameras.values(), key=_WORST_FIRST.index, default="down")
 
-    def answered(self, answer: Answer) -> None:
-        """A frame was inferred."""
+    def answered(self, model: LoadedModel, found: Detections, ms: float) -> None:
+        """A frame was inferred, in `ms` milliseconds."""
         with self._lock:
-            figures = self._figures.get(answer.model)
+            figures = self._figures.get(model)
             if figures is None:
-                figures = self._figures[answer.model] = _Figures(self._clock())
-            figures.times_ms.append(answer.ms)
-            figures.answers.add(answer.found)
+                figures = self._figures[model] = _Figures(self._clock())
+            figures.times_ms.append(ms)
+            figures.answers.add(found)
 
     def error(self, what: str) -> None:
         """Something went wrong that health should tell."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.active_model import Answer
 from edge.loading import LoadedModel
 from edge.vitals import CameraState, Standing, Vitals
 from models.detections import Detections
@@ -41,9 +40,11 @@ def loaded_as(manifest: Manifest, runner: Runner, release: int) -> LoadedModel:
     return LoadedModel(replace(manifest, release=release), runner, "fp32", f"{release:064x}")
 
 
-def answer(model: LoadedModel, ms: float = 10.0, scores: tuple[float, ...] = (0.95,), label: int = 0) -> Answer:
+def answer(
+    model: LoadedModel, ms: float = 10.0, scores: tuple[float, ...] = (0.95,), label: int = 0
+) -> tuple[LoadedModel, Detections, float]:
     boxes = np.zeros((len(scores), 4))
-    return Answer(model, Detections.of(boxes, scores, [label] * len(scores)), ms)
+    return model, Detections.of(boxes, scores, [label] * len(scores)), ms
 
 
 def test_a_window_counts_what_was_seen_and_answered(vitals: Vitals, loaded: LoadedModel, clock: Clock) -> None:
@@ -51,7 +52,7 @@ def test_a_window_counts_what_was_seen_and_answered(vitals: Vitals, loaded: Load
     vitals.camera_is("door", "ok")
     for ms in range(1, 101):
         tally.seen += 1
-        vitals.answered(answer(loaded, float(ms), (0.05, 0.95, 1.0), label=ms % 2))
+        vitals.answered(*answer(loaded, float(ms), (0.05, 0.95, 1.0), label=ms % 2))
     tally.seen += 7
     tally.skipped += 5
     tally.missed += 3
@@ -75,7 +76,7 @@ def test_a_window_counts_what_was_seen_and_answered(vitals: Vitals, loaded: Load
 def test_a_window_starts_from_nothing(vitals: Vitals, loaded: LoadedModel, clock: Clock) -> None:
     tally = vitals.add_camera("door")
     tally.seen += 1
-    vitals.answered(answer(loaded))
+    vitals.answered(*answer(loaded))
     vitals.error("the disk is full")
     clock.now += 60
     vitals.cut(loaded, Standing(), at_us=1)
@@ -92,10 +93,10 @@ def test_two_releases_in_a_window_are_reported_each_for_its_time(
     tally = vitals.add_camera("door")
     tally.seen += 30
     for _ in range(10):
-        vitals.answered(answer(loaded, 10))
+        vitals.answered(*answer(loaded, 10))
     clock.now += 45
     for _ in range(20):
-        vitals.answered(answer(newer, 20))
+        vitals.answered(*answer(newer, 20))
     vitals.error("something")
     clock.now += 15
     first, second = vitals.cut(newer, Standing(), at_us=1)
@@ -127,6 +128,6 @@ def test_the_worst_camera_is_reported(vitals: Vitals) -> None:
 
 
 def test_odd_scores_break_nothing(vitals: Vitals, loaded: LoadedModel) -> None:
-    vitals.answered(answer(loaded, 1, (float("nan"), -1.0, 7.0)))
+    vitals.answered(*answer(loaded, 1, (float("nan"), -1.0, 7.0)))
     (health,) = vitals.cut(loaded, Standing(), at_us=1)
     assert sum(health.score_histogram) == 3
