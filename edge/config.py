@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from edge.analytics.config import AnalyticsConfig
 from models.manifest import NAME
 
 DEFAULT_LIMIT_BYTES = {
@@ -23,13 +24,14 @@ class CameraConfig:
     """`uri`: a file's path, http(s):// (MJPEG), rtsp(s)://, usb:N or /dev/videoN; `{gateway}` in it stands for the
     gateway's name. `numbered`: a live camera that writes its frames' numbers into the pixels (models/framecode).
     `fps` is a cap for a live camera and a pace for a file. After `stall_s` without a new frame it counts as
-    stalled."""
+    stalled. `analytics`: what is made of its detections."""
 
     name: str
     uri: str
     numbered: bool = False
     fps: float | None = None
     stall_s: float = 10.0
+    analytics: AnalyticsConfig = field(default_factory=AnalyticsConfig)
 
     def __post_init__(self) -> None:
         if not _CAMERA_NAME.fullmatch(self.name):

@@ -112,6 +112,8 @@ class _Gateway:
             self._close_cameras(cameras)
             self._pipeline.close()
             _join(inference)
+            for watch in self._watches:
+                watch.settle()
             self._end_window()
             while not stop.wait(_LOOK_S) and self._spool.streams():
                 self._shipper.tide()

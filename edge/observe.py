@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from edge.active_model import ActiveModel
+from edge.analytics.analytics import Analytics, Moment
 from edge.backoff import delays
 from edge.camera import Camera, StalledError, Tally, open_file, open_live
 from edge.config import CameraConfig
@@ -23,16 +24,27 @@ RETRY_S = (0.5, 10.0)
 
 
 class Observer:
-    """What becomes of one camera's frames once the model has answered: detections, spool."""
+    """What becomes of one camera's frames once the model has answered: detections, tracks, events, spool."""
 
-    def __init__(self, camera: str, *, spool: Spool, vitals: Vitals) -> None:
+    def __init__(self, camera: str, *, analytics: Analytics, spool: Spool, vitals: Vitals) -> None:
         self._camera = camera
+        self._analytics = analytics
         self._spool = spool
         self._vitals = vitals
 
     def answered(self, frame: Frame, model: LoadedModel, found: Detections, ms: float) -> None:
         manifest = model.manifest
+        moment = Moment(
+            number=frame.number,
+            captured_at_us=frame.captured_at_ns // 1000,
+            steady_s=frame.steady_ns / 1e9,
+            size=(frame.image.shape[1], frame.image.shape[0]),
+            model=manifest.name,
+            release=manifest.release,
+            whole=manifest.task != "detection",
+        )
         labels = tuple(manifest.labels[class_id] for class_id in found.class_ids.tolist())
+        seen = self._analytics.see(moment, found, labels)
         self._spool.append(
             FrameResult.of(
                 self._camera,
@@ -40,15 +52,22 @@ class Observer:
                 frame.captured_at_ns,
                 manifest.name,
                 manifest.release,
-                found,
-                labels,
+                seen.found,
+                seen.labels,
                 steady_ns=frame.steady_ns,
             )
         )
+        for record in seen.records:
+            self._spool.append(record)
         self._vitals.answered(model, found, ms)
 
     def failed(self, frame: Frame, why: ModelError) -> None:
         self._vitals.error(str(why))
+
+    def away(self) -> None:
+        """The camera shows nothing more, for now or for ever; all its frames are finished."""
+        for record in self._analytics.away():
+            self._spool.append(record)
 
 
 class Watch:
@@ -67,7 +86,9 @@ class Watch:
         """SpoolError when the spool has the same numbers from another file already."""
         self._config = config
         self._model = model
-        self._lane = pipeline.lane(Observer(config.name, spool=spool, vitals=vitals))
+        analytics = Analytics(config.analytics, camera=config.name)
+        self._observer = Observer(config.name, analytics=analytics, spool=spool, vitals=vitals)
+        self._lane = pipeline.lane(self._observer)
         self._vitals = vitals
         self._retry_files = retry_files
         self._tally = vitals.add_camera(config.name)
@@ -92,7 +113,6 @@ class Watch:
                     self.failure = exc
                     return
             else:
-                self._lane.drain()
                 self._now("ended", "its file has ended")
                 return
             if self._tally.seen > seen:
@@ -106,6 +126,10 @@ class Watch:
         if self._camera is not None:
             self._camera.close()
 
+    def settle(self) -> None:
+        """Say what is left to say, once the pipeline has ended."""
+        self._observer.away()
+
     def _look(self) -> None:
         self._camera = camera = _open(self._config, self._tally)
         try:
@@ -118,6 +142,8 @@ class Watch:
                     return
         finally:
             camera.close()
+            if self._lane.drain():
+                self._observer.away()
 
     def _now(self, state: CameraState, why: str) -> None:
         if self._closed.is_set() or state == self._state:

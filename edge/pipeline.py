@@ -148,8 +148,8 @@ class Lane:
         self._tickets += 1
         return True
 
-    def drain(self) -> None:
-        """Return when all that was submitted is finished, or the lane is closed."""
+    def drain(self) -> bool:
+        """Return when all that was submitted is finished, or False when the lane is closed before."""
         buffers: list[UInt8] = []
         while len(buffers) < self._depth and (buffer := self._buffers.get()) is not None:
             buffers.append(buffer)
@@ -157,6 +157,8 @@ class Lane:
             self._buffers.put(free)
         if len(buffers) < self._depth:
             self._buffers.put(None)
+            return False
+        return True
 
     def close(self) -> None:
         """Take no more frames; whoever waits to submit one is let go."""

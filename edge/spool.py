@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from models.errors import SpoolError, WireError
-from models.records import FrameResult, Health, Tombstone
+from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Tombstone
 from models.wire import decode_record, encode_record
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class Spool:
         self._thread = threading.Thread(target=self._commit_now_and_then, name="spool", daemon=True)
         self._thread.start()
 
-    def append(self, record: FrameResult | Health) -> None:
+    def append(self, record: FrameResult | Health | Event | Aggregate | PicturePart) -> None:
         """Record this; on disk within a second. A frame waits while the disk takes nothing."""
         pending = (
             _Pending("frames", encode_record(record), record.camera, record.frame)
