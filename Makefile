@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: install demo test check format soak bench bench-full proto lock clean
+.PHONY: install demo test check format soak arm64 bench bench-full proto lock clean
 
 install: $(VENV)/installed
 
@@ -34,6 +34,11 @@ format: install
 soak: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scale]"
 	$(BIN)/python -m pytest -m soak --override-ini timeout=3600
+
+# needs mmdebstrap, and a way to Debian's packages and to PyPI; tests of `make soak` that need this root skip without it
+arm64: install
+	$(BIN)/python -m simulator.arm64_root .arm64
+	$(BIN)/python -m pytest -m arm64
 
 bench: install
 	$(BIN)/python -m benchmarks
