@@ -1,15 +1,18 @@
 """The model that answers, and changing it between two frames."""
 
+import contextlib
 import logging
+import statistics
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge.loading import CHOICE, LoadedModel, load
+from edge.budget import Budget
+from edge.loading import LoadedModel, compare, load, replayed_now_ms
+from edge.memory import Memory, measure
 from edge.model_store import ModelStore, Stored
-from models.detections import Detections, UInt8
 from models.errors import ModelError, PackageError, TidegateError
 from models.manifest import Manifest, read_manifest
 
@@ -18,15 +21,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25  # one stat of the pointer
 DISK_RETRY_S = 10.0
 _RECENT = 128  # frames whose times are kept
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What a model saw in one picture, in `ms` milliseconds."""
-
-    model: LoadedModel
-    found: Detections
-    ms: float
+_ENOUGH = 64  # of them to judge a model by
+_JUDGE_S = 2.0
+_UNKNOWN = Memory()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,20 +33,45 @@ class _Serving:
     model: LoadedModel
     recent_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
+    @property
+    def usual_ms(self) -> float:
+        """The median of the last frames; 0 when there were too few."""
+        recent = self.recent_ms.copy()
+        return statistics.median(recent) if len(recent) >= _ENOUGH else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """What a model is measured by until the clock (monotonic) says `until`: the model `before`, which then still stands
+    by, the times it took, and the memory there was without the new one. After a restart `before` is only in the
+    store."""
+
+    until: float
+    before: LoadedModel | Stored | None
+    before_ms: float = 0.0
+    before_replay_ms: float = 0.0
+    memory: Memory = _UNKNOWN
+
+
+_NO_TRIAL = _Trial(0.0, None)
+
 
 class ActiveModel:
-    """The current model and, for a while after a change, the one before.
+    """The current model and, while it is on trial, the one before.
 
-    One thread calls `resume`, `offer` and `settle`, which take their time; the others may be called from anywhere.
+    A model is on trial for `keep_s`. If it raises, or outgrows its `budget`, the one before takes over between two
+    frames, and the release is not tried again here. One thread calls `resume`, `offer` and `settle`, which take their
+    time; the others may be called from anywhere.
     """
 
-    def __init__(self, store: ModelStore, *, keep_s: float) -> None:
+    def __init__(self, store: ModelStore, *, keep_s: float, budget: Budget | None = None) -> None:
         self._store = store
         self._keep_s = keep_s
+        self._budget = budget or Budget()
         self._changes = threading.Condition()
         self._serving: _Serving | None = None
-        self._previous: LoadedModel | None = None
-        self._previous_until = 0.0
+        self._trial = _NO_TRIAL
+        self._judge_at = 0.0
         self._given_up: list[tuple[Manifest, str]] = []
         self.swaps = 0
         self.failed_release = ""
@@ -60,16 +82,23 @@ class ActiveModel:
         return serving.model if serving else None
 
     def resume(self) -> None:
-        """Run again what ran when the gateway stopped, if it is there and works."""
-        for stored in self._store.last_running():
+        """Run again what ran when the gateway stopped, if it is there and works; a trial begins anew."""
+        stored = self._store.last_running()
+        for index, one in enumerate(stored):
+            release = one.manifest.release
             try:
-                self._switch(_load(stored))
-                return
+                with contextlib.suppress(OSError):  # a full disk is no reason not to start
+                    self._store.try_out(release)
+                loaded = _load(one)
             except TidegateError as exc:
-                log.error("%s@%d does not start: %s", stored.manifest.name, stored.manifest.release, exc)
+                log.error("%s@%d does not start: %s", one.manifest.name, release, exc)
+                continue
+            before = next(iter(stored[index + 1 :]), None) if release == self._store.trial.release else None
+            self._switch(loaded, before)
+            return
 
     def offer(self, package: Path) -> None:
-        """Take a signed package: verify it, get it ready beside the current model, switch.
+        """Take a signed package: verify it, get it ready beside the current model, weigh it, switch.
 
         PackageError or ModelError when it is not fit to run; the current model then goes on.
         """
@@ -79,15 +108,23 @@ class ActiveModel:
             self.failed_release = f"{_name(package)}: {exc}"
             raise
         manifest = stored.manifest
-        current = self.current
-        if current is not None and current.manifest.release == manifest.release:
+        serving = self._serving
+        if serving is not None and serving.model.manifest.release == manifest.release:
             return
+        memory = measure()
         try:
+            self._store.try_out(
+                manifest.release,
+                before_ms=serving.usual_ms if serving else 0.0,
+                before_replay_ms=serving.model.replay_ms if serving else 0.0,
+            )
             loaded = _load(stored)
+            self._weigh(loaded, memory)
         except TidegateError as exc:
             self._remember_failure(manifest, str(exc))
             raise
-        self._switch(loaded)
+        self._switch(loaded, self._store.before(manifest.release) if serving is None else None, memory)
+        self._store.now_runs(manifest.release)
 
     def offer_unsigned(self, run: Path) -> None:
         """Run a run folder as it is, without asking who made it: for trying things out."""
@@ -106,7 +143,7 @@ class ActiveModel:
             self._changes.notify_all()
 
     def answered(self, model: LoadedModel, ms: float) -> None:
-        """A frame took `model` so long."""
+        """A frame took `model` so long, by the clock."""
         serving = self._serving
         if serving is not None and serving.model is model:
             serving.recent_ms.append(ms)
@@ -115,59 +152,108 @@ class ActiveModel:
         """The model to use instead for the frame on which `model` failed: the one before, while that stands by, and it
         stays; else `why` is raised again, and the frame could not be looked at."""
         with self._changes:
-            current = self._serving
-            if current is not None and current.model is not model:
-                return current.model  # another thread was faster
-            if self._previous is None or time.monotonic() >= self._previous_until:
+            current = self.current
+            if current is not None and current is not model:
+                return current  # another thread was faster
+            back = self._stand_in()
+            if back is None:
                 raise why
-            back, self._previous = self._previous, None
-            self._serving = _Serving(back)
-            self.swaps += 1
-            self.failed_release = f"{model.label}: {why}"
-            # the disk can wait, a camera can't
-            self._given_up.append((model.manifest, str(why)))
-        log.error("%s failed while it ran, back to %s: %s", model.label, back.label, why)
-        return back
-
-    def answer(self, image: UInt8) -> Answer:
-        """What the current model, or the one that steps in for it, sees; ModelError when there is none."""
-        model = self.current
-        assert model is not None, "wait() comes first"
-        while True:
-            started = time.perf_counter()
-            try:
-                found = model.runner.run(image)
-            except ModelError as exc:
-                model = self.failed(model, exc)
-            else:
-                ms = (time.perf_counter() - started) * 1000
-                self.answered(model, ms)
-                return Answer(model, found, ms)
+            self._go_back(model, back, str(why))
+            return back
 
     def settle(self) -> None:
-        """Let go of a model that was kept long enough, and write down which ones failed since the last call; OSError
-        when the disk does not take that, and then the next call does it."""
+        """Judge the model that is on trial, let go of the one before when it was kept long enough, and write down what
+        became of them since the last call; OSError when the disk does not take that, and then the next call does it."""
+        self._judge()
         with self._changes:
             given_up = list(self._given_up)
-            if self._previous is not None and time.monotonic() >= self._previous_until:
-                self._previous = None
+            serving = self._serving
+            over = time.monotonic() >= self._trial.until
+            if over:
+                self._trial = _NO_TRIAL
         for manifest, why in given_up:
             self._remember_failure(manifest, why)
-        if given_up and (current := self.current) is not None:
-            self._store.now_runs(current.manifest.release)
+        if serving is not None:
+            release = serving.model.manifest.release
+            self._store.now_runs(release)
+            if over:
+                self._store.has_passed(release)
+            elif serving.recent_ms:
+                self._store.has_answered(release)
         with self._changes:
             del self._given_up[: len(given_up)]
 
-    def _switch(self, loaded: LoadedModel) -> None:
+    def _weigh(self, loaded: LoadedModel, memory: Memory) -> None:
+        """ModelError when it is over budget, beside the current one, before it has seen a frame."""
+        before = self.current
+        why = self._budget.too_large(measure(), memory)
+        if not why and before is not None and self._budget.too_slow(loaded.took_ms, before.took_ms):
+            # they were timed at different times
+            why = self._budget.too_slow(*compare(loaded, before))
+        if why:
+            raise ModelError(f"{loaded.label} is over its budget: {why}")
+
+    def _judge(self) -> None:
+        """Go back if the model on trial is over budget with real pictures."""
+        serving, trial, now = self._serving, self._trial, time.monotonic()
+        if serving is None or trial.before is None or now < self._judge_at:
+            return
+        self._judge_at = now + _JUDGE_S
+        why = self._budget.too_large(measure(), trial.memory) if trial.memory.total else ""
+        if not why and trial.before_ms and (usual_ms := serving.usual_ms):
+            why = self._budget.too_slow(usual_ms, trial.before_ms)
+            if why:
+                with self._changes:
+                    before = self._stand_in()
+                # has the machine become slower, and not the model?
+                weather = replayed_now_ms(before) / trial.before_replay_ms if before and trial.before_replay_ms else 1.0
+                why = self._budget.too_slow(usual_ms, trial.before_ms * max(1.0, weather))
+        if not why:
+            return
         with self._changes:
-            before, self._serving = self.current, _Serving(loaded)
-            self._previous, self._previous_until = before, time.monotonic() + self._keep_s
+            back = self._stand_in()
+            if back is not None and self._serving is serving:
+                self._go_back(serving.model, back, why)
+
+    def _switch(self, loaded: LoadedModel, stored: Stored | None = None, memory: Memory = _UNKNOWN) -> None:
+        """From now on frames are for `loaded`; `stored` holds the one before where that does not run."""
+        with self._changes:
+            before, self._serving = self._serving, _Serving(loaded)
+            until = time.monotonic() + self._keep_s
             if before is not None:
                 self.swaps += 1
+                self._trial = _Trial(until, before.model, before.usual_ms, before.model.replay_ms, memory)
+            else:
+                noted = self._store.trial
+                self._trial = _Trial(until, stored, noted.before_ms, noted.before_replay_ms)
             self._changes.notify_all()
-        if loaded.manifest.release:
-            self._store.now_runs(loaded.manifest.release)
-        log.info("%s runs (%s%s)", loaded.label, loaded.variant, f", after {before.label}" if before else "")
+        after = f", after {before.model.label}" if before else ""
+        log.info("%s runs (%s%s)", loaded.label, loaded.variant, after)
+
+    def _stand_in(self) -> LoadedModel | None:
+        """The model before, while it stands by; opened first where it is only in the store. Under the lock: a second
+        thread for which the model failed waits for it."""
+        trial = self._trial
+        if time.monotonic() >= trial.until:
+            return None
+        if isinstance(trial.before, Stored):
+            try:
+                before = _load(trial.before)
+            except TidegateError as exc:
+                log.error("the model before does not start: %s", exc)
+                before = None
+            self._trial = replace(trial, before=before)
+            return before
+        return trial.before
+
+    def _go_back(self, model: LoadedModel, back: LoadedModel, why: str) -> None:
+        self._serving = _Serving(back)
+        self._trial = _NO_TRIAL
+        self.swaps += 1
+        self.failed_release = f"{model.label}: {why}"
+        # the disk can wait, a camera can't
+        self._given_up.append((model.manifest, why))
+        log.error("%s is given up, back to %s: %s", model.label, back.label, why)
 
     def _remember_failure(self, manifest: Manifest, why: str) -> None:
         self.failed_release = f"{manifest.name}@{manifest.release}: {why}"
@@ -199,8 +285,8 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
 
 
 def _load(stored: Stored) -> LoadedModel:
-    # beside the release, so that it goes when the release goes
-    return load(stored.folder, stored.manifest, memory=stored.folder / CHOICE)
+    # what is found out about it lies beside it, so that it goes when the release goes
+    return load(stored.folder, stored.manifest, keep=stored.folder)
 
 
 def _package(pointer: Path) -> Path:

@@ -87,8 +87,11 @@ class GatewayConfig:
     `<model>.root.json`. `state` is the gateway's own folder (spool, model store). Under `pointers` the component
     tidegate.Model.<model> leaves its pointer; `package` is used instead where there is no Greengrass, and may be an
     unsigned run folder if `allow_unsigned`. `spool_limit_bytes` bounds the results that wait for the cloud. For
-    `keep_s` after a swap the model before stays ready to take over again. What the cloud has not acknowledged
-    `ack_timeout_s` after it was sent is sent again. `workers` frames are inferred side by side, each on one core."""
+    `keep_s` after a swap the model before stays ready to take over again, and does when the new one raises, takes more
+    than `latency_budget_ms` a frame (without that: more than `max_slowdown` times what the one before took) or brings
+    the gateway's memory over `memory_limit_bytes` (without that: leaves the machine too little). What the cloud has not
+    acknowledged `ack_timeout_s` after it was sent is sent again. `workers` frames are inferred side by side, each on
+    one core."""
 
     model: str
     cameras: tuple[CameraConfig, ...]
@@ -101,6 +104,9 @@ class GatewayConfig:
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     spool_limit_bytes: int = 256 << 20
     keep_s: float = 600.0
+    latency_budget_ms: float | None = None
+    max_slowdown: float = 2.0
+    memory_limit_bytes: int | None = None
     ack_timeout_s: float = 10.0
     workers: int = 1
 
@@ -118,6 +124,12 @@ class GatewayConfig:
             raise ValueError(f"spool_limit_bytes must be at least {1 << 20} (1 MiB), got {self.spool_limit_bytes}")
         if not 0 <= self.keep_s <= 86_400:
             raise ValueError(f"keep_s must be in 0..86400, got {self.keep_s:g}")
+        if self.latency_budget_ms is not None and not 0.1 <= self.latency_budget_ms <= 60_000:
+            raise ValueError(f"latency_budget_ms must be in 0.1..60000, got {self.latency_budget_ms:g}")
+        if not 1.1 <= self.max_slowdown <= 1000:
+            raise ValueError(f"max_slowdown must be in 1.1..1000, got {self.max_slowdown:g}")
+        if self.memory_limit_bytes is not None and not 1 << 20 <= self.memory_limit_bytes <= 1 << 50:
+            raise ValueError(f"memory_limit_bytes must be at least {1 << 20} (1 MiB), got {self.memory_limit_bytes}")
         if not 0.1 <= self.ack_timeout_s <= 600:
             raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
         if not 1 <= self.workers <= MAX_WORKERS:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.active_model import ActiveModel, look_after
+from edge.budget import Budget
 from edge.camera import prepare_opencv
 from edge.config import GatewayConfig
 from edge.model_store import ModelStore
@@ -183,7 +184,8 @@ class _Gateway:
 
 def _open_model(config: GatewayConfig) -> ActiveModel:
     store = ModelStore(config.state / MODELS, model=config.model, trust=config.trust)
-    active = ActiveModel(store, keep_s=config.keep_s)
+    budget = Budget(config.latency_budget_ms, config.max_slowdown, config.memory_limit_bytes)
+    active = ActiveModel(store, keep_s=config.keep_s, budget=budget)
     if config.package is None:
         active.resume()
     elif config.allow_unsigned:

@@ -1,7 +1,9 @@
 """The gateway's own copies of the releases it took: the one that runs and the one before.
 
 The nucleus deletes an old version's files seconds after an update, and going back must not need the network. What
-has to survive a restart (which release runs, the highest floor seen, what failed here) is in `store.json`.
+has to survive a restart (which release runs, the highest floor seen, what failed here) is in `store.json`, and which
+release is on trial in `trial.json`: a file of its own, because a gateway of before would read a `store.json` with an
+unknown field as an empty one, and forget the floor.
 """
 
 import json
@@ -9,6 +11,7 @@ import logging
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from models.configuration import parse
 from models.durable import write_atomic
@@ -19,6 +22,8 @@ from models.trust import accept, recheck
 log = logging.getLogger(__name__)
 
 _STATE = "store.json"
+_TRIAL = "trial.json"
+_STARTS = 5  # a power cut may come at a bad time, but not five times in a row
 _FAILURES_KEPT = 20
 
 
@@ -38,6 +43,20 @@ class _State:
     failed: dict[str, str] = field(default_factory=dict)  # by release: why
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """`starts`: how often `release` was opened without having answered a frame since. `before_ms` and
+    `before_replay_ms`: what a camera's and a golden frame took the model before, 0 where that is not known."""
+
+    release: int = 0
+    starts: int = 0
+    before_ms: float = 0.0
+    before_replay_ms: float = 0.0
+
+
+_S = TypeVar("_S", _State, Trial)
+
+
 class ModelStore:
     """One model's releases under `folder`, for one thread of the process that owns the gateway's state."""
 
@@ -45,7 +64,8 @@ class ModelStore:
         self._folder = folder / model
         self._model = model
         self._root = trust / f"{model}.root.json"
-        self._state = self._read_state()
+        self._state = self._read(_State, _STATE)
+        self._trial = self._read(Trial, _TRIAL)
         for leftover in self._folder.glob(".*"):  # of a copy that a power cut interrupted
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -88,7 +108,42 @@ class ModelStore:
         while len(failed) > _FAILURES_KEPT:
             failed.pop(next(iter(failed)))
         self._write_state(replace(self._state, failed=failed))
+        self.has_passed(release)  # it is over
         self._prune()
+
+    @property
+    def trial(self) -> Trial:
+        """Of the release that has not stood its trial yet, also when it began before a restart; release 0: none."""
+        return self._trial
+
+    def before(self, release: int) -> Stored | None:
+        """What ran before this release, while that is on trial."""
+        if release != self._trial.release:
+            return None
+        return next((stored for stored in self.last_running() if stored.manifest.release != release), None)
+
+    def try_out(self, release: int, *, before_ms: float = 0.0, before_replay_ms: float = 0.0) -> None:
+        """Remember that this release is about to be opened, unless it has stood its trial: one that takes the whole
+        process with it leaves no other trace. PackageError, and never again, when it did that too often."""
+        going_on = release == self._trial.release
+        if release in (0, self._state.running) and not going_on:
+            return
+        trial = self._trial if going_on else Trial(release, 0, before_ms, before_replay_ms)
+        if trial.starts >= _STARTS:
+            why = f"the gateway died {trial.starts} times in a row before it had answered a frame"
+            self.has_failed(release, why)
+            raise PackageError(f"{self._model}@{release} is given up: {why}")
+        self._write_trial(replace(trial, starts=trial.starts + 1))
+
+    def has_answered(self, release: int) -> None:
+        """Remember that it has answered a frame, if it is the one on trial."""
+        if release == self._trial.release:
+            self._write_trial(replace(self._trial, starts=0))
+
+    def has_passed(self, release: int) -> None:
+        """Remember that it has stood its trial."""
+        if release == self._trial.release:
+            self._write_trial(Trial())
 
     def _check(self, package: Path, manifest: Manifest) -> None:
         if manifest.name != self._model:
@@ -136,17 +191,25 @@ class ModelStore:
     def _remove(self, release: int) -> None:
         shutil.rmtree(self._folder / str(release), ignore_errors=True)
 
-    def _read_state(self) -> _State:
-        path = self._folder / _STATE
+    def _read(self, cls: type[_S], name: str) -> _S:
+        path = self._folder / name
         try:
-            return parse(_State, json.loads(path.read_bytes()), where=str(path))
+            return parse(cls, json.loads(path.read_bytes()), where=str(path))
         except FileNotFoundError:
-            return _State()
-        except (OSError, ValueError, ConfigError) as exc:
+            return cls()
+        except (OSError, ValueError, RecursionError, ConfigError) as exc:
             # written atomically, so this is the disk's doing; the floor is learned again from the next release
             log.error("%s cannot be read (%s); starting with an empty one", path, exc)
-            return _State()
+            return cls()
 
     def _write_state(self, state: _State) -> None:
-        write_atomic(self._folder / _STATE, (json.dumps(asdict(state), indent=1) + "\n").encode())
+        self._write(_STATE, state)
         self._state = state
+
+    def _write_trial(self, trial: Trial) -> None:
+        if trial != self._trial:
+            self._write(_TRIAL, trial)
+            self._trial = trial
+
+    def _write(self, name: str, content: _State | Trial) -> None:
+        write_atomic(self._folder / name, (json.dumps(asdict(content), indent=1) + "\n").encode())

@@ -38,11 +38,20 @@ class Runner:
     """
 
     def __init__(
-        self, model: Path | bytes, manifest: Manifest, *, threads: int = 1, weights_only: bool = False
+        self,
+        model: Path | bytes,
+        manifest: Manifest,
+        *,
+        threads: int = 1,
+        weights_only: bool = False,
+        optimised: bool = False,
+        optimised_into: Path | None = None,
     ) -> None:
         """Open the session; ModelError when the file is no model or breaks the contract.
 
         `weights_only`: the graph's quantised weights are brought back to float here, once, instead of in every run.
+        `optimised_into`: write the graph there as it was optimised for this device; a session that is opened from that
+        file, `optimised`, takes it as it is.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -52,6 +61,10 @@ class Runner:
         options.log_severity_level = 3
         if weights_only:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
+        if optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if optimised_into is not None:
+            options.optimized_model_filepath = str(optimised_into)
         where = str(model) if isinstance(model, Path) else f"model {manifest.name}"
         try:
             self._session = ort.InferenceSession(

@@ -9,81 +9,59 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
-from onnx import TensorProto, helper, save_model
 
-from cloud.run_folder import add_variant
 from cloud.sign import Keys, sign_files, sign_release
 from edge.active_model import ActiveModel, look_after
+from edge.budget import Budget
+from edge.memory import measure
 from edge.model_store import ModelStore
 from models.errors import ModelError, PackageError
-from models.golden import record_golden, write_golden
 from models.manifest import read_manifest, write_manifest
-from models.runner import open_runner
+from tests.edge.odd_models import BLUE, WHITE, moody_graph, run_of, see, slow_copy
 
 MakeRelease = Callable[..., Path]
-BLUE = np.full((48, 64, 3), (200, 0, 0), np.uint8)
 
 
 @pytest.fixture
-def new_active(tmp_path: Path, trust: Path) -> Callable[[], ActiveModel]:
+def new_active(tmp_path: Path, trust: Path) -> Callable[..., ActiveModel]:
     """As after a start of the gateway, in the same state folder each time."""
 
-    def make() -> ActiveModel:
-        return ActiveModel(ModelStore(tmp_path / "models", model="colour", trust=trust), keep_s=60)
+    def make(*, keep_s: float = 60, budget: Budget | None = None) -> ActiveModel:
+        return ActiveModel(ModelStore(tmp_path / "models", model="colour", trust=trust), keep_s=keep_s, budget=budget)
 
     return make
 
 
 @pytest.fixture
-def active(new_active: Callable[[], ActiveModel]) -> ActiveModel:
+def active(new_active: Callable[..., ActiveModel]) -> ActiveModel:
     return new_active()
 
 
 @pytest.fixture
-def make_moody(colour_run: Path, keys: Keys, tmp_path: Path) -> MakeRelease:
-    """A release that answers golden frames well, but raises on a picture without any red, blue or green, like night."""
+def make_odd(colour_run: Path, keys: Keys, tmp_path: Path) -> MakeRelease:
+    """`make_odd(2, moody_graph)`: a signed release of the colour model with that graph."""
 
-    def make(release: int) -> Path:
-        run = tmp_path / f"moody-{release}"
-        shutil.copytree(colour_run, run)
-        graph = helper.make_graph(
-            [
-                helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-                helper.make_node("ReduceMean", ["pixels"], ["means"], axes=[1, 2], keepdims=0),
-                helper.make_node("ReduceMax", ["means"], ["brightest"], keepdims=0),
-                helper.make_node("Cast", ["brightest"], ["index"], to=TensorProto.INT64),
-                # only an all-255 picture points outside the table of 255 rows
-                helper.make_node("Gather", ["table", "index"], ["nothing"], axis=0),
-                helper.make_node("Add", ["means", "nothing"], ["same"]),
-                helper.make_node("Softmax", ["same"], ["scores"], axis=1),
-            ],
-            "moody",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 8, 8, 3])],
-            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
-            [helper.make_tensor("table", TensorProto.FLOAT, [255, 1], [0.0] * 255)],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
-        save_model(model, str(run / "model.onnx"))
-        manifest = add_variant(run, "fp32", "model.onnx")
-        frames = [np.full((8, 8, 3), np.eye(3)[channel] * 200, np.uint8) for channel in range(3)]
-        write_golden(run, record_golden(frames, {"fp32": open_runner(run, manifest)}))
+    def make(release: int, make_graph: Callable[[Path, Path], None]) -> Path:
+        run = run_of(colour_run, tmp_path / f"odd-{release}", make_graph)
         until = datetime.now(UTC) + timedelta(days=1)
-        return sign_release(run, keys, release=release, floor=0, expires=until, out=tmp_path / "packages" / "moody")
+        return sign_release(
+            run, keys, release=release, floor=0, expires=until, out=tmp_path / "packages" / f"odd-{release}"
+        )
 
     return make
 
 
-WHITE = np.full((48, 64, 3), 255, np.uint8)
+@pytest.fixture
+def make_moody(make_odd: MakeRelease) -> MakeRelease:
+    return lambda release: make_odd(release, moody_graph)
 
 
-def test_the_model_answers_and_says_how_long_it_took(active: ActiveModel, make_release: MakeRelease) -> None:
+def test_the_model_of_the_package_answers(active: ActiveModel, make_release: MakeRelease) -> None:
     active.offer(make_release(1))
-    answer = active.answer(BLUE)
-    assert answer.model.label == "colour@1"
-    assert [answer.model.manifest.labels[index] for index in answer.found.class_ids] == ["blue"]
-    assert answer.ms > 0
+    model, found = see(active, BLUE)
+    assert model.label == "colour@1"
+    assert [model.manifest.labels[index] for index in found.class_ids] == ["blue"]
 
 
 def test_another_release_takes_over_and_going_back_is_possible_without_the_package(
@@ -92,7 +70,7 @@ def test_another_release_takes_over_and_going_back_is_possible_without_the_packa
     first = make_release(1)
     for package in (first, make_release(2), first):
         active.offer(package)
-    assert active.answer(BLUE).model.label == "colour@1"
+    assert see(active, BLUE)[0].label == "colour@1"
     assert active.swaps == 2
 
 
@@ -111,12 +89,12 @@ def test_a_refused_package_leaves_the_current_model_running(active: ActiveModel,
     (bad / "model.onnx").write_bytes(b"")
     with pytest.raises(PackageError):
         active.offer(bad)
-    assert active.answer(BLUE).model.label == "colour@1"
+    assert see(active, BLUE)[0].label == "colour@1"
     assert active.failed_release.startswith("colour@2: ")
 
 
 def test_a_release_that_disagrees_with_its_golden_frames_is_given_up_for_good(
-    active: ActiveModel, new_active: Callable[[], ActiveModel], colour_run: Path, keys: Keys, tmp_path: Path
+    active: ActiveModel, new_active: Callable[..., ActiveModel], colour_run: Path, keys: Keys, tmp_path: Path
 ) -> None:
     # sign_release would refuse it: what differs is the gateway's hardware, for which edited answers stand in
     until = datetime.now(UTC) + timedelta(days=1)
@@ -136,19 +114,19 @@ def test_a_release_that_disagrees_with_its_golden_frames_is_given_up_for_good(
 
 
 def test_a_model_that_raises_while_it_runs_hands_back_at_once_and_loses_no_frame(
-    active: ActiveModel, new_active: Callable[[], ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
 ) -> None:
     active.offer(make_release(1))
     moody = make_moody(2)
     active.offer(moody)
-    assert active.answer(BLUE).model.label == "colour@2"
-    assert active.answer(WHITE).model.label == "colour@1", "this very frame is answered by the model before"
+    assert see(active, BLUE)[0].label == "colour@2"
+    assert see(active, WHITE)[0].label == "colour@1", "this very frame is answered by the model before"
     assert active.failed_release.startswith("colour@2: ")
     active.settle()
     assert active.swaps == 2
     after_restart = new_active()
     after_restart.resume()
-    assert after_restart.answer(BLUE).model.label == "colour@1"
+    assert see(after_restart, BLUE)[0].label == "colour@1"
     with pytest.raises(PackageError, match="has failed on this gateway before"):
         after_restart.offer(moody)
 
@@ -158,12 +136,12 @@ def test_a_model_that_raises_with_none_before_it_is_an_error_of_that_frame(
 ) -> None:
     active.offer(make_moody(2))
     with pytest.raises(ModelError):
-        active.answer(WHITE)
-    assert active.answer(BLUE).model.label == "colour@2"
+        see(active, WHITE)
+    assert see(active, BLUE)[0].label == "colour@2"
 
 
 def test_a_restart_goes_on_with_the_model_that_ran(
-    active: ActiveModel, new_active: Callable[[], ActiveModel], make_release: MakeRelease
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease
 ) -> None:
     active.offer(make_release(1))
     package = make_release(2)
@@ -171,23 +149,197 @@ def test_a_restart_goes_on_with_the_model_that_ran(
     shutil.rmtree(package)
     again = new_active()
     again.resume()
-    assert again.answer(BLUE).model.label == "colour@2"
+    assert see(again, BLUE)[0].label == "colour@2"
 
 
 def test_a_restart_with_a_damaged_copy_goes_on_with_the_model_before(
-    active: ActiveModel, new_active: Callable[[], ActiveModel], make_release: MakeRelease, tmp_path: Path
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, tmp_path: Path
 ) -> None:
     active.offer(make_release(1))
     active.offer(make_release(2))
     (tmp_path / "models" / "colour" / "2" / "model.onnx").write_bytes(b"rot")
     again = new_active()
     again.resume()
-    assert again.answer(BLUE).model.label == "colour@1"
+    assert see(again, BLUE)[0].label == "colour@1"
 
 
 def test_an_unsigned_run_folder_runs_where_that_is_asked_for(active: ActiveModel, colour_run: Path) -> None:
     active.offer_unsigned(colour_run)
-    assert active.answer(BLUE).model.label == "colour@0"
+    assert see(active, BLUE)[0].label == "colour@0"
+
+
+def test_a_release_on_trial_that_raises_after_a_restart_hands_back_to_the_copy_in_the_store(
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+) -> None:
+    active.offer(make_release(1))
+    moody = make_moody(2)
+    active.offer(moody)
+    again = new_active()
+    again.resume()
+    assert see(again, BLUE)[0].label == "colour@2"
+    assert see(again, WHITE)[0].label == "colour@1"
+    again.settle()
+    with pytest.raises(PackageError, match="has failed on this gateway before"):
+        new_active().offer(moody)
+
+
+def test_a_release_that_stood_its_trial_stays_though_a_frame_fails(
+    new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+) -> None:
+    active = new_active(keep_s=0)
+    for package in (make_release(1), make_moody(2)):
+        active.offer(package)
+        active.settle()
+    again = new_active()
+    again.resume()
+    for gateway in (active, again):
+        with pytest.raises(ModelError):
+            see(gateway, WHITE)
+        assert see(gateway, BLUE)[0].label == "colour@2"
+
+
+def test_a_release_given_as_a_package_is_on_trial_after_a_restart_too(
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+) -> None:
+    active.offer(make_release(1))
+    moody = make_moody(2)
+    active.offer(moody)
+    again = new_active()
+    again.offer(moody)
+    assert see(again, WHITE)[0].label == "colour@1"
+
+
+def test_a_release_that_takes_the_process_with_it_is_given_up_after_five_starts(
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+) -> None:
+    active.offer(make_release(1))
+    see(active, BLUE)
+    active.offer(make_moody(2))  # and is killed before a frame was answered
+    for _ in range(4):
+        again = new_active()
+        again.resume()
+        assert again.current is not None
+        assert again.current.label == "colour@2"
+    last = new_active()
+    last.resume()
+    assert see(last, BLUE)[0].label == "colour@1"
+    with pytest.raises(PackageError, match="died 5 times in a row before it had answered a frame"):
+        last.offer(make_moody(3).with_name("odd-2"))
+
+
+def test_a_release_that_answers_may_start_as_often_as_it_likes(
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease
+) -> None:
+    active.offer(make_release(1))
+    active.offer(make_release(2))
+    for _ in range(8):
+        again = new_active()
+        again.resume()
+        model, _ = see(again, BLUE)
+        assert model.label == "colour@2"
+        again.answered(model, 1.0)
+        again.settle()
+
+
+def test_a_release_many_times_slower_than_the_one_before_never_sees_a_frame(
+    active: ActiveModel, make_release: MakeRelease, make_odd: MakeRelease
+) -> None:
+    active.offer(make_release(1))
+    with pytest.raises(ModelError, match=r"colour@2 is over its budget: it takes .* ms of the model before"):
+        active.offer(make_odd(2, slow_copy))
+    assert see(active, BLUE)[0].label == "colour@1"
+    assert "set latency_budget_ms if that is meant to be" in active.failed_release
+
+
+def test_a_slower_release_within_the_budget_that_was_set_runs(
+    new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_odd: MakeRelease
+) -> None:
+    active = new_active(budget=Budget(latency_ms=5000))
+    active.offer(make_release(1))
+    active.offer(make_odd(2, slow_copy))
+    assert see(active, BLUE)[0].label == "colour@2"
+
+
+@pytest.fixture
+def replaced(active: ActiveModel, make_release: MakeRelease) -> ActiveModel:
+    """A gateway whose cameras' frames took release 1 ten milliseconds, and which has just switched to release 2."""
+    active.offer(make_release(1))
+    assert active.current is not None
+    for _ in range(100):
+        active.answered(active.current, 10.0)
+    active.offer(make_release(2))
+    return active
+
+
+SLOW_MS = 1e6  # by whatever a busy machine may do to the replay of a tiny model meanwhile
+
+
+def test_a_release_that_is_slow_with_real_pictures_hands_back(replaced: ActiveModel) -> None:
+    take_long(replaced, SLOW_MS)
+    assert label(replaced) == "colour@1"
+    assert "more than 2 times the" in replaced.failed_release
+
+
+def test_a_release_that_is_slow_after_a_restart_hands_back_to_the_copy_in_the_store(
+    replaced: ActiveModel, new_active: Callable[..., ActiveModel]
+) -> None:
+    again = new_active()
+    again.resume()
+    take_long(again, SLOW_MS)
+    assert label(again) == "colour@1"
+
+
+def test_a_machine_that_became_slower_is_not_held_against_the_release(
+    replaced: ActiveModel, new_active: Callable[..., ActiveModel], tmp_path: Path
+) -> None:
+    # the golden frames of the one before take a million times longer than they did then
+    note = tmp_path / "models" / "colour" / "trial.json"
+    trial = json.loads(note.read_bytes())
+    note.write_text(json.dumps({**trial, "before_replay_ms": trial["before_replay_ms"] * 1e-6}))
+    again = new_active()
+    again.resume()
+    take_long(again, 1000.0)
+    assert label(again) == "colour@2"
+
+
+def take_long(active: ActiveModel, ms: float) -> None:
+    """A hundred frames that took the current model so long, and a look at them."""
+    assert active.current is not None
+    for _ in range(100):
+        active.answered(active.current, ms)
+    active.settle()
+
+
+def label(active: ActiveModel) -> str:
+    assert active.current is not None
+    return active.current.label
+
+
+def test_a_release_that_is_as_fast_as_the_one_before_stays(replaced: ActiveModel) -> None:
+    take_long(replaced, 11.0)
+    assert label(replaced) == "colour@2"
+
+
+def test_a_few_slow_frames_are_no_verdict(replaced: ActiveModel) -> None:
+    model = replaced.current
+    assert model is not None
+    for _ in range(20):
+        replaced.answered(model, SLOW_MS)
+    replaced.settle()
+    assert replaced.current is model
+
+
+def test_a_release_that_takes_more_memory_than_the_gateway_may_have_hands_back(
+    new_active: Callable[..., ActiveModel], make_release: MakeRelease
+) -> None:
+    active = new_active(budget=Budget(memory_bytes=measure().resident + (64 << 20)))
+    active.offer(make_release(1))
+    active.offer(make_release(2))
+    hoard = bytearray(128 << 20)  # what the release does with its first pictures
+    hoard[::4096] = b"x" * len(hoard[::4096])
+    active.settle()
+    assert label(active) == "colour@1"
+    assert "the budget is" in active.failed_release
 
 
 @pytest.fixture
@@ -239,7 +391,7 @@ def test_a_pointer_that_a_power_cut_left_is_a_package_that_is_not_there(
 
 def test_a_disk_that_takes_no_note_of_a_failure_is_asked_again(
     active: ActiveModel,
-    new_active: Callable[[], ActiveModel],
+    new_active: Callable[..., ActiveModel],
     make_release: MakeRelease,
     make_moody: MakeRelease,
     tmp_path: Path,
@@ -247,7 +399,7 @@ def test_a_disk_that_takes_no_note_of_a_failure_is_asked_again(
     active.offer(make_release(1))
     moody = make_moody(2)
     active.offer(moody)
-    active.answer(WHITE)
+    see(active, WHITE)
     state = tmp_path / "models" / "colour" / "store.json"
     state.unlink()
     state.mkdir()
@@ -268,7 +420,7 @@ def test_no_frame_is_lost_or_doubled_while_models_change(active: ActiveModel, ma
     def look() -> None:
         number = 0
         while not stop.is_set():
-            active.answer(BLUE)
+            see(active, BLUE)
             answered.append(number)
             number += 1
 

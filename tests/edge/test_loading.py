@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper, load_model, numpy_helper, save_model
 
 from cloud.run_folder import add_variant
 from cloud.sign import Keys, sign_files, sign_release
@@ -20,40 +19,10 @@ from models.errors import ModelError
 from models.golden import read_golden, record_golden, write_golden
 from models.manifest import Manifest, read_manifest, sha256_file, write_manifest
 from models.runner import open_runner
+from tests.edge.odd_models import see, slow_copy
 
 BLUE = np.full((48, 64, 3), (200, 0, 0), np.uint8)
 UNTIL = datetime.now(UTC) + timedelta(days=1)
-
-
-def slow_copy(model: Path, into: Path) -> None:
-    """The same answers after a few million multiplications that count for nothing."""
-    proto = load_model(str(model))
-    graph = proto.graph
-    size = 512
-    weights = np.random.default_rng(0).normal(0, 0.01, (size, size)).astype(np.float32)
-    rows = np.ones((256, 3), np.float32)
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(weights, "weights"),
-            numpy_helper.from_array(np.ones((3, size), np.float32), "widen"),
-            numpy_helper.from_array(rows, "rows"),
-            numpy_helper.from_array(np.zeros(1, np.float32), "zero"),
-        ]
-    )
-    answer = graph.node[-1]
-    means, answer.input[0] = answer.input[0], "means_and_nothing"
-    nodes = [
-        helper.make_node("Mul", [means, "rows"], ["many"]),
-        helper.make_node("MatMul", ["many", "widen"], ["wide"]),
-        helper.make_node("MatMul", ["wide", "weights"], ["once"]),
-        helper.make_node("MatMul", ["once", "weights"], ["twice"]),
-        helper.make_node("ReduceMean", ["twice"], ["mean"], keepdims=0),
-        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
-        helper.make_node("Add", [means, "nothing"], ["means_and_nothing"]),
-    ]
-    for node in nodes:
-        graph.node.insert(len(graph.node) - 1, node)
-    save_model(proto, str(into))
 
 
 def with_fallback(run: Path, *, chosen: str, fallback: str) -> Manifest:
@@ -111,9 +80,9 @@ def test_a_gateway_on_which_the_chosen_variant_is_slower_runs_the_fallback_and_s
     active = ActiveModel(ModelStore(tmp_path / "models", model="colour", trust=trust), keep_s=60)
     with caplog.at_level(logging.WARNING):
         active.offer(package)
-    answer = active.answer(BLUE)
-    assert (answer.model.variant, answer.found.class_ids.tolist()) == ("w8", [0])
-    assert answer.model.digest == sha256_file(slow_int8 / "model.w8.onnx")
+    model, found = see(active, BLUE)
+    assert (model.variant, found.class_ids.tolist()) == ("w8", [0])
+    assert model.digest == sha256_file(slow_int8 / "model.w8.onnx")
     (line,) = caplog.messages
     assert line.startswith("colour@1 runs as w8, not as int8: it takes ")
 
@@ -126,7 +95,7 @@ def test_what_was_measured_is_remembered_over_a_restart(
     caplog.clear()
     again = ActiveModel(ModelStore(tmp_path / "models", model="colour", trust=trust), keep_s=60)
     again.resume()
-    assert again.answer(BLUE).model.variant == "w8"
+    assert see(again, BLUE)[0].variant == "w8"
     assert caplog.messages == []
 
 
@@ -146,7 +115,7 @@ def test_a_chosen_variant_that_disagrees_with_its_golden_frames_gives_way_to_the
     sign_files(package, keys, version=1, expires=UNTIL)
     active = ActiveModel(ModelStore(tmp_path / "models", model="colour", trust=trust), keep_s=60)
     active.offer(package)
-    assert active.answer(BLUE).model.variant == "w8"
+    assert see(active, BLUE)[0].variant == "w8"
     assert active.failed_release == ""
     assert "runs as w8, not as int8: colour@1 does not answer here as it did" in caplog.text
 
@@ -176,13 +145,13 @@ def test_a_memory_that_is_damaged_or_of_another_machine_is_made_anew(
 ) -> None:
     memory = tmp_path / CHOICE
     memory.write_bytes(content)
-    assert load(slow_int8, read_manifest(slow_int8), memory=memory).variant == "w8"
+    assert load(slow_int8, read_manifest(slow_int8), keep=memory.parent).variant == "w8"
     assert json.loads(memory.read_bytes())["variant"] == "w8"
 
 
 def test_a_remembered_variant_that_fails_meanwhile_is_not_clung_to(slow_int8: Path, tmp_path: Path) -> None:
     memory = tmp_path / CHOICE
     manifest = read_manifest(slow_int8)
-    assert load(slow_int8, manifest, memory=memory).variant == "w8"
+    assert load(slow_int8, manifest, keep=memory.parent).variant == "w8"
     answers_otherwise_here(slow_int8, "w8")
-    assert load(slow_int8, manifest, memory=memory).variant == "int8"
+    assert load(slow_int8, manifest, keep=memory.parent).variant == "int8"
