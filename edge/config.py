@@ -1,12 +1,10 @@
 """A gateway's configuration: every value with its unit, its default and its range."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
-from edge.analytics.config import AnalyticsConfig
+from edge.cameras.config import CameraConfig
 from models.manifest import NAME
 
 DEFAULT_LIMIT_BYTES = {
@@ -14,46 +12,6 @@ DEFAULT_LIMIT_BYTES = {
     "mqtt": 128 * 1024,  # what AWS IoT Core takes
 }
 MAX_WORKERS = 3  # more frames under way than a camera keeps pictures for would be overwritten
-_CAMERA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_LIVE = ("http://", "https://", "rtsp://", "rtsps://", "usb:", "/dev/video")
-_ON_THIS_MACHINE = re.compile(r"(usb:|/dev/video)\d{1,3}")
-
-
-@dataclass(frozen=True, slots=True)
-class CameraConfig:
-    """`uri`: a file's path, http(s):// (MJPEG), rtsp(s)://, usb:N or /dev/videoN; `{gateway}` in it stands for the
-    gateway's name. `numbered`: a live camera that writes its frames' numbers into the pixels (models/framecode).
-    `fps` is a cap for a live camera and a pace for a file. After `stall_s` without a new frame it counts as
-    stalled. `analytics`: what is made of its detections."""
-
-    name: str
-    uri: str
-    numbered: bool = False
-    fps: float | None = None
-    stall_s: float = 10.0
-    analytics: AnalyticsConfig = field(default_factory=AnalyticsConfig)
-
-    def __post_init__(self) -> None:
-        if not _CAMERA_NAME.fullmatch(self.name):
-            raise ValueError(f"camera name must be 1..64 of A-Z a-z 0-9 _ . -, got {self.name!r}")
-        if not self.uri:
-            raise ValueError(f"camera {self.name}: uri must not be empty; expected a file, http://, rtsp:// or usb:0")
-        if "://" in self.uri and not self.uri.startswith((*_LIVE, "file://")):
-            raise ValueError(f"camera {self.name}: uri must be a file, http://, rtsp:// or usb:0, got {self.uri!r}")
-        if self.uri.startswith(("usb:", "/dev/video")) and not _ON_THIS_MACHINE.fullmatch(self.uri):
-            raise ValueError(f"camera {self.name}: uri must be like usb:0 or /dev/video0, got {self.uri!r}")
-        if not _is_well_formed(self.uri):
-            raise ValueError(f"camera {self.name}: uri is not well-formed; expected e.g. rtsp://192.0.2.7:554/stream")
-        if self.numbered and not self.is_live:
-            raise ValueError(f"camera {self.name}: numbered is for live cameras; a file's frames are numbered anyway")
-        if self.fps is not None and not 0.01 <= self.fps <= 240:
-            raise ValueError(f"camera {self.name}: fps must be in 0.01..240, got {self.fps:g}")
-        if not 0.1 <= self.stall_s <= 3600:
-            raise ValueError(f"camera {self.name}: stall_s must be in 0.1..3600, got {self.stall_s:g}")
-
-    @property
-    def is_live(self) -> bool:
-        return self.uri.startswith(_LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +94,3 @@ class GatewayConfig:
             raise ValueError(f"workers must be in 1..{MAX_WORKERS}, got {self.workers}")
         if self.allow_unsigned and self.package is None:
             raise ValueError("allow_unsigned is for a package folder given as `package`; set both or neither")
-
-
-def _is_well_formed(uri: str) -> bool:
-    """Whether it can be taken apart, which a bracket too few or a port out of range prevents; a path always can."""
-    if "://" not in uri:
-        return True
-    try:
-        urlsplit(uri).port  # noqa: B018  reading it is the check
-    except ValueError:
-        return False
-    return True

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge.active_model import ActiveModel, look_after
 from edge.budget import Budget
-from edge.camera import prepare_opencv
+from edge.cameras.opencv import prepare_opencv
 from edge.config import GatewayConfig
 from edge.model_store import ModelStore
 from edge.observe import Watch

@@ -2,15 +2,17 @@
 
 import logging
 import threading
-from pathlib import Path
 
 from edge.active_model import ActiveModel
 from edge.analytics.analytics import Analytics, Moment
 from edge.backoff import delays
-from edge.camera import Camera, StalledError, Tally, open_file, open_live
-from edge.config import CameraConfig
+from edge.cameras.camera import Camera, Sight, StalledError
+from edge.cameras.config import CameraConfig
+from edge.cameras.opening import open_camera, recorded_at
+from edge.cameras.regions import counts
 from edge.loading import LoadedModel
 from edge.pipeline import Pipeline
+from edge.polygons import Polygon
 from edge.spool import Spool
 from edge.vitals import CameraState, Vitals
 from models.detections import Detections
@@ -21,13 +23,21 @@ from models.records import FrameResult
 log = logging.getLogger(__name__)
 
 RETRY_S = (0.5, 10.0)
+_SIGHTS: dict[Sight, str] = {
+    "ok": "it shows pictures",
+    "frozen": "it shows the very same picture all the time",
+    "dark": "it shows nothing but black, or a cover",
+}
 
 
 class Observer:
     """What becomes of one camera's frames once the model has answered: detections, tracks, events, spool."""
 
-    def __init__(self, camera: str, *, analytics: Analytics, spool: Spool, vitals: Vitals) -> None:
+    def __init__(
+        self, camera: str, *, regions: tuple[Polygon, ...], analytics: Analytics, spool: Spool, vitals: Vitals
+    ) -> None:
         self._camera = camera
+        self._regions = regions
         self._analytics = analytics
         self._spool = spool
         self._vitals = vitals
@@ -43,6 +53,7 @@ class Observer:
             release=manifest.release,
             whole=manifest.task != "detection",
         )
+        found = found.where(counts(found, self._regions, moment.size)) if self._regions else found
         labels = tuple(manifest.labels[class_id] for class_id in found.class_ids.tolist())
         seen = self._analytics.see(moment, found, labels)
         self._spool.append(
@@ -87,7 +98,7 @@ class Watch:
         self._config = config
         self._model = model
         analytics = Analytics(config.analytics, camera=config.name)
-        self._observer = Observer(config.name, analytics=analytics, spool=spool, vitals=vitals)
+        self._observer = Observer(config.name, regions=config.regions, analytics=analytics, spool=spool, vitals=vitals)
         self._lane = pipeline.lane(self._observer)
         self._vitals = vitals
         self._retry_files = retry_files
@@ -131,15 +142,18 @@ class Watch:
         self._observer.away()
 
     def _look(self) -> None:
-        self._camera = camera = _open(self._config, self._tally)
+        self._camera = camera = open_camera(self._config, self._tally)
         try:
             if self._closed.is_set():
                 return
             for frame in camera:
-                if self._state != "ok":
-                    self._now("ok", "it shows pictures")
+                sight = camera.sight
+                if self._state != sight:
+                    self._now(sight, _SIGHTS[sight])
                 if not self._lane.submit(frame):
                     return
+                if sight != "ok" and self._lane.drain():
+                    self._observer.away()
         finally:
             camera.close()
             if self._lane.drain():
@@ -150,22 +164,12 @@ class Watch:
             return
         self._state = state
         self._vitals.camera_is(self._config.name, state)
-        if state in ("down", "stalled"):
+        if state not in ("ok", "ended"):
             log.warning("camera %s is %s: %s", self._config.name, state, why)
             self._vitals.error(why)
         else:
             log.info("camera %s is %s: %s", self._config.name, state, why)
 
 
-def _open(config: CameraConfig, tally: Tally) -> Camera:
-    if config.is_live:
-        return open_live(config.uri, tally, numbered=config.numbered, fps=config.fps, stall_s=config.stall_s)
-    return open_file(_file(config), tally, fps=config.fps)
-
-
 def _source(config: CameraConfig) -> str:
-    return "" if config.is_live else str(_file(config).resolve())
-
-
-def _file(config: CameraConfig) -> Path:
-    return Path(config.uri.removeprefix("file://"))
+    return "" if config.is_live else str(recorded_at(config).resolve())

@@ -11,13 +11,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from edge.camera import Tally
+from edge.cameras.camera import Tally
 from edge.loading import LoadedModel
 from models.detections import Detections
 from models.records import Health
 from models.tally import AnswerTally
 
-CameraState = Literal["down", "stalled", "ok", "ended"]
+CameraState = Literal["down", "stalled", "frozen", "dark", "ok", "ended"]
 _WORST_FIRST: tuple[CameraState, ...] = get_args(CameraState)
 _TEXT = 300  # characters of an error
 

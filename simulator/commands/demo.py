@@ -13,7 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cloud.image_folder import find_split
-from edge.camera import Tally, open_file, prepare_opencv
+from edge.cameras.camera import Tally
+from edge.cameras.config import CameraConfig
+from edge.cameras.opencv import prepare_opencv
+from edge.cameras.opening import open_camera
 from models.errors import UsageError
 from models.manifest import read_manifest
 from simulator.demo.findings import Findings
@@ -107,7 +110,7 @@ def _try_inputs(options: Options) -> None:
         find_split(options.data, None, seed=options.seed)
     if options.video is not None:
         prepare_opencv()
-        open_file(options.video, Tally()).close()
+        open_camera(CameraConfig("camera", str(options.video)), Tally()).close()
 
 
 def _prepare(out: Path) -> None:

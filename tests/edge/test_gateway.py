@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.config import CameraConfig, GatewayConfig
+from edge.cameras.config import CameraConfig
+from edge.config import GatewayConfig
 from edge.gateway import Outcome, run_gateway
 from models.errors import PackageError, SpoolError, TidegateError
 from simulator.camera_server import Camera, CameraServer
@@ -243,7 +244,7 @@ def test_a_file_that_is_not_there_ends_the_run_with_the_reason(site: Site, make_
     running, _ = site.start(CameraConfig("belt", "/nowhere/belt.mp4"), keep_running=False, package=make_release(1))
     running.end()
     assert running.outcome is not None
-    assert running.outcome.failures == ("camera file /nowhere/belt.mp4 is not there; expected a video file",)
+    assert running.outcome.failures == ("camera file /nowhere/belt.mp4 is not there; expected a video or a folder",)
 
 
 def test_a_package_that_is_not_to_be_trusted_ends_the_run_before_the_first_frame(

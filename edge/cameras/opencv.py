@@ -1,0 +1,111 @@
+"""Videos, network cameras and USB cameras, through OpenCV."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.cameras.uri import LOCAL, local_index, public
+from models.detections import UInt8
+from models.errors import CameraError
+
+OPEN_TIMEOUT_S = 5.0
+_MISSING_TAIL = 0.02  # a container's frame count is an estimate; a file that ends earlier than this is cut off
+
+
+def prepare_opencv() -> None:
+    """Set what OpenCV keeps for the whole process. Call it before the first camera is opened."""
+    cv2.setNumThreads(1)  # its thread pool costs a gateway more than it gives: the cores are for the model
+    # a camera that is away is said once, by us, not by each try
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class _Capture:
+    """What all kinds have in common."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+
+    def grab(self) -> bool:
+        return bool(self._capture.grab())
+
+    def retrieve(self, into: UInt8 | None) -> UInt8 | None:
+        # OpenCV brings an array of its own where `into` has another shape
+        shown, image = self._capture.retrieve(into)
+        return np.asarray(image, np.uint8) if shown else None
+
+    def release(self) -> None:
+        self._capture.release()
+
+
+class VideoFile(_Capture):
+    """Every picture of a video file."""
+
+    def __init__(self, path: Path) -> None:
+        capture = _open(str(path), cv2.CAP_FFMPEG, (cv2.CAP_PROP_N_THREADS, 1))
+        if capture is None:
+            raise CameraError(f"camera file {path} is not a video that OpenCV can read")
+        super().__init__(capture)
+        self._path = path
+        self._pictures = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        self._period_ns = 1e9 / fps if 0.01 <= fps <= 1000 else 0.0
+
+    @property
+    def length_ns(self) -> int:
+        return int(self._pictures * self._period_ns)
+
+    def position_ns(self) -> int:
+        return int(max(0.0, self._capture.get(cv2.CAP_PROP_POS_MSEC)) * 1e6)
+
+    def ended(self, pictures: int) -> None:
+        if pictures < self._pictures * (1 - _MISSING_TAIL) - 2:
+            raise CameraError(
+                f"camera file {self._path} is damaged: "
+                f"of the {self._pictures} frames it names only {pictures} can be read"
+            )
+
+
+class NetworkCamera(_Capture):
+    """http(s):// (MJPEG) or rtsp(s)://."""
+
+    def __init__(self, uri: str, *, stall_s: float) -> None:
+        # One thread, or the decoder holds frames back (and memory). Measured on MJPEG over HTTP: open takes 20 ms and
+        # frames come at once, at 1, 5 and 15 fps; FFMPEG's `fflags nobuffer` throws the first frames away and
+        # `probesize` gains nothing.
+        capture = _open(
+            uri,
+            cv2.CAP_FFMPEG,
+            (cv2.CAP_PROP_N_THREADS, 1),
+            (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_TIMEOUT_S * 1000)),
+            (cv2.CAP_PROP_READ_TIMEOUT_MSEC, max(1, int(stall_s * 1000))),
+        )
+        if capture is None:
+            raise CameraError(f"camera {public(uri)} does not answer; is it on, and is the address right?")
+        super().__init__(capture)
+
+    def taken_ns(self) -> int | None:
+        return None
+
+
+class UsbCamera(_Capture):
+    """usb:N or /dev/videoN (V4L2); `size` (width, height) is asked of it, and it gives what it has."""
+
+    def __init__(self, uri: str, *, size: tuple[int, ...] | None) -> None:
+        assert uri.startswith(LOCAL)
+        wanted = zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), size or (), strict=False)
+        capture = _open(local_index(uri), cv2.CAP_V4L2, (cv2.CAP_PROP_BUFFERSIZE, 1), *wanted)
+        if capture is None:
+            raise CameraError(f"camera {uri} does not answer; is it plugged in, and may this user read /dev/video*?")
+        super().__init__(capture)
+
+    def taken_ns(self) -> int | None:
+        # the kernel's time stamp of the buffer, CLOCK_MONOTONIC in all drivers of this century (V4L2: Buffers)
+        return int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+
+
+def _open(source: str | int, backend: int, *parameters: tuple[int, int]) -> "cv2.VideoCapture | None":
+    capture = cv2.VideoCapture(source, backend, [value for parameter in parameters for value in parameter])
+    return capture if capture.isOpened() else None
