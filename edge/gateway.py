@@ -14,6 +14,7 @@ from edge.active_model import ActiveModel, look_after
 from edge.budget import Budget
 from edge.cameras.opencv import prepare_opencv
 from edge.config import GatewayConfig
+from edge.machine import Machine
 from edge.model_store import ModelStore
 from edge.observe import Watch
 from edge.pipeline import Pipeline
@@ -21,6 +22,7 @@ from edge.ship import Shipper
 from edge.spool import Spool
 from edge.uplink import Uplink, open_uplink
 from edge.vitals import Standing, Vitals
+from edge.windows import Windows
 from models.errors import SpoolError
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ MODELS = "models"
 _JOIN_S = 1.0  # for threads that were told to end; a component has 5 s for everything
 _LOCK_S = 6.0  # the process before this one has 5 s to leave
 _LOOK_S = 0.1
+_NEWS_S = 1.0  # how often to look whether anything changed that should be told before the window is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class _Gateway:
         self._spool = spool
         self._active = active
         self._keep_running = keep_running
-        self._vitals = Vitals(config.model)
+        self._vitals = Vitals(config.model, machine=Machine(config.state))
         self._shipper = Shipper(spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s)
         self._pipeline = Pipeline(active, workers=config.workers)
         self._watches = [
@@ -136,36 +139,45 @@ class _Gateway:
         _join(threads)
 
     def _keep_windows(self, stop: threading.Event, cameras: list[threading.Thread]) -> None:
-        window_ends = time.monotonic() + self._config.window_s
+        windows = Windows(self._config.window_s, now=time.monotonic(), state=self._news())
+        look_s = _NEWS_S if self._keep_running else _LOOK_S
         while self._keep_running or any(camera.is_alive() for camera in cameras):
-            left_s = window_ends - time.monotonic()
-            if stop.wait(left_s if self._keep_running else min(left_s, _LOOK_S)):
+            if stop.wait(min(windows.left_s(time.monotonic()), look_s)):
                 return
-            if time.monotonic() >= window_ends:
-                # at an even pace; windows that a suspended machine slept through are not made up for
-                window_ends = max(window_ends + self._config.window_s, time.monotonic())
+            self._vitals.clocks(time.time(), time.monotonic())
+            if windows.is_over(time.monotonic(), self._news()):
                 self._end_window()
 
+    def _news(self) -> object:
+        """What is told as soon as it changes."""
+        current = self._active.current
+        running = (current.label, current.digest) if current else None
+        return self._vitals.camera_states, running, self._active.failed_release, bool(self._spool.trouble)
+
     def _end_window(self) -> None:
-        depth, account = self._spool.depth, self._shipper.account
+        account = self._shipper.account
         if account.ignored > self._ignored:
             self._ignored = account.ignored
             self._vitals.error(f"ignored {account.ignored} messages since the start, the last: {account.last_ignored}")
         if self._spool.trouble:
             self._vitals.error(self._spool.trouble)
-        standing = Standing(
-            spool_records=depth.records,
-            spool_bytes=depth.bytes,
-            records_dropped=depth.dropped,
-            batches_refused=account.refused,
-            swaps=self._active.swaps,
-            failed_release=self._active.failed_release,
-        )
-        for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
+        for health in self._vitals.cut(self._active.current, self._standing(), at_us=time.time_ns() // 1000):
             self._spool.append(health)
         with contextlib.suppress(SpoolError):  # the spool's own thread says so, and goes on trying
             self._spool.flush()
         self._shipper.tide()
+
+    def _standing(self) -> Standing:
+        depth, account = self._spool.depth, self._shipper.account
+        return Standing(
+            spool_records=depth.records,
+            spool_bytes=depth.bytes,
+            records_dropped=depth.dropped,
+            batches_refused=account.refused,
+            messages_ignored=account.ignored,
+            swaps=self._active.swaps,
+            failed_release=self._active.failed_release,
+        )
 
     def _start(self, name: str, stop: threading.Event, work: Callable[[], None]) -> threading.Thread:
         """Run this on a thread; if it breaks, the gateway stops, and `run` raises what broke it."""

@@ -70,7 +70,7 @@ class Observer:
         )
         for record in seen.records:
             self._spool.append(record)
-        self._vitals.answered(model, found, ms)
+        self._vitals.answered(model, found, ms, camera=self._camera)
 
     def failed(self, frame: Frame, why: ModelError) -> None:
         self._vitals.error(str(why))

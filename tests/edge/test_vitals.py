@@ -1,15 +1,19 @@
 """Health tells what happened in a window, release by release."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.loading import LoadedModel
 from edge.vitals import CameraState, Standing, Vitals
 from models.detections import Detections
 from models.manifest import Manifest, read_manifest
+from models.records import CameraHealth, Health
 from models.runner import Runner, open_runner
 
 
@@ -120,7 +124,14 @@ def test_without_a_model_or_a_frame_there_is_still_a_report(vitals: Vitals, cloc
 
 
 def test_the_worst_camera_is_reported(vitals: Vitals) -> None:
-    states: tuple[tuple[str, CameraState], ...] = (("a", "ended"), ("b", "ok"), ("c", "stalled"), ("d", "down"))
+    states: tuple[tuple[str, CameraState], ...] = (
+        ("a", "ended"),
+        ("b", "ok"),
+        ("c", "dark"),
+        ("d", "frozen"),
+        ("e", "stalled"),
+        ("f", "down"),
+    )
     for name, state in states:
         vitals.add_camera(name)
         vitals.camera_is(name, state)
@@ -131,3 +142,121 @@ def test_odd_scores_break_nothing(vitals: Vitals, loaded: LoadedModel) -> None:
     vitals.answered(*answer(loaded, 1, (float("nan"), -1.0, 7.0)))
     (health,) = vitals.cut(loaded, Standing(), at_us=1)
     assert sum(health.score_histogram) == 3
+
+
+def test_each_camera_has_an_account_of_its_own(vitals: Vitals, loaded: LoadedModel) -> None:
+    door, yard = vitals.add_camera("door"), vitals.add_camera("yard")
+    vitals.camera_is("door", "ok")
+    for _ in range(3):
+        door.seen += 1
+        vitals.answered(*answer(loaded), camera="door")
+    yard.seen, yard.still, yard.missed = 9, 9, 2
+    (health,) = vitals.cut(loaded, Standing(), at_us=1)
+    assert health.cameras == (
+        CameraHealth("door", "ok", seen=3, inferred=3),
+        CameraHealth("yard", "down", seen=9, missed=2, still=9),
+    )
+    assert (health.frames_seen, health.frames_inferred, health.frames_still, health.frames_missed) == (12, 3, 9, 2)
+    yard.skipped = 1
+    (health,) = vitals.cut(loaded, Standing(), at_us=2)
+    assert health.cameras == (CameraHealth("door", "ok"), CameraHealth("yard", "down", skipped=1))
+
+
+def test_bytes_are_told_by_window_and_counts_since_the_start(vitals: Vitals, loaded: LoadedModel) -> None:
+    told = []
+    for sent in (1000, 1500, 1500):
+        (health,) = vitals.cut(loaded, Standing(bytes_sent=sent, records_held=7, messages_ignored=2), at_us=1)
+        told.append((health.bytes_sent, health.records_held, health.messages_ignored))
+    assert told == [(1000, 7, 2), (500, 7, 2), (0, 7, 2)]
+
+
+def test_processor_time_is_divided_among_releases(vitals: Vitals, loaded: LoadedModel, clock: Clock) -> None:
+    newer = loaded_as(loaded.manifest, loaded.runner, 2)
+    before = time.process_time()
+    vitals.cut(loaded, Standing(), at_us=1)
+    vitals.answered(*answer(loaded))
+    burn(0.03)
+    vitals.answered(*answer(newer))
+    burn(0.06)
+    first, second = vitals.cut(newer, Standing(), at_us=2)
+    assert first.cpu_s >= 0.03
+    assert second.cpu_s >= 0.06
+    assert first.cpu_s + second.cpu_s <= time.process_time() - before
+
+
+@pytest.mark.parametrize(
+    ("looks", "jumps"),
+    [
+        ([(1000.0, 5.0), (1060.0, 65.0), (1120.0, 125.0)], 0),
+        ([(1000.0, 5.0), (1060.02, 65.0)], 0),  # NTP slews
+        ([(1000.0, 5.0), (-85_340.0, 65.0), (-85_280.0, 125.0)], 1),  # back by a day
+        ([(0.0, 5.0), (31_536_000.0, 6.0)], 1),  # a Pi without a clock learns the time
+    ],
+)
+def test_jumps_of_the_clock_are_counted(
+    vitals: Vitals, loaded: LoadedModel, looks: list[tuple[float, float]], jumps: int
+) -> None:
+    for wall_s, steady_s in looks:
+        vitals.clocks(wall_s, steady_s)
+    (health,) = vitals.cut(loaded, Standing(), at_us=1)
+    assert health.clock_jumps == jumps
+
+
+def test_the_overview_counts_on_over_windows(vitals: Vitals, loaded: LoadedModel, clock: Clock) -> None:
+    newer = loaded_as(loaded.manifest, loaded.runner, 2)
+    tally = vitals.add_camera("door")
+    for model, frames in ((loaded, 10), (newer, 20), (newer, 5)):
+        vitals.camera_is("door", "ok")
+        for _ in range(frames):
+            tally.seen += 1
+            vitals.answered(*answer(model, 2.0, (0.05, 0.95)), camera="door")
+        vitals.error("the disk is full")
+        clock.now += 60
+        if frames != 5:
+            vitals.cut(model, Standing(), at_us=1)
+    overview = vitals.overview(newer, Standing(bytes_sent=123, swaps=1), at_us=7)
+    total = overview.total
+    assert (total.at_us, total.window_s, total.release, total.digest) == (7, 180, 2, newer.digest)
+    assert (total.frames_seen, total.frames_inferred, total.errors, total.detections) == (35, 35, 3, 70)
+    assert (total.score_histogram[0], total.score_histogram[9]) == (35, 35)
+    assert total.class_mix == {"blue": 70}
+    assert (total.bytes_sent, total.swaps, total.last_error) == (123, 1, "the disk is full")
+    assert total.cameras == (CameraHealth("door", "ok", seen=35, inferred=35),)
+    assert overview.inference_s == pytest.approx(0.07)
+    (window,) = overview.window
+    assert (window.release, window.frames_inferred) == (2, 20)
+    (health,) = vitals.cut(newer, Standing(), at_us=8)
+    assert health.frames_inferred == 5, "to be asked ends no window"
+
+
+def test_before_the_first_window_there_is_an_overview_too(vitals: Vitals) -> None:
+    overview = vitals.overview(None, Standing(), at_us=1)
+    assert (overview.window, overview.total.model, overview.total.digest) == ((), "colour", "")
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 3), st.booleans()), max_size=30))
+def test_windows_add_up_to_the_overview(steps: list[tuple[int, int, int, bool]]) -> None:
+    vitals = Vitals("colour")
+    tallies = [vitals.add_camera(name) for name in "abc"]
+    told: list[Health] = []
+    for camera, seen, errors, ends in steps:
+        tallies[camera].seen += seen
+        tallies[camera].skipped += seen // 2
+        for _ in range(errors):
+            vitals.error("oh")
+        if ends:
+            told += vitals.cut(None, Standing(), at_us=1)
+    told += vitals.cut(None, Standing(), at_us=2)
+    total = vitals.overview(None, Standing(), at_us=3).total
+    assert sum(health.frames_seen for health in told) == total.frames_seen == sum(seen for _, seen, _, _ in steps)
+    assert sum(health.frames_skipped for health in told) == total.frames_skipped
+    assert sum(health.errors for health in told) == total.errors
+    for index, name in enumerate("abc"):
+        assert sum(health.cameras[index].seen for health in told) == total.cameras[index].seen
+        assert total.cameras[index].name == name
+
+
+def burn(cpu_s: float) -> None:
+    ends = time.process_time() + cpu_s
+    while time.process_time() < ends:
+        pass
