@@ -1,28 +1,19 @@
-"""What a camera's frames mean together: tracks, and what is told of them."""
+"""What a camera's frames mean together: tracks, events and aggregates."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from edge.analytics.aggregates import Aggregates
 from edge.analytics.config import AnalyticsConfig
-from edge.analytics.tracker import Tracker
+from edge.analytics.lines import Line
+from edge.analytics.sight import Moment, Sight, Thing
+from edge.analytics.tracker import Followed, Tracker
+from edge.analytics.zones import Zone
 from models.detections import Detections, Int64
 from models.records import Aggregate, Event
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When a frame was taken and who looked at it: its number, UTC microseconds, seconds on a clock that never jumps,
-    the picture's (width, height), the model and its release. `whole`: the model judges the picture as a whole (a
-    classifier), so that there is nothing to follow."""
-
-    number: int
-    captured_at_us: int
-    steady_s: float
-    size: tuple[int, int]
-    model: str
-    release: int
-    whole: bool = False
+__all__ = ["Analytics", "Moment", "Seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +30,67 @@ class Analytics:
     """One camera's; sees its frames in order."""
 
     def __init__(self, config: AnalyticsConfig, *, camera: str) -> None:
+        self._config = config
         self._camera = camera
-        self._tracker = Tracker(config.tracker) if config.track else None
+        self._tracker = Tracker(config.tracker)
+        self._lines = [Line(line) for line in config.lines]
+        self._zones = {zone.name: Zone(zone) for zone in config.zones}
+        self._aggregates = Aggregates(config.aggregate_s, self._zones, camera=camera)
         self._kinds: dict[str, int] = {}
+        self._labels: list[str] = []  # by kind
         self._last: Moment | None = None
 
     def see(self, moment: Moment, found: Detections, labels: tuple[str, ...]) -> Seen:
-        """Follow what was found, with one label for each, from the frame before to this one."""
+        """Follow what was found, with one label for each, from the frame before to this one, and tell what happened."""
         last, self._last = self._last or moment, moment
-        if self._tracker is None or moment.whole:
-            return Seen(found, labels)
-        followed = self._tracker.follow(
-            found,
-            self._number(labels),
-            frames=max(1, moment.number - last.number),
-            seconds=max(0.0, moment.steady_s - last.steady_s),
-        )
+        kinds = self._number(labels)
+        if moment.whole or not self._config.track:
+            followed = Followed(found.tracks, np.zeros(len(found), np.bool_), kinds)
+        else:
+            followed = self._tracker.follow(
+                found,
+                kinds,
+                frames=max(1, moment.number - last.number),
+                seconds=max(0.0, moment.steady_s - last.steady_s),
+            )
         tracked = Detections(found.xyxy, found.scores, found.class_ids, followed.tracks)
-        return Seen(tracked, labels)
+        return Seen(tracked, labels, self._tell(moment, tracked, followed))
 
     def away(self) -> tuple[Event | Aggregate, ...]:
-        """The camera ended or was away: nothing is followed from before to after."""
-        if self._tracker is not None:
-            self._tracker.end()
-        self._last = None
-        return ()
+        """The camera ended or was away: nothing is followed from before to after, and what was inside has left when it
+        was seen last."""
+        last, self._last = self._last, None
+        if last is None:
+            return ()
+        events = self._happened(Sight(self._camera, last, (), self._tracker.end()))
+        return (*events, *self._aggregates.close())
+
+    def _tell(self, moment: Moment, found: Detections, followed: Followed) -> tuple[Event | Aggregate, ...]:
+        things = tuple(
+            Thing(track, self._labels[kind], score, (left, top, right, bottom))
+            for track, kind, score, (left, top, right, bottom) in zip(
+                followed.tracks.tolist(),
+                followed.kinds.tolist(),
+                found.scores.tolist(),
+                found.xyxy.tolist(),
+                strict=True,
+            )
+        )
+        sure = tuple(thing for thing, is_sure in zip(things, followed.sure.tolist(), strict=True) if is_sure)
+        events: list[Event] = []
+        if sure or followed.ended:
+            events = self._happened(Sight(self._camera, moment, sure, followed.ended))
+        if not self._config.aggregate_s:
+            return tuple(events)
+        return (*self._aggregates.see(moment, things, frozenset(thing.track for thing in sure)), *events)
+
+    def _happened(self, sight: Sight) -> list[Event]:
+        rules: tuple[Line | Zone, ...] = (*self._lines, *self._zones.values())
+        return [event for rule in rules for event in rule.see(sight)]
 
     def _number(self, labels: tuple[str, ...]) -> Int64:
-        kinds = self._kinds
-        return np.array([kinds.setdefault(label, len(kinds)) for label in labels], np.int64)
+        for label in labels:
+            if label not in self._kinds:
+                self._kinds[label] = len(self._kinds)
+                self._labels.append(label)
+        return np.array([self._kinds[label] for label in labels], np.int64)

@@ -1,6 +1,17 @@
-"""What a camera's analytics can be told, with units, defaults and ranges."""
+"""What is made of a camera's detections: every value with its unit, its default and its range.
 
+Places are parts of the picture, from (0, 0), its top left corner, to (1, 1): they outlast a change of resolution.
+"""
+
+import re
 from dataclasses import dataclass, field
+from typing import Literal
+
+Point = tuple[float, ...]  # x, y
+Anchor = Literal["foot", "centre"]
+ZoneEvent = Literal["enter", "leave", "dwell", "count"]
+PictureKind = Literal["none", "snapshot", "crop"]
+_RULE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +33,117 @@ class TrackerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LineConfig:
+    """Tell when something crosses the line from `start` to `end`; it crosses by its `anchor`, the middle of its box's
+    lower edge or of the box. Only `labels` count, if any are named. An `alarm` is sent at once. `picture`: what goes to
+    the object store with each crossing."""
+
+    name: str
+    start: Point
+    end: Point
+    labels: tuple[str, ...] = ()
+    anchor: Anchor = "foot"
+    alarm: bool = False
+    picture: PictureKind = "none"
+
+    def __post_init__(self) -> None:
+        _check_name("line", self.name)
+        for point in (self.start, self.end):
+            _check_point(f"line {self.name}", point)
+        if self.start == self.end:
+            raise ValueError(f"line {self.name}: start and end must differ, both are {list(self.start)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneConfig:
+    """Tell what happens within a polygon: that something came in (`enter`) or left (`leave`), has been there for
+    `dwell_s`, or that `count` things are there at once. `labels` and `anchor` as for a line. `alarms` names the kinds
+    of events to send at once. Aggregates count each zone for itself, whatever it tells."""
+
+    name: str
+    polygon: tuple[Point, ...]
+    labels: tuple[str, ...] = ()
+    anchor: Anchor = "foot"
+    enter: bool = True
+    leave: bool = True
+    dwell_s: float | None = None
+    count: int | None = None
+    alarms: tuple[ZoneEvent, ...] = ()
+    picture: PictureKind = "none"
+
+    def __post_init__(self) -> None:
+        _check_name("zone", self.name)
+        for point in self.polygon:
+            _check_point(f"zone {self.name}", point)
+        if not 3 <= len(self.polygon) <= 100:
+            raise ValueError(f"zone {self.name}: polygon must have 3..100 points, got {len(self.polygon)}")
+        if _area(self.polygon) == 0:
+            raise ValueError(f"zone {self.name}: polygon encloses nothing; expected points that go around an area")
+        if self.dwell_s is not None and not 0.1 <= self.dwell_s <= 86_400:
+            raise ValueError(f"zone {self.name}: dwell_s must be in 0.1..86400, got {self.dwell_s:g}")
+        if self.count is not None and not 1 <= self.count <= 1000:
+            raise ValueError(f"zone {self.name}: count must be in 1..1000, got {self.count}")
+        told = {"enter": self.enter, "leave": self.leave, "dwell": self.dwell_s, "count": self.count}
+        for kind in self.alarms:
+            if not told[kind]:
+                raise ValueError(f"zone {self.name}: alarms names {kind!r}, which the zone does not tell; switch it on")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureConfig:
+    """The pictures of events: JPEGs of at most `longest_px` a side at `quality`, together at most `daily_bytes` in 24
+    hours, saved up for an hour at most, and `gap_s` apart."""
+
+    daily_bytes: int = 20 << 20
+    quality: int = 80
+    longest_px: int = 640
+    gap_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.daily_bytes <= 1 << 40:
+            raise ValueError(f"daily_bytes must be in 0..{1 << 40}, got {self.daily_bytes}")
+        if not 10 <= self.quality <= 100:
+            raise ValueError(f"quality must be in 10..100, got {self.quality}")
+        if not 64 <= self.longest_px <= 4096:
+            raise ValueError(f"longest_px must be in 64..4096, got {self.longest_px}")
+        if not 0 <= self.gap_s <= 86_400:
+            raise ValueError(f"gap_s must be in 0..86400, got {self.gap_s:g}")
+
+
+@dataclass(frozen=True, slots=True)
 class AnalyticsConfig:
-    """What is made of a camera's detections. `track`: follow things from frame to frame."""
+    """`track`: follow things from frame to frame, which lines and zones need. Aggregates are told every `aggregate_s`,
+    0 for none."""
 
     track: bool = True
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    lines: tuple[LineConfig, ...] = ()
+    zones: tuple[ZoneConfig, ...] = ()
+    aggregate_s: float = 0.0
+    pictures: PictureConfig = field(default_factory=PictureConfig)
+
+    def __post_init__(self) -> None:
+        names = [line.name for line in self.lines] + [zone.name for zone in self.zones]
+        if len(set(names)) != len(names):
+            raise ValueError(f"lines and zones must have different names, got {', '.join(names)}")
+        if names and not self.track:
+            raise ValueError(
+                f"track = false leaves nothing to cross {names[0]}; switch it on, or name no lines or zones"
+            )
+        if self.aggregate_s and not 1 <= self.aggregate_s <= 86_400:
+            raise ValueError(f"aggregate_s must be 0 or in 1..86400, got {self.aggregate_s:g}")
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not _RULE_NAME.fullmatch(name):
+        raise ValueError(f"{kind} name must be 1..64 of A-Z a-z 0-9 _ . -, got {name!r}")
+
+
+def _check_point(where: str, point: Point) -> None:
+    if len(point) != 2 or not all(0 <= part <= 1 for part in point):
+        raise ValueError(f"{where}: a point is x and y in parts of the picture (0..1), got {list(point)}")
+
+
+def _area(polygon: tuple[Point, ...]) -> float:
+    """Twice what the polygon encloses, its sign by the sense of its points."""
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True))
