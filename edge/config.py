@@ -49,7 +49,8 @@ class GatewayConfig:
     than `latency_budget_ms` a frame (without that: more than `max_slowdown` times what the one before took) or brings
     the gateway's memory over `memory_limit_bytes` (without that: leaves the machine too little). What the cloud has not
     acknowledged `ack_timeout_s` after it was sent is sent again. `workers` frames are inferred side by side, each on
-    one core."""
+    one core. The model `challenger`, which has a pointer and a root of trust of its own, is compared with the running
+    one on as many frames as the part `challenger_cpu` of one core is enough for."""
 
     model: str
     cameras: tuple[CameraConfig, ...]
@@ -65,6 +66,8 @@ class GatewayConfig:
     latency_budget_ms: float | None = None
     max_slowdown: float = 2.0
     memory_limit_bytes: int | None = None
+    challenger: str | None = None
+    challenger_cpu: float = 0.1
     ack_timeout_s: float = 10.0
     workers: int = 1
 
@@ -88,6 +91,14 @@ class GatewayConfig:
             raise ValueError(f"max_slowdown must be in 1.1..1000, got {self.max_slowdown:g}")
         if self.memory_limit_bytes is not None and not 1 << 20 <= self.memory_limit_bytes <= 1 << 50:
             raise ValueError(f"memory_limit_bytes must be at least {1 << 20} (1 MiB), got {self.memory_limit_bytes}")
+        if self.challenger is not None and not NAME.fullmatch(self.challenger):
+            raise ValueError(f"challenger must be lower-case letters, digits and dashes, got {self.challenger!r}")
+        if self.challenger == self.model:
+            raise ValueError(
+                f"challenger must be another model than {self.model!r}: its releases come by its own pointer"
+            )
+        if not 0.001 <= self.challenger_cpu <= 1:
+            raise ValueError(f"challenger_cpu must be in 0.001..1, got {self.challenger_cpu:g}")
         if not 0.1 <= self.ack_timeout_s <= 600:
             raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
         if not 1 <= self.workers <= MAX_WORKERS:

@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.active_model import ActiveModel, look_after
 from edge.budget import Budget
 from edge.cameras.opencv import prepare_opencv
+from edge.challenger import Challenger
 from edge.config import GatewayConfig
 from edge.machine import Machine
 from edge.model_store import ModelStore
@@ -83,11 +84,13 @@ class _Gateway:
         self._vitals = Vitals(config.model, machine=Machine(config.state))
         self._shipper = Shipper(spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s)
         self._pipeline = Pipeline(active, workers=config.workers)
+        self._challenger = _open_challenger(config)
         self._watches = [
             Watch(
                 replace(camera, uri=camera.uri.replace("{gateway}", gateway)),
                 model=active,
                 pipeline=self._pipeline,
+                challenger=self._challenger,
                 spool=spool,
                 vitals=self._vitals,
                 retry_files=keep_running,
@@ -100,7 +103,7 @@ class _Gateway:
     def run(self, stop: threading.Event) -> Outcome:
         """Start the threads, end a window whenever one is over, and leave in order."""
         leave = threading.Event()
-        pointer = None if self._config.package else _pointer(self._config)
+        pointer = None if self._config.package else _pointer(self._config, self._config.model)
         if self._active.current is None:
             log.info("no model %s yet; waiting for %s", self._config.model, pointer)
         self._start("acks", stop, self._shipper.listen)
@@ -108,6 +111,11 @@ class _Gateway:
             self._start("ship", stop, lambda: self._shipper.run(leave)),
             self._start("model", stop, lambda: look_after(self._active, leave, pointer=pointer)),
         ]
+        challenger, name = self._challenger, self._config.challenger
+        if challenger is not None and name is not None:
+            theirs = _pointer(self._config, name)
+            others.append(self._start("challenger", stop, challenger.run))
+            others.append(self._start("challengers", stop, lambda: look_after(challenger.model, leave, pointer=theirs)))
         inference = [self._start(f"infer-{index}", stop, self._pipeline.work) for index in range(self._config.workers)]
         inference.append(self._start("finish", stop, self._pipeline.finish))
         cameras = [self._start(f"watch-{index}", stop, watch.run) for index, watch in enumerate(self._watches)]
@@ -126,6 +134,8 @@ class _Gateway:
             self._close_cameras(cameras)
             self._pipeline.close()
             leave.set()
+            if challenger is not None:
+                challenger.close()
             self._shipper.tide()
             _join([*inference, *others])
         if self._crash is not None:
@@ -207,8 +217,17 @@ def _open_model(config: GatewayConfig) -> ActiveModel:
     return active
 
 
-def _pointer(config: GatewayConfig) -> Path:
-    return config.pointers / f"tidegate.Model.{config.model}" / "pointer"
+def _open_challenger(config: GatewayConfig) -> Challenger | None:
+    if config.challenger is None:
+        return None
+    store = ModelStore(config.state / MODELS, model=config.challenger, trust=config.trust)
+    active = ActiveModel(store, keep_s=0, budget=Budget(memory_bytes=config.memory_limit_bytes))
+    active.resume()
+    return Challenger(active, cpu_share=config.challenger_cpu)
+
+
+def _pointer(config: GatewayConfig, model: str) -> Path:
+    return config.pointers / f"tidegate.Model.{model}" / "pointer"
 
 
 def _join(threads: list[threading.Thread]) -> None:

@@ -10,6 +10,7 @@ from edge.cameras.camera import Camera, Sight, StalledError
 from edge.cameras.config import CameraConfig
 from edge.cameras.opening import open_camera, recorded_at
 from edge.cameras.regions import counts
+from edge.challenger import Challenger
 from edge.loading import LoadedModel
 from edge.pipeline import Pipeline
 from edge.polygons import Polygon
@@ -34,11 +35,19 @@ class Observer:
     """What becomes of one camera's frames once the model has answered: detections, tracks, events, spool."""
 
     def __init__(
-        self, camera: str, *, regions: tuple[Polygon, ...], analytics: Analytics, spool: Spool, vitals: Vitals
+        self,
+        camera: str,
+        *,
+        regions: tuple[Polygon, ...],
+        analytics: Analytics,
+        challenger: Challenger | None,
+        spool: Spool,
+        vitals: Vitals,
     ) -> None:
         self._camera = camera
         self._regions = regions
         self._analytics = analytics
+        self._challenger = challenger
         self._spool = spool
         self._vitals = vitals
 
@@ -53,6 +62,8 @@ class Observer:
             release=manifest.release,
             whole=manifest.task != "detection",
         )
+        if self._challenger is not None:
+            self._challenger.consider(moment, frame.image, found, manifest.labels, camera=self._camera)
         found = found.where(counts(found, self._regions, moment.size)) if self._regions else found
         labels = tuple(manifest.labels[class_id] for class_id in found.class_ids.tolist())
         seen = self._analytics.see(moment, found, labels)
@@ -90,6 +101,7 @@ class Watch:
         *,
         model: ActiveModel,
         pipeline: Pipeline,
+        challenger: Challenger | None,
         spool: Spool,
         vitals: Vitals,
         retry_files: bool,
@@ -98,7 +110,14 @@ class Watch:
         self._config = config
         self._model = model
         analytics = Analytics(config.analytics, camera=config.name)
-        self._observer = Observer(config.name, regions=config.regions, analytics=analytics, spool=spool, vitals=vitals)
+        self._observer = Observer(
+            config.name,
+            regions=config.regions,
+            analytics=analytics,
+            challenger=challenger,
+            spool=spool,
+            vitals=vitals,
+        )
         self._lane = pipeline.lane(self._observer)
         self._vitals = vitals
         self._retry_files = retry_files

@@ -30,7 +30,7 @@ def see(active: ActiveModel, image: UInt8) -> tuple[LoadedModel, Detections]:
             model = active.failed(model, exc)
 
 
-def run_of(colour_run: Path, into: Path, make_graph: Callable[[Path, Path], None]) -> Path:
+def run_of(colour_run: Path, into: Path, make_graph: Callable[[Path, Path], object]) -> Path:
     """A copy of the colour model's run with another graph, which `make_graph(its model.onnx, the new one)` writes, and
     with golden answers of its own."""
     shutil.copytree(colour_run, into)

@@ -1,0 +1,235 @@
+"""A second model in shadow: it sees every k-th frame that the running one saw, and what it says goes nowhere but into
+the comparison of the two.
+
+k follows from a budget: the challenger takes at most `cpu_share` of a core, whatever it costs on this device.
+"""
+
+import contextlib
+import logging
+import os
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge.active_model import ActiveModel
+from edge.analytics.analytics import Moment
+from edge.loading import LoadedModel
+from models.detections import Detections, UInt8
+from models.errors import ModelError
+from models.golden import iou
+from models.records import Challenge
+from models.tally import AnswerTally
+
+log = logging.getLogger(__name__)
+
+MIN_IOU = 0.5
+_NICE = 10  # behind everything that cameras wait for
+_TIMES = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """What a model saw in a frame, and one label for each detection."""
+
+    found: Detections
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The IoU of each pair of detections that match, and the highest score of those that are left over."""
+
+    ious: tuple[float, ...] = ()
+    left_over: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Disagreement:
+    """A frame on which the two differ: a candidate for training. `doubt` is the highest score without a match."""
+
+    camera: str
+    moment: Moment
+    image: UInt8
+    ours: Sight
+    theirs: Sight
+    doubt: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    camera: str
+    moment: Moment
+    image: UInt8
+    ours: Sight
+
+
+@dataclass(slots=True)
+class _Figures:
+    """Of one window and one challenger."""
+
+    model: LoadedModel
+    frames: int = 0
+    agreed: int = 0
+    matched: int = 0
+    iou_sum: float = 0.0
+    ours: AnswerTally = field(default_factory=AnswerTally)
+    theirs: AnswerTally = field(default_factory=AnswerTally)
+    times_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES))
+
+    def add(self, ours: Sight, theirs: Sight, agreement: Agreement, ms: float) -> None:
+        self.frames += 1
+        self.agreed += agreement.left_over is None
+        self.matched += len(agreement.ious)
+        self.iou_sum += sum(agreement.ious)
+        self.ours.add(ours.found)
+        self.theirs.add(theirs.found)
+        self.times_ms.append(ms)
+
+    def challenge(self) -> Challenge:
+        return Challenge(
+            model=self.model.manifest.name,
+            release=self.model.manifest.release,
+            digest=self.model.digest,
+            frames=self.frames,
+            agreed=self.agreed,
+            matched=self.matched,
+            ours=self.ours.detections,
+            theirs=self.theirs.detections,
+            mean_iou=self.iou_sum / self.matched if self.matched else 0.0,
+            our_scores=tuple(self.ours.histogram),
+            their_scores=tuple(self.theirs.histogram),
+            p50_ms=statistics.median(self.times_ms) if self.times_ms else 0.0,
+        )
+
+
+class Challenger:
+    """Looks with `model`, of which somebody takes care. `consider` is for the thread that finishes frames, `run` for
+    one of its own, the rest for anybody."""
+
+    def __init__(self, model: ActiveModel, *, cpu_share: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.model = model
+        self._cpu_share = cpu_share
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._task: _Task | None = None
+        self._closed = False
+        self._rests_until = 0.0
+        self._image: UInt8 = np.empty((0, 0, 3), np.uint8)
+        self._figures: _Figures | None = None
+        self._worst: Disagreement | None = None
+        self._unfit: LoadedModel | None = None
+        self.trouble = ""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no frame is being looked at."""
+        return self._task is None
+
+    def consider(self, moment: Moment, image: UInt8, found: Detections, labels: Sequence[str], *, camera: str) -> None:
+        """Let the challenger look at a frame too, if it has nothing to do and its budget allows; the picture is copied.
+
+        `found` is all that the running model saw, whose classes are called `labels`.
+        """
+        # read without the lock: a frame sooner or later does not matter
+        if self._task is not None or self._clock() < self._rests_until or self._closed:
+            return
+        model = self.model.current
+        if model is None or model is self._unfit:
+            return
+        if self._image.shape != image.shape:
+            self._image = np.empty_like(image)
+        np.copyto(self._image, image)
+        with self._work:
+            self._task = _Task(camera, moment, self._image, _sight(found, labels))
+            self._work.notify()
+
+    def run(self) -> None:
+        """Compare what was considered, until `close`."""
+        with contextlib.suppress(OSError, AttributeError):  # a thread's own on Linux; elsewhere it just isn't nice
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        while True:
+            with self._work:
+                self._work.wait_for(lambda: self._task is not None or self._closed)
+                task = self._task
+            if task is None or self._closed:
+                return
+            started = time.thread_time()
+            self._look(task)
+            self._rests_until = self._clock() + (time.thread_time() - started) / self._cpu_share
+            self._task = None
+
+    def close(self) -> None:
+        """Let `run` return."""
+        with self._work:
+            self._closed = True
+            self._work.notify()
+
+    def report(self) -> Challenge | None:
+        """How the two compared since the last call; None while there is no challenger."""
+        model = self.model.current
+        with self._lock:
+            figures, self._figures = self._figures, None
+        if figures is not None:
+            return figures.challenge()
+        return _Figures(model).challenge() if model is not None else None
+
+    def disagreement(self) -> Disagreement | None:
+        """The frame on which the two differed most since the last call, if they did."""
+        with self._lock:
+            worst, self._worst = self._worst, None
+        return worst
+
+    def _look(self, task: _Task) -> None:
+        model = self.model.current
+        if model is None:
+            return
+        started = time.thread_time()
+        try:
+            found = model.runner.run(task.image)
+        except ModelError as exc:
+            # what is only watched is not worth trying again
+            self._unfit = model
+            self.trouble = f"challenger {model.label} failed: {exc}"
+            log.error("%s", self.trouble)
+            return
+        ms = (time.thread_time() - started) * 1000
+        theirs = _sight(found, model.manifest.labels)
+        agreement = compare(task.ours, theirs)
+        doubt = agreement.left_over
+        with self._lock:
+            if self._figures is None or self._figures.model is not model:
+                self._figures = _Figures(model)
+            self._figures.add(task.ours, theirs, agreement, ms)
+            if doubt is not None and (self._worst is None or doubt > self._worst.doubt):
+                image = task.image.copy()  # the next frame goes where this one is
+                self._worst = Disagreement(task.camera, task.moment, image, task.ours, theirs, doubt)
+
+
+def _sight(found: Detections, labels: Sequence[str]) -> Sight:
+    return Sight(found, tuple(labels[index] for index in found.class_ids.tolist()))
+
+
+def compare(ours: Sight, theirs: Sight) -> Agreement:
+    """Pair detections of the same label at IoU >= 0.5, the best overlap first."""
+    pairs = sorted(
+        (
+            (overlap, mine, other)
+            for mine, label in enumerate(ours.labels)
+            for other, their_label in enumerate(theirs.labels)
+            if label == their_label and (overlap := iou(ours.found.xyxy[mine], theirs.found.xyxy[other])) >= MIN_IOU
+        ),
+        reverse=True,
+    )
+    mine_left, theirs_left = dict(enumerate(ours.found.scores.tolist())), dict(enumerate(theirs.found.scores.tolist()))
+    ious = []
+    for overlap, mine, other in pairs:
+        if mine in mine_left and other in theirs_left:
+            del mine_left[mine], theirs_left[other]
+            ious.append(overlap)
+    return Agreement(tuple(ious), max((*mine_left.values(), *theirs_left.values()), default=None))
