@@ -124,7 +124,7 @@ class Challenger:
         self._figures: _Figures | None = None
         self._worst: Disagreement | None = None
         self._unfit: LoadedModel | None = None
-        self.trouble = ""
+        self._trouble = ""
 
     @property
     def idle(self) -> bool:
@@ -185,6 +185,11 @@ class Challenger:
             worst, self._worst = self._worst, None
         return worst
 
+    def trouble(self) -> str:
+        """What broke it since the last call, or ""."""
+        trouble, self._trouble = self._trouble, ""
+        return trouble
+
     def _look(self, task: _Task) -> None:
         model = self.model.current
         if model is None:
@@ -195,8 +200,8 @@ class Challenger:
         except ModelError as exc:
             # what is only watched is not worth trying again
             self._unfit = model
-            self.trouble = f"challenger {model.label} failed: {exc}"
-            log.error("%s", self.trouble)
+            self._trouble = f"challenger {model.label} failed: {exc}"
+            log.error("%s", self._trouble)
             return
         ms = (time.thread_time() - started) * 1000
         theirs = _sight(found, model.manifest.labels)

@@ -171,7 +171,12 @@ class _Gateway:
             self._vitals.error(f"ignored {account.ignored} messages since the start, the last: {account.last_ignored}")
         if self._spool.trouble:
             self._vitals.error(self._spool.trouble)
-        for health in self._vitals.cut(self._active.current, self._standing(), at_us=time.time_ns() // 1000):
+        standing = self._standing()
+        if self._challenger is not None:
+            standing = replace(standing, challenge=self._challenger.report())
+            if trouble := self._challenger.trouble():
+                self._vitals.error(trouble)
+        for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
             self._spool.append(health)
         with contextlib.suppress(SpoolError):  # the spool's own thread says so, and goes on trying
             self._spool.flush()

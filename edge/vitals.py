@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from edge.loading import LoadedModel
 from edge.machine import Condition, Machine
 from edge.overview import Overview
 from models.detections import Detections
+from models.manifest import Manifest
 from models.records import SCORE_BINS, CameraHealth, Challenge, Health
 from models.tally import AnswerTally
 
@@ -41,6 +42,20 @@ class Standing:
     swaps: int = 0
     failed_release: str = ""
     challenge: Challenge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """A release that answers; not the model itself, whose session must not be kept from going for a whole window."""
+
+    label: str
+    digest: str
+    variant: str
+    manifest: Manifest = field(compare=False)
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> Self:
+        return cls(model.label, model.digest, model.variant, model.manifest)
 
 
 @dataclass(slots=True)
@@ -100,7 +115,7 @@ class Vitals:
         self._started = self._began = clock()
         self._began_cpu_s = time.process_time()
         self._lock = threading.Lock()
-        self._figures: dict[LoadedModel, _Figures] = {}
+        self._figures: dict[_Who, _Figures] = {}
         self._cameras: dict[str, _Camera] = {}
         self._errors = 0
         self._last_error = ""
@@ -134,9 +149,10 @@ class Vitals:
     def answered(self, model: LoadedModel, found: Detections, ms: float, *, camera: str = "") -> None:
         """A frame of that camera was inferred, in `ms` milliseconds."""
         with self._lock:
-            figures = self._figures.get(model)
+            who = _Who.of(model)
+            figures = self._figures.get(who)
             if figures is None:
-                figures = self._figures[model] = _Figures(self._clock(), time.process_time())
+                figures = self._figures[who] = _Figures(self._clock(), time.process_time())
             figures.times_ms.append(ms)
             figures.answers.add(found)
             if camera:
@@ -171,7 +187,7 @@ class Vitals:
                 self._totals.add(its, model.manifest.labels)
             self._totals.errors += errors
         if not figures and current is not None:
-            figures[current] = _Figures(began, began_cpu_s)
+            figures[_Who.of(current)] = _Figures(began, began_cpu_s)
         whole = self._overall(condition, standing, at_us)
         # a release answers until the next one does
         starts = [(began, began_cpu_s), *((its.began, its.began_cpu_s) for its in list(figures.values())[1:])]
@@ -213,7 +229,7 @@ class Vitals:
             cameras = tuple(camera.health(name) for name, camera in self._cameras.items())
         total = self._overall(condition, standing, at_us)
         if current is not None:
-            total = _of(total, current)
+            total = _of(total, _Who.of(current))
         total = replace(
             total,
             window_s=self._clock() - self._started,
@@ -280,7 +296,7 @@ class Vitals:
         return tuple(found)
 
 
-def _describe(whole: Health, model: LoadedModel, figures: _Figures) -> Health:
+def _describe(whole: Health, model: _Who, figures: _Figures) -> Health:
     p50, p95 = np.percentile(figures.times_ms, (50, 95)) if figures.times_ms else (0.0, 0.0)
     return replace(
         _of(whole, model),
@@ -293,6 +309,6 @@ def _describe(whole: Health, model: LoadedModel, figures: _Figures) -> Health:
     )
 
 
-def _of(health: Health, model: LoadedModel) -> Health:
+def _of(health: Health, model: _Who) -> Health:
     manifest = model.manifest
     return replace(health, model=manifest.name, release=manifest.release, digest=model.digest, variant=model.variant)

@@ -168,7 +168,8 @@ def test_a_challenger_that_raises_is_said_once_and_not_asked_again(
     shadow = make_shadow(moody_graph)
     for image in (WHITE, BLUE, WHITE):
         shadow.show(image, "blue")
-    assert shadow.challenger.trouble.startswith("challenger hue@0 failed: ")
+    assert shadow.challenger.trouble().startswith("challenger hue@0 failed: ")
+    assert shadow.challenger.trouble() == ""
     assert len(caplog.messages) == 1
     assert shadow.report().frames == 0
 

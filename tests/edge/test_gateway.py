@@ -4,19 +4,25 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from cloud.sign import Keys, create_keys, sign_release
 from edge.cameras.config import CameraConfig
 from edge.config import GatewayConfig
 from edge.gateway import Outcome, run_gateway
 from models.errors import PackageError, SpoolError, TidegateError
+from models.manifest import read_manifest, write_manifest
 from simulator.camera_server import Camera, CameraServer
 from simulator.scenes import Shot, Truth
 from simulator.small_cloud import SmallCloud, SmallUplink
+from tests.edge.odd_models import moody_graph, run_of
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
@@ -58,8 +64,6 @@ class Site:
         self.folder = folder
         self.cloud = SmallCloud()
         self.trust = trust
-        self.pointer = folder / "work" / "tidegate.Model.colour" / "pointer"
-        self.pointer.parent.mkdir(parents=True)
         self.running: list[Running] = []
 
     def start(self, *cameras: CameraConfig, keep_running: bool = True, **settings: Any) -> tuple[Running, SmallUplink]:
@@ -80,10 +84,12 @@ class Site:
         self.running.append(running)
         return running, uplink
 
-    def point(self, package: Path) -> None:
-        draft = self.pointer.with_suffix(".draft")
+    def point(self, package: Path, *, model: str = "colour") -> None:
+        pointer = self.folder / "work" / f"tidegate.Model.{model}" / "pointer"
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        draft = pointer.with_suffix(".draft")
         draft.write_text(f"{package}\n")
-        draft.rename(self.pointer)
+        draft.rename(pointer)
 
     def labels(self) -> dict[int, str]:
         """What was seen in each frame."""
@@ -181,6 +187,55 @@ def test_a_bad_release_is_refused_and_reported_while_the_old_one_goes_on(
     eventually(lambda: any(report.failed_release.startswith("colour@2: ") for report in site.cloud.reports()))
     eventually(lambda: len(site.cloud.frames) == 200)
     assert {result.release for result in site.cloud.frames.values()} == {1}
+
+
+def test_a_model_that_fails_on_a_frame_costs_not_even_that_frame(
+    site: Site, colour_run: Path, keys: Keys, make_release: MakeRelease, tmp_path: Path, eventually: Eventually
+) -> None:
+    video = tmp_path / "night.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 48))
+    for number in range(200):
+        writer.write(np.full((48, 64, 3), 255 if number >= 150 else 100, np.uint8))
+    writer.release()
+    run = run_of(colour_run, tmp_path / "moody", moody_graph)
+    until = datetime.now(UTC) + timedelta(days=1)
+    moody = sign_release(run, keys, release=2, floor=0, expires=until, out=tmp_path / "packages" / "moody")
+    site.point(make_release(1))
+    site.start(CameraConfig("belt", str(video), fps=60), workers=2)
+    eventually(lambda: len(site.cloud.frames) > 10)
+    site.point(moody)
+    eventually(lambda: len(site.cloud.frames) == 200)
+    assert site.cloud.frame_numbers("belt") == list(range(200))
+    by_release = {result.frame: result.release for result in site.cloud.frames.values()}
+    assert by_release[149] == 2
+    assert {by_release[number] for number in range(150, 200)} == {1}
+    eventually(lambda: site.cloud.reports()[-1].failed_release.startswith("colour@2: "))
+    assert sum(report.errors for report in site.cloud.reports()) == 0
+
+
+def test_a_challenger_that_arrives_is_compared_and_answers_nobody(
+    site: Site,
+    colour_run: Path,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    tmp_path: Path,
+    eventually: Eventually,
+) -> None:
+    site.point(make_release(1))
+    site.start(CameraConfig("belt", str(make_video(3000)), fps=60), challenger="hue", challenger_cpu=1.0)
+    eventually(lambda: len(site.cloud.frames) > 10)
+    keys = create_keys(tmp_path / "other keys", "hue")
+    (site.trust / "hue.root.json").write_bytes(keys.root)
+    write_manifest(colour_run, replace(read_manifest(colour_run), name="hue", labels=("blue", "green", "rouge")))
+    until = datetime.now(UTC) + timedelta(days=1)
+    package = sign_release(colour_run, keys, release=7, floor=0, expires=until, out=tmp_path / "packages" / "hue")
+    site.point(package, model="hue")
+    eventually(lambda: any(told.challenge and told.challenge.agreed > 10 for told in site.cloud.reports()))
+    told = next(report.challenge for report in reversed(site.cloud.reports()) if report.challenge)
+    assert (told.model, told.release) == ("hue", 7)
+    assert 0 < told.agreed < told.frames, "it calls red by another name"
+    assert told.ours == told.theirs == sum(told.their_scores)
+    assert {(result.model, result.release) for result in site.cloud.frames.values()} == {("colour", 1)}
 
 
 class Flat:
