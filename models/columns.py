@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detections import Detections, Int64
-from models.records import MAX_NUMBER, MAX_TIME_US, Health, Tombstone
+from models.records import MAX_NUMBER, MAX_TIME_US, Aggregate, Event, Health, PicturePart, Tombstone
 
 _STREAM = re.compile(r"[0-9a-f]{16}")
 
@@ -18,8 +18,8 @@ class FrameColumns:
     """n frames in order of seq with their m detections, those of a frame following one another.
 
     int64 (n,): `seqs`; `camera` and `model`, indices into `cameras` and `models` (name, release); `numbers` of the
-    frames; `captured_at_us`, UTC; `counts`, the detections of each frame. `found`: the m detections; `label` int64
-    (m,), indices into `labels`.
+    frames; `captured_at_us`, UTC; `steady_us`, as in models.records.FrameResult; `counts`, the detections of each
+    frame. `found`: the m detections; `label` int64 (m,), indices into `labels`.
     """
 
     seqs: Int64
@@ -27,6 +27,7 @@ class FrameColumns:
     model: Int64
     numbers: Int64
     captured_at_us: Int64
+    steady_us: Int64
     counts: Int64
     found: Detections
     label: Int64
@@ -36,7 +37,7 @@ class FrameColumns:
 
     def __post_init__(self) -> None:
         n, m = len(self.seqs), len(self.found)
-        columns = (self.camera, self.model, self.numbers, self.captured_at_us, self.counts)
+        columns = (self.camera, self.model, self.numbers, self.captured_at_us, self.steady_us, self.counts)
         if any(len(column) != n for column in columns):
             raise ValueError("columns of frames differ in length")
         if len(self.label) != m or int(self.counts.sum()) != m:
@@ -60,6 +61,7 @@ class FrameColumns:
             model=self.model[keep],
             numbers=self.numbers[keep],
             captured_at_us=self.captured_at_us[keep],
+            steady_us=self.steady_us[keep],
             counts=self.counts[keep],
             found=self.found.where(rows),
             label=self.label[rows],
@@ -76,13 +78,16 @@ class Columns:
     frames: FrameColumns
     health: tuple[tuple[int, Health], ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
+    events: tuple[tuple[int, Event], ...] = ()
+    aggregates: tuple[tuple[int, Aggregate], ...] = ()
+    pictures: tuple[tuple[int, PicturePart], ...] = ()
 
     def __post_init__(self) -> None:
         if not _STREAM.fullmatch(self.stream):
             raise ValueError(f"stream must be 16 hex digits, got {self.stream!r}")
-        health = [seq for seq, _ in self.health]
-        firsts = np.concatenate((self.frames.seqs, np.array(health + [x.first for x in self.tombstones], np.int64)))
-        lasts = np.concatenate((self.frames.seqs, np.array(health + [x.last for x in self.tombstones], np.int64)))
+        seqs = [seq for items in (self.health, self.events, self.aggregates, self.pictures) for seq, _ in items]
+        firsts = np.concatenate((self.frames.seqs, np.array(seqs + [x.first for x in self.tombstones], np.int64)))
+        lasts = np.concatenate((self.frames.seqs, np.array(seqs + [x.last for x in self.tombstones], np.int64)))
         order = np.argsort(firsts, kind="stable")
         firsts, lasts = firsts[order], lasts[order]
         if len(firsts) == 0 or self.first < 1 or firsts[0] != self.first or lasts[-1] != self.last:
@@ -102,13 +107,16 @@ class Columns:
             tombstones=tuple(
                 replace(stone, first=max(stone.first, seq + 1)) for stone in self.tombstones if stone.last > seq
             ),
+            events=tuple(item for item in self.events if item[0] > seq),
+            aggregates=tuple(item for item in self.aggregates if item[0] > seq),
+            pictures=tuple(item for item in self.pictures if item[0] > seq),
         )
 
 
 def no_frames() -> FrameColumns:
-    """Of a batch that holds health messages or tombstones only."""
+    """Of a batch that holds no frames."""
     none = np.zeros(0, np.int64)
-    return FrameColumns(none, none, none, none, none, none, Detections.empty(), none, (), (), ())
+    return FrameColumns(none, none, none, none, none, none, none, Detections.empty(), none, (), (), ())
 
 
 def _check_range(name: str, values: Int64, limit: int) -> None:

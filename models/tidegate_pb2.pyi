@@ -7,12 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Batch(_message.Message):
-    __slots__ = ("box_scale", "score_scale", "cameras", "models", "frames", "health", "tombstones", "health_seq", "events", "event_seq", "aggregates", "aggregate_seq", "pictures", "picture_seq")
+    __slots__ = ("box_scale", "score_scale", "cameras", "models", "frames_by_row", "health", "tombstones", "health_seq", "events", "event_seq", "aggregates", "aggregate_seq", "pictures", "picture_seq", "frames")
     BOX_SCALE_FIELD_NUMBER: _ClassVar[int]
     SCORE_SCALE_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
-    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_BY_ROW_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     TOMBSTONES_FIELD_NUMBER: _ClassVar[int]
     HEALTH_SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -22,11 +22,12 @@ class Batch(_message.Message):
     AGGREGATE_SEQ_FIELD_NUMBER: _ClassVar[int]
     PICTURES_FIELD_NUMBER: _ClassVar[int]
     PICTURE_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
     box_scale: int
     score_scale: int
     cameras: _containers.RepeatedScalarFieldContainer[str]
     models: _containers.RepeatedCompositeFieldContainer[Model]
-    frames: Frames
+    frames_by_row: FramesByRow
     health: _containers.RepeatedCompositeFieldContainer[Health]
     tombstones: _containers.RepeatedCompositeFieldContainer[Tombstone]
     health_seq: _containers.RepeatedScalarFieldContainer[int]
@@ -36,7 +37,8 @@ class Batch(_message.Message):
     aggregate_seq: _containers.RepeatedScalarFieldContainer[int]
     pictures: _containers.RepeatedCompositeFieldContainer[PicturePart]
     picture_seq: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, box_scale: _Optional[int] = ..., score_scale: _Optional[int] = ..., cameras: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., frames: _Optional[_Union[Frames, _Mapping]] = ..., health: _Optional[_Iterable[_Union[Health, _Mapping]]] = ..., tombstones: _Optional[_Iterable[_Union[Tombstone, _Mapping]]] = ..., health_seq: _Optional[_Iterable[int]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., event_seq: _Optional[_Iterable[int]] = ..., aggregates: _Optional[_Iterable[_Union[Aggregate, _Mapping]]] = ..., aggregate_seq: _Optional[_Iterable[int]] = ..., pictures: _Optional[_Iterable[_Union[PicturePart, _Mapping]]] = ..., picture_seq: _Optional[_Iterable[int]] = ...) -> None: ...
+    frames: FramesByTrack
+    def __init__(self, box_scale: _Optional[int] = ..., score_scale: _Optional[int] = ..., cameras: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., frames_by_row: _Optional[_Union[FramesByRow, _Mapping]] = ..., health: _Optional[_Iterable[_Union[Health, _Mapping]]] = ..., tombstones: _Optional[_Iterable[_Union[Tombstone, _Mapping]]] = ..., health_seq: _Optional[_Iterable[int]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., event_seq: _Optional[_Iterable[int]] = ..., aggregates: _Optional[_Iterable[_Union[Aggregate, _Mapping]]] = ..., aggregate_seq: _Optional[_Iterable[int]] = ..., pictures: _Optional[_Iterable[_Union[PicturePart, _Mapping]]] = ..., picture_seq: _Optional[_Iterable[int]] = ..., frames: _Optional[_Union[FramesByTrack, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("name", "release", "labels")
@@ -55,8 +57,48 @@ class Model(_message.Message):
     labels: _containers.ScalarMap[int, str]
     def __init__(self, name: _Optional[str] = ..., release: _Optional[int] = ..., labels: _Optional[_Mapping[int, str]] = ...) -> None: ...
 
-class Frames(_message.Message):
-    __slots__ = ("seq", "camera", "model", "frame", "captured_at_us", "detections", "class_id", "track", "score", "x1", "y1", "width", "height", "clock_offset_us")
+class FramesByTrack(_message.Message):
+    __slots__ = ("seq", "camera", "model", "frame", "captured_at_us", "clock_offset_us", "period_us", "line_camera", "track", "class_id", "runs", "start", "length", "score", "x1", "y1", "x2", "y2")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_OFFSET_US_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_US_FIELD_NUMBER: _ClassVar[int]
+    LINE_CAMERA_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    CLASS_ID_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    X1_FIELD_NUMBER: _ClassVar[int]
+    Y1_FIELD_NUMBER: _ClassVar[int]
+    X2_FIELD_NUMBER: _ClassVar[int]
+    Y2_FIELD_NUMBER: _ClassVar[int]
+    seq: _containers.RepeatedScalarFieldContainer[int]
+    camera: _containers.RepeatedScalarFieldContainer[int]
+    model: _containers.RepeatedScalarFieldContainer[int]
+    frame: _containers.RepeatedScalarFieldContainer[int]
+    captured_at_us: _containers.RepeatedScalarFieldContainer[int]
+    clock_offset_us: _containers.RepeatedScalarFieldContainer[int]
+    period_us: _containers.RepeatedScalarFieldContainer[int]
+    line_camera: _containers.RepeatedScalarFieldContainer[int]
+    track: _containers.RepeatedScalarFieldContainer[int]
+    class_id: _containers.RepeatedScalarFieldContainer[int]
+    runs: _containers.RepeatedScalarFieldContainer[int]
+    start: _containers.RepeatedScalarFieldContainer[int]
+    length: _containers.RepeatedScalarFieldContainer[int]
+    score: _containers.RepeatedScalarFieldContainer[int]
+    x1: _containers.RepeatedScalarFieldContainer[int]
+    y1: _containers.RepeatedScalarFieldContainer[int]
+    x2: _containers.RepeatedScalarFieldContainer[int]
+    y2: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, seq: _Optional[_Iterable[int]] = ..., camera: _Optional[_Iterable[int]] = ..., model: _Optional[_Iterable[int]] = ..., frame: _Optional[_Iterable[int]] = ..., captured_at_us: _Optional[_Iterable[int]] = ..., clock_offset_us: _Optional[_Iterable[int]] = ..., period_us: _Optional[_Iterable[int]] = ..., line_camera: _Optional[_Iterable[int]] = ..., track: _Optional[_Iterable[int]] = ..., class_id: _Optional[_Iterable[int]] = ..., runs: _Optional[_Iterable[int]] = ..., start: _Optional[_Iterable[int]] = ..., length: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[int]] = ..., x1: _Optional[_Iterable[int]] = ..., y1: _Optional[_Iterable[int]] = ..., x2: _Optional[_Iterable[int]] = ..., y2: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class FramesByRow(_message.Message):
+    __slots__ = ("seq", "camera", "model", "frame", "captured_at_us", "detections", "class_id", "track", "score", "x1", "y1", "width", "height")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     CAMERA_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -70,7 +112,6 @@ class Frames(_message.Message):
     Y1_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
-    CLOCK_OFFSET_US_FIELD_NUMBER: _ClassVar[int]
     seq: _containers.RepeatedScalarFieldContainer[int]
     camera: _containers.RepeatedScalarFieldContainer[int]
     model: _containers.RepeatedScalarFieldContainer[int]
@@ -84,8 +125,7 @@ class Frames(_message.Message):
     y1: _containers.RepeatedScalarFieldContainer[int]
     width: _containers.RepeatedScalarFieldContainer[int]
     height: _containers.RepeatedScalarFieldContainer[int]
-    clock_offset_us: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, seq: _Optional[_Iterable[int]] = ..., camera: _Optional[_Iterable[int]] = ..., model: _Optional[_Iterable[int]] = ..., frame: _Optional[_Iterable[int]] = ..., captured_at_us: _Optional[_Iterable[int]] = ..., detections: _Optional[_Iterable[int]] = ..., class_id: _Optional[_Iterable[int]] = ..., track: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[int]] = ..., x1: _Optional[_Iterable[int]] = ..., y1: _Optional[_Iterable[int]] = ..., width: _Optional[_Iterable[int]] = ..., height: _Optional[_Iterable[int]] = ..., clock_offset_us: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, seq: _Optional[_Iterable[int]] = ..., camera: _Optional[_Iterable[int]] = ..., model: _Optional[_Iterable[int]] = ..., frame: _Optional[_Iterable[int]] = ..., captured_at_us: _Optional[_Iterable[int]] = ..., detections: _Optional[_Iterable[int]] = ..., class_id: _Optional[_Iterable[int]] = ..., track: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[int]] = ..., x1: _Optional[_Iterable[int]] = ..., y1: _Optional[_Iterable[int]] = ..., width: _Optional[_Iterable[int]] = ..., height: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Health(_message.Message):
     __slots__ = ("at_us", "window_s", "model", "release", "digest", "variant", "frames_seen", "frames_inferred", "frames_skipped", "frames_missed", "p50_ms", "p95_ms", "memory_bytes", "errors", "last_error", "score_histogram", "class_mix", "detections", "camera_state", "spool_records", "spool_bytes", "swaps", "failed_release", "records_dropped", "batches_refused", "frames_still", "cpu_s", "temperature_c", "throttled", "disk_free_bytes", "spool_age_s", "bytes_sent", "records_held", "messages_ignored", "clock_jumps", "cameras", "challenge")

@@ -24,10 +24,13 @@ MAX_CELL_SHOWN = 200  # characters
 
 EXAMPLES = """\
 views:
-  frames    a row per frame; detections is a list of structs
-  results   a row per detection
-  health    a row per window of a gateway
-  losses    ranges of records that are nowhere else, and why
+  frames      a row per frame; detections is a list of structs
+  results     a row per detection
+  events      lines crossed, zones entered and left, and so on
+  aggregates  a row per class, zone and minute
+  pictures    snapshots and crops, and where they are
+  health      a row per window of a gateway
+  losses      ranges of records that are nowhere else, and why
 
 times are UTC. For example:
   tidegate query "SELECT label, count(*) FROM results GROUP BY label"

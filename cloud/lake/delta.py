@@ -1,25 +1,41 @@
-"""The sink on Delta tables: every record once, over any crash, with three tables that commit one after the other.
+"""The sink on Delta tables: every record once, over any crash, with tables that commit one after the other.
 
 `frames` is the ledger: it is committed last, and only its app transactions say what a stream's last record in the lake
-is, for streams of every lane. Before it go the other rows, `losses` and `health`, each with app transactions of their
-own. When these are ahead of the ledger, a commit was cut off between two tables; whatever the gateway then sends, cut
-otherwise perhaps, the rows that are there already are left out.
+is, for streams of every lane. Before it go the other rows, `losses`, `health` and so on, each with app transactions of
+their own. When these are ahead of the ledger, a commit was cut off between two tables; whatever the gateway then sends,
+cut otherwise perhaps, the rows that are there already are left out.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from cloud.lake.runs import Run, StreamKey, newer
-from cloud.lake.schema import FRAMES, HEALTH, LOSSES, TABLES
+from cloud.lake.schema import AGGREGATES, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES, TABLES
 from cloud.lake.spans import Span, merge
 from cloud.lake.table import LakeTable, OvertakenError, create
-from cloud.lake.tables import Written, frames_table, health_table, losses_table
+from cloud.lake.tables import (
+    Written,
+    aggregates_table,
+    events_table,
+    frames_table,
+    health_table,
+    losses_table,
+    pictures_table,
+)
 from models.errors import LakeError
 
 _ATTEMPTS = 10
+# tables with a row per record, and how runs become their rows
+_NUMBERED = (
+    (HEALTH, health_table),
+    (EVENTS, events_table),
+    (AGGREGATES, aggregates_table),
+    (PICTURES, pictures_table),
+)
 
 
 def create_lake(lake: Path) -> None:
@@ -35,17 +51,17 @@ class DeltaSink:
         """Open the lake, and make it first if it is not there."""
         create_lake(lake)
         self._losses = LakeTable(lake, LOSSES)
-        self._health = LakeTable(lake, HEALTH)
+        self._numbered = {spec.name: LakeTable(lake, spec) for spec, _ in _NUMBERED}
         self._frames = LakeTable(lake, FRAMES)
         self._in_doubt = False
 
     def refresh(self) -> None:
         in_doubt, self._in_doubt = self._in_doubt, True  # until it has worked
         if in_doubt:
-            for table in (self._losses, self._health, self._frames):
+            for table in (self._losses, *self._numbered.values(), self._frames):
                 table.reload()
         else:
-            self._frames.refresh()  # the ledger; of the other two a commit knows when it was overtaken
+            self._frames.refresh()  # the ledger; of the others a commit knows when it was overtaken
         self._in_doubt = False
 
     def last(self, key: StreamKey) -> int:
@@ -54,7 +70,7 @@ class DeltaSink:
     def commit(self, runs: Sequence[Run], *, at: datetime) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                # what others have committed must be known before `losses` and `health` are written
+                # what others have committed must be known before anything is written
                 self.refresh()
                 fresh = [part for run in runs if (part := newer(run, self.last(run.key))) is not None]
                 if fresh:
@@ -72,12 +88,11 @@ class DeltaSink:
 
     def _append(self, runs: Sequence[Run], at: datetime) -> None:
         written = self._left_behind(runs)
-        losing = [run for run in runs if any(batch.tombstones for batch in run.batches)]
-        if losses := losses_table(losing, written=written, at=at):
-            self._losses.append(losses, _lasts(losing))
-        reporting = [run for run in runs if any(batch.health for batch in run.batches)]
-        if health := health_table(reporting, written=written):
-            self._health.append(health, _lasts(reporting))
+        if losses := losses_table(runs, written=written, at=at):
+            self._losses.append(losses, _lasts(_named_in(losses, runs)))
+        for spec, rows_of in _NUMBERED:
+            if rows := rows_of(runs, written=written):
+                self._numbered[spec.name].append(rows, _lasts(_named_in(rows, runs)))
         self._frames.append(frames_table(runs, written=written, day=at.date()), _lasts(runs))
 
     def _left_behind(self, runs: Sequence[Run]) -> Written:
@@ -89,14 +104,21 @@ class DeltaSink:
                 rows = self._losses.rows(["first", "last"], _of(run.key) & (pc.field("last") > ledger))
                 spans = zip(rows["first"].to_pylist(), rows["last"].to_pylist(), strict=True)
                 written.setdefault(run.key, []).extend(spans)
-            if self._health.last(str(run.key)) > ledger:
-                seqs = self._health.rows(["seq"], _of(run.key) & (pc.field("seq") > ledger))["seq"].to_pylist()
-                written.setdefault(run.key, []).extend(merge(seqs))
+            for table in self._numbered.values():
+                if table.last(str(run.key)) > ledger:
+                    seqs = table.rows(["seq"], _of(run.key) & (pc.field("seq") > ledger))["seq"].to_pylist()
+                    written.setdefault(run.key, []).extend(merge(seqs))
         return written
 
 
 def _of(key: StreamKey) -> pc.Expression:
     return (pc.field("gateway") == key.gateway) & (pc.field("stream") == key.stream)
+
+
+def _named_in(rows: pa.Table, runs: Sequence[Run]) -> list[Run]:
+    """The runs that have a row there."""
+    named = set(zip(rows["gateway"].to_pylist(), rows["stream"].to_pylist(), strict=True))
+    return [run for run in runs if (run.gateway, run.key.stream) in named]
 
 
 def _lasts(runs: Sequence[Run]) -> dict[str, int]:

@@ -27,6 +27,9 @@ CREATE VIEW results AS
     FROM (SELECT *, unnest(detections) AS detection FROM frames);
 CREATE VIEW health AS
     SELECT * REPLACE (utc(reported_at) AS reported_at), epoch_us(reported_at) AS at_us FROM _health;
+CREATE VIEW events AS SELECT * REPLACE (utc(happened_at) AS happened_at) FROM _events;
+CREATE VIEW aggregates AS SELECT * REPLACE (utc(started_at) AS started_at) FROM _aggregates;
+CREATE VIEW pictures AS SELECT * REPLACE (utc(captured_at) AS captured_at) FROM _pictures;
 CREATE VIEW losses AS SELECT * REPLACE (utc(committed_at) AS committed_at) FROM _losses;
 """
 
@@ -45,7 +48,8 @@ class Lake:
         self._folder = folder
 
     def query(self, sql: str) -> pa.Table:
-        """The answer to DuckDB SQL over the views frames, results (a row per detection), health and losses.
+        """The answer to DuckDB SQL over the views frames, results (a row per detection), events, aggregates,
+        pictures, health and losses.
 
         Times are UTC. The SQL reaches nothing but the lake, and cannot change it. LakeError when it is wrong.
         """

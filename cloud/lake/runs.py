@@ -1,8 +1,10 @@
 """What ingest hands to the lake: for each stream a run of records without a gap."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from models.columns import Columns
+from models.records import Aggregate, Event, Health, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +18,28 @@ class StreamKey:
         return f"{self.gateway}/{self.stream}"
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A picture that lies in the object store, whole; models.records.PicturePart says what the fields mean."""
+
+    picture: str
+    camera: str
+    frame: int
+    at_us: int
+    kind: str
+    xyxy: tuple[float, float, float, float]
+    bytes: int
+    uri: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """Batches of one stream that follow one another: records first..last."""
+    """Batches of one stream that follow one another: records first..last. `pictures`: those that are whole with a
+    record of this run, with its seq."""
 
     gateway: str
     batches: tuple[Columns, ...]
+    pictures: tuple[tuple[int, StoredPicture], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.batches:
@@ -45,6 +63,22 @@ class Run:
     def last(self) -> int:
         return self.batches[-1].last
 
+    @property
+    def health(self) -> Iterator[tuple[int, Health]]:
+        return (item for batch in self.batches for item in batch.health)
+
+    @property
+    def events(self) -> Iterator[tuple[int, Event]]:
+        return (item for batch in self.batches for item in batch.events)
+
+    @property
+    def aggregates(self) -> Iterator[tuple[int, Aggregate]]:
+        return (item for batch in self.batches for item in batch.aggregates)
+
+    @property
+    def tombstones(self) -> Iterator[Tombstone]:
+        return (stone for batch in self.batches for stone in batch.tombstones)
+
 
 def newer(run: Run, last: int) -> Run | None:
     """The part of the run that extends a stream whose last record in the lake is `last`; None when there is none, or
@@ -53,5 +87,5 @@ def newer(run: Run, last: int) -> Run | None:
         return None
     if run.first == last + 1:
         return run
-    kept = [batch.after(last) for batch in run.batches if batch.last > last]
-    return Run(run.gateway, tuple(kept))
+    kept = tuple(batch.after(last) for batch in run.batches if batch.last > last)
+    return replace(run, batches=kept, pictures=tuple(item for item in run.pictures if item[0] > last))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
@@ -127,16 +127,29 @@ def lake_errors(folder: Path, what: str) -> Iterator[None]:
 
 
 def create(lake: Path, spec: TableSpec) -> None:
-    """Make the table if it is not there."""
+    """Make the table if it is not there, and add the columns that it lacks: a lake of an older tidegate is read on."""
     folder = lake / spec.name
+    if DeltaTable.is_deltatable(str(folder)):
+        with lake_errors(folder, "be read"):
+            _widen(DeltaTable(folder), folder, spec)
+        return
     with lake_errors(folder, "be made"), contextlib.suppress(CommitFailedError):
         # suppressed: another worker made it at the same moment
-        if not DeltaTable.is_deltatable(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(
-                folder,
-                spec.schema,
-                mode="ignore",
-                partition_by=list(spec.partition_by) or None,
-                configuration=CONFIGURATION,
-            )
+        folder.mkdir(parents=True, exist_ok=True)
+        DeltaTable.create(
+            folder,
+            spec.schema,
+            mode="ignore",
+            partition_by=list(spec.partition_by) or None,
+            configuration=CONFIGURATION,
+        )
+
+
+def _widen(table: DeltaTable, folder: Path, spec: TableSpec) -> None:
+    known = {field.name for field in table.schema().fields}
+    missing = [field for field in Schema.from_arrow(spec.schema).fields if field.name not in known]
+    if missing:
+        with contextlib.suppress(CommitFailedError):  # another worker adds them at the same moment
+            table.alter.add_columns(missing)
+        table.update_incremental()
+        make_durable(folder, [entry(table.version())])

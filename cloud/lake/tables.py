@@ -1,22 +1,24 @@
 """From runs of records to the rows of the lake's tables. Pure, and by column: frames never become objects here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from cloud.lake.runs import Run, StreamKey
-from cloud.lake.schema import DETECTION, FRAMES, HEALTH, LOSSES
+from cloud.lake.runs import Run, StoredPicture, StreamKey
+from cloud.lake.schema import AGGREGATES, DETECTION, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES
 from cloud.lake.spans import Span, covered, subtract
 from models.columns import FrameColumns
 from models.detections import Int64
-from models.records import Health, Tombstone
+from models.records import Aggregate, CameraHealth, Challenge, Event, Health
 
 # Records that are in the lake already, by stream: what an interrupted commit left behind (see delta.py).
 Written = Mapping[StreamKey, Sequence[Span]]
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def frames_table(runs: Sequence[Run], *, written: Written, day: date) -> pa.Tabl
         "release": np.array([release for _, release in models], np.int64)[model],
         "detections": _detections(parts),
         "date": pa.repeat(pa.scalar(day, pa.date32()), len(batch_of_row)),
+        "steady_us": np.concatenate([part.steady_us for part in parts]),
     }
     return pa.table(columns, schema=FRAMES.schema)
 
@@ -67,13 +70,39 @@ def frames_table(runs: Sequence[Run], *, written: Written, day: date) -> pa.Tabl
 def health_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
     """A row per health message, in the columns of schema.HEALTH."""
     rows = [
-        _health_row(run.key, seq, health)
-        for run in runs
-        for batch in run.batches
-        for seq, health in batch.health
-        if not any(first <= seq <= last for first, last in written.get(run.key, ()))
+        _key(run, seq) | _health_row(health) for run in runs for seq, health in _fresh(run, run.health, written=written)
     ]
     return pa.Table.from_pylist(rows, schema=HEALTH.schema)
+
+
+def events_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
+    """A row per event, in the columns of schema.EVENTS."""
+    rows = [
+        _key(run, seq) | _plain(event) | _corners(event.xyxy) | {"happened_at": event.at_us}
+        for run in runs
+        for seq, event in _fresh(run, run.events, written=written)
+    ]
+    return pa.Table.from_pylist(rows, schema=EVENTS.schema)
+
+
+def aggregates_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
+    """A row per aggregate, in the columns of schema.AGGREGATES."""
+    rows = [
+        _key(run, seq) | _plain(aggregate) | {"started_at": aggregate.start_us}
+        for run in runs
+        for seq, aggregate in _fresh(run, run.aggregates, written=written)
+    ]
+    return pa.Table.from_pylist(rows, schema=AGGREGATES.schema)
+
+
+def pictures_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
+    """A row per picture that has come in whole, in the columns of schema.PICTURES."""
+    rows = [
+        _key(run, seq) | _plain(picture) | _corners(picture.xyxy) | {"captured_at": picture.at_us}
+        for run in runs
+        for seq, picture in _fresh(run, run.pictures, written=written)
+    ]
+    return pa.Table.from_pylist(rows, schema=PICTURES.schema)
 
 
 def losses_table(runs: Sequence[Run], *, written: Written, at: datetime) -> pa.Table:
@@ -88,7 +117,7 @@ def losses_table(runs: Sequence[Run], *, written: Written, at: datetime) -> pa.T
             "committed_at": at,
         }
         for run in runs
-        for stone in _tombstones(run)
+        for stone in run.tombstones
         for first, last in subtract((stone.first, stone.last), written.get(run.key, ()))
     ]
     return pa.Table.from_pylist(rows, schema=LOSSES.schema)
@@ -132,22 +161,43 @@ def _shifted(indices: Sequence[Int64], sizes: Sequence[int]) -> Int64:
     return np.concatenate([index + start for index, start in zip(indices, starts, strict=True)])
 
 
-def _health_row(key: StreamKey, seq: int, health: Health) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(health, name) for name in Health.__dataclass_fields__ if name != "at_us"}
-    row["class_mix"] = list(health.class_mix.items())
-    return row | {"gateway": key.gateway, "stream": key.stream, "seq": seq, "reported_at": health.at_us}
+def _fresh(run: Run, items: Iterable[tuple[int, Kept]], *, written: Written) -> Iterator[tuple[int, Kept]]:
+    spans = written.get(run.key, ())
+    return ((seq, item) for seq, item in items if not any(first <= seq <= last for first, last in spans))
+
+
+def _key(run: Run, seq: int) -> dict[str, Any]:
+    return {"gateway": run.gateway, "stream": run.key.stream, "seq": seq}
+
+
+def _plain(record: Event | Aggregate | StoredPicture | Health | CameraHealth | Challenge) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in type(record).__dataclass_fields__}
+
+
+def _corners(xyxy: tuple[float, float, float, float]) -> dict[str, float]:
+    return dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True))
+
+
+def _health_row(health: Health) -> dict[str, Any]:
+    challenge = health.challenge
+    return _plain(health) | {
+        "reported_at": health.at_us,
+        "class_mix": list(health.class_mix.items()),
+        "cameras": [_plain(camera) for camera in health.cameras],
+        "challenge": _plain(challenge) if challenge else None,
+    }
 
 
 def _health_of(row: Mapping[str, Any]) -> Health:
-    values = {name: row[name] for name in Health.__dataclass_fields__ if name in row}
+    # null: of a gateway, or of a lake, that did not know the column
+    values = {name: row[name] for name in Health.__dataclass_fields__ if row.get(name) is not None}
     values["score_histogram"] = tuple(row["score_histogram"])
     values["class_mix"] = dict(row["class_mix"])
+    values["cameras"] = tuple(CameraHealth(**camera) for camera in values.get("cameras", ()))
+    if "challenge" in values:
+        scores = {name: tuple(values["challenge"][name]) for name in ("our_scores", "their_scores")}
+        values["challenge"] = Challenge(**{**values["challenge"], **scores})
     return Health(at_us=_epoch_us(row["reported_at"]), **values)
-
-
-def _tombstones(run: Run) -> Iterator[Tombstone]:
-    for batch in run.batches:
-        yield from batch.tombstones
 
 
 def _epoch_us(at: datetime) -> int:

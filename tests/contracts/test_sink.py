@@ -15,6 +15,8 @@ from tests.cloud.lake.results import (
     AT,
     OTHER_STREAM,
     STREAM,
+    aggregate,
+    event,
     frame,
     frames_run,
     health,
@@ -106,8 +108,10 @@ def test_all_kinds_of_records_advance_a_stream(open_sink: Callable[[Path], Sink]
     assert sink.last(KEY) == 6
     sink.commit([run_of([frame(7), lost(8, 9), health()], first=7)], at=AT)
     assert sink.last(KEY) == 10
+    sink.commit([run_of([event(), event(2, alarm=True), aggregate()], first=11)], at=AT)
+    assert sink.last(KEY) == 13
 
-    assert seqs_in_lake(lake) == list(range(1, 11))
+    assert seqs_in_lake(lake) == list(range(1, 14))
 
 
 def test_a_huge_range_is_one_loss(open_sink: Callable[[Path], Sink], lake: Path) -> None:

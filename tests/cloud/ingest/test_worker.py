@@ -124,13 +124,13 @@ def _bombs() -> dict[str, bytes]:
                 score_scale=255,
                 cameras=["c"],
                 models=[pb.Model(name="m", release=1)],
-                frames=pb.Frames(
+                frames=pb.FramesByTrack(
                     seq=[0, 1, 1],
                     camera=[0, 0, 0],
                     model=[0, 0, 0],
                     frame=[1, 1, 1],
                     captured_at_us=[MAX_TIME_US, 1, 1],
-                    detections=[0, 0, 0],
+                    period_us=[0],
                 ),
             ).SerializeToString()
         ),

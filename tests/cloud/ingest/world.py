@@ -9,7 +9,7 @@ from models.mqtt import Message
 from models.records import Record, batch_of
 from models.topics import results_topic
 from models.wire import StreamAck, decode_acks, encode_batch
-from tests.cloud.lake.results import STREAM, frame, health, lost
+from tests.cloud.lake.results import STREAM, aggregate, event, frame, health, lost
 
 
 @dataclass
@@ -40,7 +40,7 @@ class PlainLink:
 class BadNetwork:
     """One stream of a gateway whose messages are cut anew each time, repeated, reordered and lost.
 
-    Records are frames, health messages and tombstones in turn, so that every table takes part.
+    Records are of all kinds in turn, so that every table takes part.
     """
 
     gateway: str
@@ -75,4 +75,7 @@ class BadNetwork:
         return Message(results_topic(self.gateway), encode_batch(batch_of(self.stream, first, records)))
 
     def record(self, seq: int) -> Record:
-        return lost(seq, seq) if seq % 11 == 0 else health(seq) if seq % 7 == 0 else frame(seq)
+        for every, make in ((11, lambda seq: lost(seq, seq)), (7, health), (5, event), (13, aggregate)):
+            if seq % every == 0:
+                return make(seq)
+        return frame(seq)

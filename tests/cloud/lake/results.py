@@ -8,7 +8,7 @@ from cloud.lake.lake import Lake
 from cloud.lake.runs import Run
 from models.columns import Columns
 from models.detections import Detections
-from models.records import FrameResult, Health, Record, Tombstone, batch_of
+from models.records import Aggregate, Event, FrameResult, Health, Record, Tombstone, batch_of
 from models.wire import decode_columns, encode_batch, open_envelope, seal
 
 STREAM = "00000000000000a1"
@@ -28,6 +28,27 @@ def frame(number: int, *, detections: int | None = None, camera: str = "belt") -
 
 def health(at_us: int = CAPTURED_US, **fields: object) -> Health:
     return Health(at_us=at_us, window_s=5.0, model="belt", release=1, digest="d" * 64, variant="int8", **fields)  # type: ignore[arg-type]
+
+
+def event(number: int = 1, **fields: object) -> Event:
+    """A thing that came into a zone at frame `number`."""
+    return Event("belt", number, CAPTURED_US + number, "enter", "zone", label="good", track=number, **fields)  # type: ignore[arg-type]
+
+
+def aggregate(minute: int = 0, **fields: object) -> Aggregate:
+    return Aggregate(
+        "belt",
+        CAPTURED_US + minute * 60_000_000,
+        60.0,
+        "",
+        "good",
+        900,
+        1800,
+        tracks=7,
+        most=3,
+        model="belt",
+        **fields,  # type: ignore[arg-type]
+    )
 
 
 def frames_message(first: int, last: int, *, stream: str = STREAM) -> bytes:
@@ -61,12 +82,12 @@ def lost(first: int, last: int) -> Tombstone:
 
 
 def in_lake(lake: Path, where: str = "true") -> Counter[tuple[str, str, int]]:
-    """How often each record (gateway, stream, seq) is in the lake, be it as a frame, as health or as a loss."""
-    rows = Lake(lake).query(
-        f"SELECT gateway, stream, seq AS first, seq AS last FROM frames WHERE {where} UNION ALL "
-        f"SELECT gateway, stream, seq, seq FROM health WHERE {where} UNION ALL "
-        f"SELECT gateway, stream, first, last FROM losses WHERE {where}"
+    """How often each record (gateway, stream, seq) is in the lake, in whatever table."""
+    numbered = " UNION ALL ".join(
+        f"SELECT gateway, stream, seq AS first, seq AS last FROM {table} WHERE {where}"
+        for table in ("frames", "health", "events", "aggregates", "pictures")
     )
+    rows = Lake(lake).query(f"{numbered} UNION ALL SELECT gateway, stream, first, last FROM losses WHERE {where}")
     count: Counter[tuple[str, str, int]] = Counter()
     for row in rows.to_pylist():
         count.update((row["gateway"], row["stream"], seq) for seq in range(row["first"], row["last"] + 1))

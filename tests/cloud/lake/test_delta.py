@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
@@ -11,13 +12,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.lake.delta import DeltaSink
+from cloud.lake.lake import Lake
 from cloud.lake.runs import StreamKey
+from cloud.lake.schema import FRAMES, HEALTH
 from cloud.lake.table import LakeTable
+from cloud.lake.tables import health_table
+from cloud.lake.upkeep import compact
 from models.errors import LakeError
 from models.records import Record
-from tests.cloud.lake.results import AT, STREAM, frame, frames_run, health, in_lake, lost, run_of, seqs_in_lake
+from tests.cloud.lake.results import (
+    AT,
+    STREAM,
+    aggregate,
+    event,
+    frame,
+    frames_run,
+    health,
+    in_lake,
+    lost,
+    run_of,
+    seqs_in_lake,
+)
 
 KEY = StreamKey("gw-1", STREAM)
+NEW = ("steady_us", "frames_still", "cpu_s", "cameras", "challenge")  # some columns that came later
 
 
 class PowerCutError(BaseException):
@@ -42,11 +60,11 @@ def cut_power(monkeypatch: pytest.MonkeyPatch, *, after_tables: int) -> None:
     monkeypatch.setattr(LakeTable, "append", dying)
 
 
-@pytest.mark.parametrize("after_tables", [0, 1, 2])
+@pytest.mark.parametrize("after_tables", range(5))
 def test_a_crash_between_two_tables_is_made_good(
     lake: Path, monkeypatch: pytest.MonkeyPatch, after_tables: int
 ) -> None:
-    mixed: list[Record] = [frame(1), lost(2, 6), health(), frame(8)]
+    mixed: list[Record] = [frame(1), lost(2, 6), health(), frame(8), event(), aggregate(), event(9)]
     sink = DeltaSink(lake)
     with monkeypatch.context() as patch:
         cut_power(patch, after_tables=after_tables)
@@ -57,8 +75,8 @@ def test_a_crash_between_two_tables_is_made_good(
     assert restarted.last(KEY) == 0  # nothing may be acknowledged yet
     restarted.commit([run_of(mixed)], at=AT)
 
-    assert restarted.last(KEY) == 8
-    assert seqs_in_lake(lake) == list(range(1, 9))
+    assert restarted.last(KEY) == 11
+    assert seqs_in_lake(lake) == list(range(1, 12))
 
 
 def test_what_was_declared_lost_before_a_crash_stays_lost_when_it_comes_again_readable(
@@ -76,11 +94,11 @@ def test_what_was_declared_lost_before_a_crash_stays_lost_when_it_comes_again_re
     assert seqs_in_lake(lake) == [1, 2, 3, 4, 5, 6, 7]
 
 
-_RECORDS = st.lists(st.sampled_from(["frame", "health", "lost"]), min_size=1, max_size=8)
+_RECORDS = st.lists(st.sampled_from(["frame", "health", "lost", "event", "aggregate"]), min_size=1, max_size=8)
 
 
 @given(
-    attempts=st.lists(st.tuples(_RECORDS, st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=5),
+    attempts=st.lists(st.tuples(_RECORDS, st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=5),
 )
 @settings(max_examples=20, deadline=None)
 def test_any_crashes_and_any_cuts_leave_each_record_once(
@@ -93,6 +111,8 @@ def test_any_crashes_and_any_cuts_leave_each_record_once(
         "frame": frame,
         "health": lambda _: health(),
         "lost": lambda seq: lost(seq, seq),
+        "event": event,
+        "aggregate": aggregate,
     }
     for kinds, overlap, after_tables in attempts:
         sink = DeltaSink(lake)
@@ -158,6 +178,22 @@ def test_a_commit_that_returned_survives_a_power_cut(lake: Path, monkeypatch: py
     assert len(files) == 6  # a data file and a log entry in each of three tables
     assert files <= synced
     assert {path.parent for path in files} | {lake / "frames"} <= synced
+
+
+def test_a_lake_of_an_older_tidegate_goes_on_with_new_columns(lake: Path) -> None:
+    older = {spec: pa.schema([field for field in spec.schema if field.name not in NEW]) for spec in (FRAMES, HEALTH)}
+    for spec, schema in older.items():
+        (lake / spec.name).mkdir(parents=True)
+        DeltaTable.create(lake / spec.name, schema, partition_by=list(spec.partition_by) or None)
+    table = LakeTable(lake, HEALTH)
+    rows = health_table([run_of([health(at_us=1)])], written={}).select(older[HEALTH].names)
+    table.append(rows, {str(KEY): 1})
+
+    DeltaSink(lake).commit([run_of([health(at_us=2, frames_still=5)], gateway="gw-2")], at=AT)
+
+    assert [(row.health.at_us, row.health.frames_still) for row in Lake(lake).health()] == [(1, 0), (2, 5)]
+    compact(lake / "health")
+    assert Lake(lake).health()[0].health == health(at_us=1)
 
 
 def test_a_lake_that_cannot_be_read_says_which_table(lake: Path) -> None:

@@ -36,7 +36,7 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize("view", ["frames", "results", "health", "losses"])
+@pytest.mark.parametrize("view", ["frames", "results", "events", "aggregates", "pictures", "health", "losses"])
 def test_an_empty_lake_can_be_queried(folder: Path, view: str) -> None:
     create_lake(folder)
 
@@ -55,7 +55,9 @@ def test_making_a_lake_twice_changes_nothing(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_lake_says_so(tmp_path: Path) -> None:
-    with pytest.raises(LakeError, match=r"is not a lake: no table losses, health, frames .* `tidegate ingest --lake`"):
+    with pytest.raises(
+        LakeError, match=r"is not a lake: no table losses, health, events, .*frames .* `tidegate ingest --lake`"
+    ):
         Lake(tmp_path / "typo")
 
 

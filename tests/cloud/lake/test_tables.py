@@ -10,10 +10,22 @@ from hypothesis import strategies as st
 from cloud.lake.runs import Run, StreamKey, newer
 from cloud.lake.schema import FRAMES, HEALTH, LOSSES
 from cloud.lake.spans import covered, merge, subtract
-from cloud.lake.tables import frames_table, health_rows, health_table, losses_table
+from cloud.lake.tables import aggregates_table, events_table, frames_table, health_rows, health_table, losses_table
 from models.columns import Columns
-from models.records import SCORE_SCALE, FrameResult, Record
-from tests.cloud.lake.results import AT, STREAM, columns, frame, frames_run, health, lost, run_of
+from models.records import SCORE_SCALE, CameraHealth, Challenge, FrameResult, Record
+from tests.cloud.lake.results import (
+    AT,
+    CAPTURED_US,
+    STREAM,
+    aggregate,
+    columns,
+    event,
+    frame,
+    frames_run,
+    health,
+    lost,
+    run_of,
+)
 
 DAY = date(2026, 11, 20)
 
@@ -62,11 +74,69 @@ def test_many_batches_of_many_gateways_keep_their_own_rows(batches: list[list[tu
 
 
 def test_health_comes_back_as_it_went_in() -> None:
-    sent = health(class_mix={"good": 3, "défaut": 1}, score_histogram=tuple(range(10)), last_error="camera\x00gone")
+    sent = health(
+        class_mix={"good": 3, "défaut": 1},
+        score_histogram=tuple(range(10)),
+        last_error="camera\x00gone",
+        temperature_c=-7.5,
+        throttled="under-voltage",
+        cameras=(CameraHealth("belt", "dark", seen=9, still=4), CameraHealth("door", "ok")),
+        challenge=Challenge("belt", 2, "e" * 64, frames=8, agreed=7, mean_iou=0.75, our_scores=tuple(range(10))),
+    )
 
     (row,) = health_rows(health_table([run_of([sent], first=7)], written={}))
 
     assert (row.gateway, row.stream, row.seq, row.health) == ("gw-1", STREAM, 7, sent)
+
+
+def test_an_event_becomes_a_row() -> None:
+    sent = event(5, value=1.5, alarm=True, score=0.5, xyxy=(1.0, 2.0, 3.0, 4.25), picture="00000000000000ff")
+
+    (row,) = events_table([run_of([sent], first=5)], written={}).to_pylist()
+
+    assert row.pop("happened_at").isoformat() == "2026-11-18T11:06:40.000005+00:00"
+    assert row == {
+        "gateway": "gw-1",
+        "stream": STREAM,
+        "seq": 5,
+        "camera": "belt",
+        "frame": 5,
+        "kind": "enter",
+        "rule": "zone",
+        "label": "good",
+        "track": 5,
+        "value": 1.5,
+        "alarm": True,
+        "score": 0.5,
+        "x1": 1.0,
+        "y1": 2.0,
+        "x2": 3.0,
+        "y2": 4.25,
+        "model": "",
+        "release": 0,
+        "picture": "00000000000000ff",
+    }
+
+
+def test_an_aggregate_becomes_a_row() -> None:
+    (row,) = aggregates_table([run_of([aggregate(release=3)])], written={}).to_pylist()
+
+    assert row.pop("started_at").timestamp() * 1e6 == CAPTURED_US
+    assert row == {
+        "gateway": "gw-1",
+        "stream": STREAM,
+        "seq": 1,
+        "camera": "belt",
+        "length_s": 60.0,
+        "zone": "",
+        "label": "good",
+        "frames": 900,
+        "detections": 1800,
+        "tracks": 7,
+        "most": 3,
+        "model": "belt",
+        "release": 3,
+    }
 
 
 def test_tombstones_become_ranges() -> None:
@@ -86,11 +156,13 @@ def test_nothing_gives_empty_tables() -> None:
 
 
 def test_what_is_written_already_is_left_out_of_every_table() -> None:
-    run = run_of([frame(1), frame(2), health(), health(), lost(5, 20), frame(21)])
-    written = {StreamKey("gw-1", STREAM): [(2, 3), (8, 10)]}
+    run = run_of([frame(1), frame(2), health(), health(), lost(5, 20), frame(21), event(), event(), aggregate()])
+    written = {StreamKey("gw-1", STREAM): [(2, 3), (8, 10), (22, 22), (24, 24)]}
 
     assert frames_table([run], written=written, day=DAY)["seq"].to_pylist() == [1, 21]
     assert health_table([run], written=written)["seq"].to_pylist() == [4]
+    assert events_table([run], written=written)["seq"].to_pylist() == [23]
+    assert aggregates_table([run], written=written)["seq"].to_pylist() == []
     losses = losses_table([run], written=written, at=AT)
     assert list(zip(losses["first"].to_pylist(), losses["last"].to_pylist(), strict=True)) == [(5, 7), (11, 20)]
 
