@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from edge.byte_budget import ByteBudget
 from edge.cameras.config import CameraConfig
 from models.manifest import NAME
 
@@ -45,12 +46,13 @@ class GatewayConfig:
     `<model>.root.json`. `state` is the gateway's own folder (spool, model store). Under `pointers` the component
     tidegate.Model.<model> leaves its pointer; `package` is used instead where there is no Greengrass, and may be an
     unsigned run folder if `allow_unsigned`. `spool_limit_bytes` bounds the results that wait for the cloud. For
-    `keep_s` after a swap the model before stays ready to take over again, and does when the new one raises, takes more
-    than `latency_budget_ms` a frame (without that: more than `max_slowdown` times what the one before took) or brings
-    the gateway's memory over `memory_limit_bytes` (without that: leaves the machine too little). What the cloud has not
-    acknowledged `ack_timeout_s` after it was sent is sent again. `workers` frames are inferred side by side, each on
-    one core. The model `challenger`, which has a pointer and a root of trust of its own, is compared with the running
-    one on as many frames as the part `challenger_cpu` of one core is enough for."""
+    `keep_s` after a swap the model before stays ready to take over again, and does when the new one raises, takes
+    more than `latency_budget_ms` a frame (without that: more than `max_slowdown` times what the one before took) or
+    brings the gateway's memory over `memory_limit_bytes` (without that: leaves the machine too little). What the
+    cloud has not acknowledged `ack_timeout_s` after it was sent is sent again; `byte_budget` bounds what a day or a
+    month sends. `workers` frames are inferred side by side, each on one core. The model `challenger`, which has a
+    pointer and a root of trust of its own, is compared with the running one on as many frames as the part
+    `challenger_cpu` of one core is enough for."""
 
     model: str
     cameras: tuple[CameraConfig, ...]
@@ -69,6 +71,7 @@ class GatewayConfig:
     challenger: str | None = None
     challenger_cpu: float = 0.1
     ack_timeout_s: float = 10.0
+    byte_budget: ByteBudget | None = None
     workers: int = 1
 
     def __post_init__(self) -> None:

@@ -82,7 +82,9 @@ class _Gateway:
         self._active = active
         self._keep_running = keep_running
         self._vitals = Vitals(config.model, machine=Machine(config.state))
-        self._shipper = Shipper(spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s)
+        self._shipper = Shipper(
+            spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s, budget=config.byte_budget
+        )
         self._pipeline = Pipeline(active, workers=config.workers)
         self._challenger = _open_challenger(config)
         self._watches = [
@@ -166,9 +168,11 @@ class _Gateway:
 
     def _end_window(self) -> None:
         account = self._shipper.account
-        if account.ignored > self._ignored:
+        if account.ignored and not self._ignored:  # from then on the figure says enough
             self._ignored = account.ignored
-            self._vitals.error(f"ignored {account.ignored} messages since the start, the last: {account.last_ignored}")
+            self._vitals.error(f"ignored {account.ignored} messages, the last: {account.last_ignored}")
+        for incident in self._spool.incidents():
+            self._vitals.error(incident)
         if self._spool.trouble:
             self._vitals.error(self._spool.trouble)
         standing = self._standing()
@@ -187,7 +191,10 @@ class _Gateway:
         return Standing(
             spool_records=depth.records,
             spool_bytes=depth.bytes,
+            spool_age_s=depth.age_s,
             records_dropped=depth.dropped,
+            records_held=account.held,
+            bytes_sent=account.bytes_sent,
             batches_refused=account.refused,
             messages_ignored=account.ignored,
             swaps=self._active.swaps,

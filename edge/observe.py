@@ -77,10 +77,9 @@ class Observer:
                 seen.found,
                 seen.labels,
                 steady_ns=frame.steady_ns,
-            )
+            ),
+            *seen.records,
         )
-        for record in seen.records:
-            self._spool.append(record)
         self._vitals.answered(model, found, ms, camera=self._camera)
 
     def failed(self, frame: Frame, why: ModelError) -> None:
@@ -88,8 +87,7 @@ class Observer:
 
     def away(self) -> None:
         """The camera shows nothing more, for now or for ever; all its frames are finished."""
-        for record in self._analytics.away():
-            self._spool.append(record)
+        self._spool.append(*self._analytics.away())
 
 
 class Watch:

@@ -12,18 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from edge.backoff import delays
+from edge.byte_budget import LEAST_BYTES, ByteBudget, next_thin, period_of
 from edge.cut import Cut, cut
-from edge.spool import Lane, Spool, Stream
+from edge.lanes import Lane, is_backlog, precedence
+from edge.pace import Pace
+from edge.spool import Spool, Stream
 from edge.uplink import Uplink
 from models.errors import SpoolError, UplinkError, WireError
-from models.records import Record, Tombstone
+from models.records import Tombstone
 from models.topics import results_topic
-from models.wire import MAX_BODY_BYTES, StreamAck, decode_acks, decode_record
+from models.wire import MAX_BODY_BYTES, StreamAck, decode_acks
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 8  # messages without acknowledgement, of all streams together
 IN_FLIGHT_STREAM = 4
+IN_FLIGHT_BACKLOG = 6  # so that what is live always finds a place
+BACKLOG_BYTES_PER_S = 64 << 10  # a fleet that comes back from an outage must not drown the cloud, nor its own link
 RESEND_CEILING_S = 60.0
 RETRY_S = (0.5, 5.0)  # first and longest wait when the uplink takes nothing; asking costs no byte on the network
 OUTAGE_S = 30.0  # after that long without an answer, live results go on in streams of their own
@@ -31,15 +36,22 @@ _FIRST_GUESS = 200  # records in a message
 _MOST_RECORDS = 5_000  # in one message, however well they compress: they are all in memory at once
 _MOST_RAW_BYTES = MAX_BODY_BYTES // IN_FLIGHT  # as spooled, which is more than on the wire; ingest bounds bodies too
 _IDLE_S = 1.0
+_COURSES = 64  # remembered beyond those in use
+_AT_ONCE: tuple[Lane, ...] = ("alarms", "health")  # a health message is a window's, or says that something changed
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What came in that should not have, and how many runs of records the cloud set aside, since the start."""
+    """Since the start: what came in that should not have, how many runs of records the cloud set aside, and what was
+    sent, in bytes with topics. `held`: records that wait now because the byte budget has no room for them; then one in
+    `thin` frames goes first."""
 
     ignored: int = 0
     last_ignored: str = ""
     refused: int = 0
+    bytes_sent: int = 0
+    held: int = 0
+    thin: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,8 @@ class _Course:
     """How far a stream has come: 1..acked are in the lake, `next` is to be sent next, up to `due` even if a message
     is not full. `sent` is the highest seq that was ever sent; of an `earlier` process' stream nobody remembers it, so
     any of its records may have been. `lake` is what the lake says it holds where that is less than it once
-    acknowledged. `timeouts` counts those since the last progress."""
+    acknowledged. `timeouts` counts those since the last progress. `held`: there is something to send, and no room in
+    the byte budget."""
 
     acked: int
     next: int
@@ -62,6 +75,7 @@ class _Course:
     due: int = 0
     lake: int | None = None
     timeouts: int = 0
+    held: bool = False
     in_flight: deque[_Sent] = field(default_factory=deque)
 
 
@@ -75,14 +89,20 @@ class Shipper:
         *,
         gateway: str,
         ack_timeout_s: float = 10.0,
+        budget: ByteBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._spool = spool
         self._uplink = uplink
         self._topic = results_topic(gateway)
         self._limit_bytes = uplink.limit_bytes - len(self._topic)
+        self._budget = budget
         self._clock = clock
-        self._news = threading.Condition(threading.RLock())
+        self._now_us = now_us
+        self._lock = threading.RLock()
+        self._wake = spool.urgent
+        self._pace = Pace(BACKLOG_BYTES_PER_S)
         self._courses: dict[str, _Course] = {}
         self._guesses: dict[Lane, int] = {}
         self._allowance = IN_FLIGHT
@@ -98,17 +118,17 @@ class Shipper:
     def run(self, stop: threading.Event) -> None:
         """Ship until told to stop."""
         troubled = False
-        with self._news:  # given back while it waits
-            while not stop.is_set():
-                try:
-                    self.step()
-                except SpoolError as exc:
-                    if not troubled:
-                        log.error("%s; trying again", exc)
-                    troubled = True
-                else:
-                    troubled = False
-                self._news.wait(_IDLE_S)
+        while not stop.is_set():
+            try:
+                self.step()
+            except SpoolError as exc:
+                if not troubled:
+                    log.error("%s; trying again", exc)
+                troubled = True
+            else:
+                troubled = False
+            self._wake.wait(_IDLE_S)
+            self._wake.clear()
 
     def listen(self) -> None:
         """Take acknowledgements from the uplink until it is closed."""
@@ -117,20 +137,24 @@ class Shipper:
 
     def tide(self) -> None:
         """What is recorded by now is due, whether it fills a message or not."""
-        with self._news:
-            for stream in self._spool.streams():
+        with self._lock:
+            streams = self._spool.streams()
+            if self._budget is not None:
+                self._thin(streams)
+            for stream in streams:
                 self._course(stream).due = stream.last
-            self._news.notify_all()
+        self._wake.set()
 
     def step(self) -> None:
         """Send what is due, or fills a message, as far as not too much is under way."""
-        with self._news:
+        with self._lock:
             now = self._clock()
             self._give_up_waiting(now)
             if now < self._retry_at:
                 return
+            streams = sorted(self._spool.streams(), key=self._precedence)
             try:
-                for stream in sorted(self._spool.streams(), key=self._precedence):
+                for stream in streams:
                     self._send(stream, self._course(stream), now)
             except UplinkError as exc:
                 self._retry_at = now + next(self._retries)
@@ -138,16 +162,18 @@ class Shipper:
                 if not self._down:
                     log.warning("results wait in the spool: %s", exc)
                 self._down = True
+            self._account = replace(self._account, held=self._held(streams))
+            self._forget_courses(streams)
 
     def acknowledged(self, payload: bytes) -> None:
         """Take a message from the ack topic; anybody may have written it."""
-        with self._news:
+        with self._lock:
             try:
                 for ack in decode_acks(payload):
                     self._take(ack)
             except WireError as exc:
                 self._ignore(str(exc))
-            self._news.notify_all()
+        self._wake.set()
 
     @property
     def account(self) -> Account:
@@ -159,14 +185,20 @@ class Shipper:
             sent = stream.last if earlier else 0
             self._courses[stream.name] = _Course(stream.acked, stream.acked + 1, sent, earlier)
         course = self._courses[stream.name]
-        if not stream.live:
-            course.due = stream.last  # it can't get any fuller
+        if stream.lane in _AT_ONCE or not stream.live:
+            course.due = stream.last  # those of before can't get any fuller
         return course
 
-    def _precedence(self, stream: Stream) -> tuple[int, bool, bool]:
-        # what the cloud does not answer stands back, so that one bad stream can't hold up the others;
-        # then live before backlog, and health, which is small, before frames
-        return self._course(stream).timeouts, not stream.live, stream.lane != "health"
+    def _forget_courses(self, streams: list[Stream]) -> None:
+        waiting = {stream.name for stream in streams}
+        if len(self._courses) > len(waiting) + _COURSES:
+            idle = [name for name in self._courses if name not in waiting and not self._spool.is_live(name)]
+            for name in idle[: len(idle) // 2]:
+                del self._courses[name]
+
+    def _precedence(self, stream: Stream) -> tuple[int, int]:
+        # what the cloud does not answer stands back, so that one bad stream can't hold up the others
+        return self._course(stream).timeouts, precedence(stream.lane, live=stream.live)
 
     def _give_up_waiting(self, now: float) -> None:
         late = [c for c in self._courses.values() if c.in_flight and now - c.in_flight[0].at > self._patience_s]
@@ -180,18 +212,20 @@ class Shipper:
             self._patience_s = next(self._patiences)
 
     def _send(self, stream: Stream, course: _Course, now: float) -> None:
-        while (
-            course.next <= stream.last
-            and len(course.in_flight) < IN_FLIGHT_STREAM
-            and sum(len(other.in_flight) for other in self._courses.values()) < self._allowance
-        ):
+        course.held = False
+        while course.next <= stream.last and self._has_place(stream, course, now):
             due = course.next <= course.due
             if not due and stream.last - course.next + 1 < self._guess(stream):
                 return
-            piece = self._cut(stream, course)
+            limit_bytes = self._room(stream)
+            if limit_bytes < min(LEAST_BYTES, self._limit_bytes):
+                course.held = True
+                return
+            piece = self._cut(stream, course, limit_bytes)
             if piece is None or (not due and piece.last == stream.last):
                 return
             self._uplink.publish(self._topic, piece.message)
+            self._count(stream, len(self._topic) + len(piece.message))
             course.in_flight.append(_Sent(piece.last, now))
             course.next = piece.last + 1
             course.sent = max(course.sent, piece.last)
@@ -201,24 +235,67 @@ class Shipper:
                 self._down = False
                 self._retries = delays(*RETRY_S)
 
+    def _has_place(self, stream: Stream, course: _Course, now: float) -> bool:
+        """Whether one more message of the stream may be under way."""
+        if len(course.in_flight) >= IN_FLIGHT_STREAM:
+            return False
+        if stream.lane == "alarms":
+            return True
+        under_way = sum(len(other.in_flight) for other in self._courses.values())
+        if not is_backlog(stream.lane, live=stream.live):
+            return under_way < self._allowance
+        return under_way < min(self._allowance, IN_FLIGHT_BACKLOG) and self._pace.allows(now)
+
+    def _room(self, stream: Stream) -> int:
+        """Bytes that a message of the stream may have."""
+        if self._budget is None:
+            return self._limit_bytes
+        period = period_of(self._budget.per, self._now_us())
+        spent = self._spool.spent(period.name)
+        room = self._budget.room(stream.lane, live=stream.live, spent=spent, elapsed=period.elapsed)
+        return int(min(self._limit_bytes, room - len(self._topic)))
+
+    def _count(self, stream: Stream, size: int) -> None:
+        self._account = replace(self._account, bytes_sent=self._account.bytes_sent + size)
+        if is_backlog(stream.lane, live=stream.live):
+            self._pace.take(size)
+        if self._budget is not None:
+            self._spool.spend(period_of(self._budget.per, self._now_us()).name, size)
+
+    def _held(self, streams: list[Stream]) -> int:
+        return sum(stream.last - stream.acked for stream in streams if self._course(stream).held)
+
+    def _thin(self, streams: list[Stream]) -> None:
+        """Fit what is recorded from now on to what the budget had room for."""
+        behind = [stream for stream in streams if self._course(stream).held]
+        live = [stream for stream in behind if stream.live and stream.lane == "frames"]
+        thin = next_thin(self._account.thin, frames_held=bool(live), anything_held=bool(behind))
+        if thin != self._account.thin:
+            log.info("one in %d frames goes first, as the byte budget has it", thin)
+            self._spool.thin(thin)
+            self._account = replace(self._account, thin=thin)
+
     def _guess(self, stream: Stream) -> int:
         return self._guesses.get(stream.lane, _FIRST_GUESS)
 
-    def _cut(self, stream: Stream, course: _Course) -> Cut | None:
-        """The next message of the stream; None when the next record can't be sent, and a tombstone took its place."""
-        guess = self._guess(stream)
-        rows = self._spool.read(stream.name, after=course.next - 1, limit=guess + guess // 4 + 8)
-        first, records = rows[0][0], _decode([payload for _, payload in rows])
-        if not records:
-            self._spool.bury(stream.name, first, first, "unreadable in the spool")
-            return None
+    def _cut(self, stream: Stream, course: _Course, limit_bytes: int) -> Cut | None:
+        """The next message of the stream; None when the next record can't be sent, and a tombstone took its place, or
+        when it has to wait for more room in the budget."""
+        guess = max(1, self._guess(stream) * limit_bytes // self._limit_bytes)
+        rows = self._spool.read(
+            stream.name, after=course.next - 1, limit=guess + guess // 4 + 8, limit_bytes=_MOST_RAW_BYTES
+        )
+        first, records = rows[0][0], [record for _, record in rows]
         if course.lake is not None and course.next == course.acked + 1:
             # only the lake can lose what it acknowledged; it is told so, or it would wait for those records for ever
             first = course.lake + 1
             records.insert(0, Tombstone(first, course.acked, "acknowledged, then lost by the lake"))
         try:
-            piece = cut(stream.name, first, records, limit_bytes=self._limit_bytes, guess=guess)
+            piece = cut(stream.name, first, records, limit_bytes=limit_bytes, guess=guess)
         except WireError as exc:
+            if limit_bytes < self._limit_bytes:
+                course.held = True
+                return None
             log.error("%s; dropped", exc)
             self._spool.bury(stream.name, rows[0][0], rows[0][0], "too large for the uplink")
             return None
@@ -228,10 +305,13 @@ class Shipper:
 
     def _take(self, ack: StreamAck) -> None:
         course = self._courses.get(ack.stream)
-        if course is None or (ack.last > course.sent and not course.earlier):
-            # one that answers the process before this one is no surprise; its records will be answered again
-            if ack.last > self._spool.last_recorded(ack.stream):
+        if course is None:
+            # a late answer to a stream that is done, or an early one to a stream of the process before this one
+            if self._spool.last_recorded(ack.stream) == 0 or self._spool.is_live(ack.stream):
                 self._ignore(f"an acknowledgement of seq {ack.last} of stream {ack.stream}, which was never sent")
+            return
+        if ack.last > course.sent and not course.earlier:
+            self._ignore(f"an acknowledgement of seq {ack.last} of stream {ack.stream}, which was never sent")
             return
         # the lake may hold more of an earlier stream than a spool that was restored, or that a power cut set back
         last = min(ack.last, course.sent)
@@ -261,18 +341,3 @@ class Shipper:
         if not self._account.ignored:
             log.warning("ignored: %s", what)
         self._account = replace(self._account, ignored=self._account.ignored + 1, last_ignored=what)
-
-
-def _decode(payloads: list[bytes]) -> list[Record]:
-    """The records, up to the first damaged one, or as many as one message may hold."""
-    records: list[Record] = []
-    raw_bytes = 0
-    for payload in payloads:
-        raw_bytes += len(payload)
-        if records and raw_bytes > _MOST_RAW_BYTES:
-            break
-        try:
-            records.append(decode_record(payload))
-        except WireError:
-            break
-    return records

@@ -1,62 +1,58 @@
-"""What was recorded and is not in the lake yet: an SQLite database, the only joint between seeing and sending.
+"""What was recorded and is not in the lake yet: a database, the only joint between seeing and sending.
 
-It holds records in streams. A stream has a random id and numbers its records 1, 2, 3 ...; each lane (frames, health)
-opens a new one at every start and after an outage, and those of before are only drained. So a database that was
-restored or flushed by half can't use a number twice.
+It holds records in streams. A stream has a random id and numbers its records 1, 2, 3 ...; each lane opens a new one at
+every start and after an outage, and those of before are only drained. So a database that was restored or flushed by
+half can't use a number twice.
 
 Recorded means committed here. Commits are grouped, at most a second apart, because an fsync per frame kills SD cards;
-a power cut costs that second at most.
+a power cut costs that second at most. An alarm is committed at once.
 """
 
+import json
 import logging
 import secrets
-import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self, TypeVar
 
+from edge.backoff import delays
+from edge.lanes import GIVEN_UP_FIRST, Lane, lane_of
+from edge.runs import pack, part, split, unpack
+from edge.spool_database import (
+    DiskFailingError,
+    DiskFullError,
+    Run,
+    SpoolLostError,
+    StreamState,
+    in_memory,
+    open_database,
+    rescue,
+)
 from models.errors import SpoolError, WireError
-from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Tombstone
+from models.records import FrameResult, Record, Tombstone
 from models.wire import decode_record, encode_record
 
 log = logging.getLogger(__name__)
 
-Lane = Literal["frames", "health"]
-DROP_ORDER: tuple[Lane, ...] = ("frames", "health")  # what goes first when there is no room
-
 COMMIT_S = 0.9  # with the commit itself, records are at most a second from the disk
 LIMIT_BYTES = 256 << 20
-_MAX_PENDING = 2_000  # records; whoever records waits when the disk takes no more
+LIMIT_BYTES_IN_MEMORY = 16 << 20  # when the disk is gone
+_MAX_PENDING = 2_000  # records, and below that many bytes; whoever records waits when the disk takes no more
+_MAX_PENDING_BYTES = 8 << 20
 _COMMIT_EARLY = 1_000
 _MAKE_ROOM = 0.05  # of the limit, at a time
-_FORGET_STREAMS_US = 7 * 86_400 * 1_000_000
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    stream TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    last INTEGER,              -- of a tombstone: it stands for seq..last
-    PRIMARY KEY (stream, seq)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS streams (
-    stream TEXT PRIMARY KEY,
-    lane TEXT NOT NULL,
-    opened_us INTEGER NOT NULL,
-    last INTEGER NOT NULL,     -- records 1..last were recorded
-    acked INTEGER NOT NULL     -- of these, 1..acked are in the lake
-);
-CREATE TABLE IF NOT EXISTS cameras (
-    camera TEXT PRIMARY KEY,
-    source TEXT NOT NULL,      -- of a file camera: the file; else empty
-    frame INTEGER NOT NULL     -- number of the last frame recorded
-);
-"""
+_FILLING = 0.5  # of the limit: from there on frames are told apart into wanted most and least
+_THIN_WHEN_FILLING = 8
+_FINISHED_STREAMS = 200  # that are remembered, so that a late acknowledgement is no stranger
+_PATIENCE = 5  # failures in a row until a disk counts as gone
+_RESCUES = 3  # of a database, since the start, until its disk counts as gone
+_RETRY_S = 10.0
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,58 +68,84 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What the spool holds, and what it had to drop since it was opened."""
+    """What the spool holds (tombstones are no records), since when the oldest waits, and what it had to drop since it
+    was opened."""
 
     records: int
     bytes: int
     dropped: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    lane: Lane
-    payload: bytes
-    camera: str = ""
-    frame: int = -1
+    age_s: float
 
 
 @dataclass(slots=True)
 class _Work:
     """What the next commit writes."""
 
-    records: list[_Pending] = field(default_factory=list)
+    records: dict[Lane, list[bytes]] = field(default_factory=dict)
+    count: int = 0
+    size: int = 0
+    cameras: dict[str, int] = field(default_factory=dict)
     acks: dict[str, int] = field(default_factory=dict)
+    spent: dict[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.records or self.acks)
+        return bool(self.count or self.acks)
 
+    @property
+    def is_urgent(self) -> bool:
+        return self.count >= _COMMIT_EARLY or self.size >= _MAX_PENDING_BYTES // 2 or "alarms" in self.records
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    lane: Lane
-    last: int = 0
-    acked: int = 0
+    def add(self, lane: Lane, payloads: list[bytes]) -> None:
+        self.records.setdefault(lane, []).extend(payloads)
+        self.count += len(payloads)
+        self.size += sum(map(len, payloads))
+
+    def followed_by(self, later: "_Work") -> "_Work":
+        """Both, in this order."""
+        both = _Work(cameras={**self.cameras, **later.cameras})
+        for work in (self, later):
+            for lane, payloads in work.records.items():
+                both.add(lane, payloads)
+            for stream, last in work.acks.items():
+                both.acks[stream] = max(last, both.acks.get(stream, 0))
+            for period, size in work.spent.items():
+                both.spent[period] = size + both.spent.get(period, 0)
+        return both
 
 
 @dataclass(slots=True)
 class _Books:
     """What the database holds, so that asking costs no query. Copied before a transaction, put back if it fails."""
 
-    streams: dict[str, _State]
+    streams: dict[str, StreamState]
+    cameras: dict[str, tuple[str, int]]  # source and last frame
+    spent: dict[str, int]
     live: dict[Lane, str] = field(default_factory=dict)
-    records: int = 0
-    bytes: int = 0
     dropped: int = 0
 
     def copy(self) -> "_Books":
-        return replace(self, streams=dict(self.streams), live=dict(self.live))
+        return _Books(dict(self.streams), dict(self.cameras), dict(self.spent), dict(self.live), self.dropped)
+
+    @property
+    def bytes(self) -> int:
+        return sum(state.bytes for state in self.streams.values())
+
+    @property
+    def records(self) -> int:
+        return sum(state.records for state in self.streams.values())
 
 
 class Spool:
-    """One writer to a database. Any thread may call any method; commits happen on a thread of the spool's own."""
+    """One writer to a database. Any thread may call any method; commits happen on a thread of the spool's own.
+
+    A database that is damaged, at the start or while it runs, is replaced by a new one with all that can still be
+    read; when the disk takes nothing any more, by one in memory. `urgent` is set whenever an alarm was committed;
+    whoever sends clears it.
+    """
 
     def __init__(self, path: Path, *, limit_bytes: int = LIMIT_BYTES, commit_s: float = COMMIT_S) -> None:
-        """Open or make the database; a damaged one is set aside. SpoolError when there can be none."""
+        """SpoolError when there can be no database."""
+        self.urgent = threading.Event()
         self._path = path
         self._limit_bytes = limit_bytes
         self._commit_s = commit_s
@@ -131,44 +153,67 @@ class Spool:
         self._database_lock = threading.RLock()
         self._work = _Work()
         self._trouble = ""
+        self._disk_gone = ""
+        self._incidents: list[str] = []
+        self._failures = 0
+        self._rescues = 0
+        self._asked_thin = self._thin = 1
+        self._frames_seen: dict[str, int] = {}
         self._closing = False
-        self._database = _open(path)
-        self._books = _Books({})
-        self._books = self._load()
+        opened = open_database(path)
+        self._database = opened.database
+        self._note_incident(opened.incident)
+        self._books = _Books(
+            self._database.streams(), self._database.cameras(), self._database.spent(), dropped=opened.lost
+        )
         self._thread = threading.Thread(target=self._commit_now_and_then, name="spool", daemon=True)
         self._thread.start()
 
-    def append(self, record: FrameResult | Health | Event | Aggregate | PicturePart) -> None:
-        """Record this; on disk within a second. A frame waits while the disk takes nothing."""
-        pending = (
-            _Pending("frames", encode_record(record), record.camera, record.frame)
-            if isinstance(record, FrameResult)
-            else _Pending("health", encode_record(record))
-        )
+    def append(self, *records: Record) -> None:
+        """Record these, all in one commit: on disk within a second, at once if there is an alarm. Waits while the
+        disk takes nothing."""
+        encoded = [(lane_of(record), encode_record(record), record) for record in records]
         with self._changed:
-            if pending.camera:
-                self._changed.wait_for(lambda: len(self._work.records) < _MAX_PENDING or self._closing)
-            self._work.records.append(pending)
-            if len(self._work.records) in (1, _COMMIT_EARLY):  # waking the other thread for each frame costs more
+            work = self._work
+            if work.count >= _MAX_PENDING or work.size >= _MAX_PENDING_BYTES:
+                self._changed.wait_for(self._takes_more)
+            work, was_empty = self._work, not self._work
+            for lane, payload, record in encoded:
+                if isinstance(record, FrameResult):
+                    work.cameras[record.camera] = record.frame
+                    lane = self._frame_lane(record.camera)
+                work.add(lane, [payload])
+            # waking the other thread for each frame would cost more than all the rest
+            if was_empty or work.is_urgent:
                 self._changed.notify_all()
 
     def flush(self) -> None:
         """What was appended or acknowledged before is on disk when this returns; SpoolError if it can't be."""
         self._commit()
 
+    def thin(self, keep: int) -> None:
+        """From now on only one in `keep` frames of a camera goes into lane `frames`, the others into `spare`, which
+        is sent last and dropped first. A spool that fills does so by itself."""
+        with self._database_lock, self._changed:
+            if keep > self._asked_thin:
+                self._books.live.pop("frames", None)  # so that those chosen do not wait behind all the others
+            self._asked_thin = keep
+            self._choose_thin()
+
     def last_frame(self, camera: str, *, source: str = "") -> int:
         """Number of the camera's last recorded frame, -1 if none. A file camera names its file as `source`."""
-        with self._database_lock, self._transaction() as database:
-            row = database.execute("SELECT source, frame FROM cameras WHERE camera = ?", (camera,)).fetchone()
-            known, frame = row or ("", -1)
+        with self._database_lock:
+            known, frame = self._books.cameras.get(camera, ("", -1))
             if source and known and known != source:
                 raise SpoolError(
                     f"camera {camera!r} has frames of {known} in {self._path}, so frames of {source} would carry the "
                     f"same numbers; give the camera another name, or the gateway another state folder"
                 )
             if source != known:
-                database.execute("INSERT OR REPLACE INTO cameras VALUES (?, ?, ?)", (camera, source or known, frame))
-            return int(frame)
+                with self._transaction():
+                    self._books.cameras[camera] = source or known, frame
+                    self._database.note_cameras(self._books.cameras)
+            return frame
 
     def streams(self) -> list[Stream]:
         """The streams with records that wait, oldest first."""
@@ -186,21 +231,16 @@ class Spool:
         with self._database_lock:
             return self._books.streams[stream].last if stream in self._books.streams else 0
 
-    def read(self, stream: str, *, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """The stream's next records (seq, encoded), at most `limit`. Tombstones count as one."""
-        try:
-            with self._database_lock:
-                rows = self._database.execute(
-                    "SELECT seq, payload, last FROM records WHERE stream = ? AND coalesce(last, seq) > ? "
-                    "ORDER BY seq LIMIT ?",
-                    (stream, after, limit),
-                ).fetchall()
-        except sqlite3.Error as exc:
-            raise SpoolError(f"the spool {self._path} cannot be read: {exc}") from exc
-        return [
-            (seq, payload) if seq > after else (after + 1, _shorten(payload, after + 1, last))
-            for seq, payload, last in rows
-        ]
+    def is_live(self, stream: str) -> bool:
+        """Whether records still join it."""
+        with self._database_lock:
+            return stream in self._books.live.values()
+
+    def read(self, stream: str, *, after: int, limit: int, limit_bytes: int = 1 << 30) -> list[tuple[int, Record]]:
+        """The stream's next records with their numbers: at most `limit`, or `limit_bytes` as recorded, but at least
+        one. Tombstones count as one, and stand for what was damaged, too."""
+        with self._database_lock:
+            return self._mended(lambda: self._read(stream, after, limit, limit_bytes))
 
     def acknowledge(self, stream: str, last: int) -> None:
         """Records 1..last of the stream are in the lake: forget them, with the next commit."""
@@ -210,23 +250,46 @@ class Spool:
 
     def bury(self, stream: str, first: int, last: int, reason: str) -> None:
         """Put a tombstone in the place of records first..last, which can't be sent."""
-        with self._database_lock, self._transaction():
-            self._bury(stream, first, last, reason)
+
+        def bury() -> None:
+            with self._transaction():
+                self._bury(stream, first, last, reason)
+
+        with self._database_lock:
+            self._mended(bury)
 
     def turn(self) -> None:
         """Let what is recorded from now on go into new streams, beside the backlog."""
         with self._database_lock:
             self._books.live.clear()
 
+    def spend(self, period: str, size: int) -> None:
+        """Count bytes that were sent in a period of the byte budget; on disk with the next commit."""
+        with self._changed:
+            self._work.spent[period] = self._work.spent.get(period, 0) + size
+
+    def spent(self, period: str) -> int:
+        """Bytes counted in that period, before the last restart too."""
+        with self._database_lock, self._changed:
+            return self._books.spent.get(period, 0) + self._work.spent.get(period, 0)
+
     @property
     def depth(self) -> Depth:
         with self._database_lock:
-            return Depth(self._books.records, self._books.bytes, self._books.dropped)
+            oldest = [state.oldest_us for state in self._books.streams.values() if state.acked < state.last]
+            age_s = max(0.0, (_now_us() - min(oldest)) / 1e6) if oldest else 0.0
+            return Depth(self._books.records, self._books.bytes, self._books.dropped, age_s)
 
     @property
     def trouble(self) -> str:
-        """Why the last commit failed; empty when it did not."""
-        return self._trouble
+        """Why the last commit failed, or that the disk is gone; empty when all is well."""
+        return self._trouble or self._disk_gone
+
+    def incidents(self) -> list[str]:
+        """What had to be done to the database since the last call, each told once."""
+        with self._changed:
+            told, self._incidents = self._incidents, []
+            return told
 
     def close(self) -> None:
         """Commit what is left and close; SpoolError if it can't be written."""
@@ -248,26 +311,26 @@ class Spool:
     ) -> None:
         self.close()
 
-    def _load(self) -> _Books:
-        with self._transaction() as database:
-            database.execute(
-                "DELETE FROM streams WHERE acked = last AND opened_us < ?", (_now_us() - _FORGET_STREAMS_US,)
-            )
-            rows = database.execute("SELECT stream, lane, last, acked FROM streams ORDER BY opened_us, stream")
-            streams = {name: _State(lane, last, acked) for name, lane, last, acked in rows}
-            records, size = database.execute(
-                "SELECT count(*), coalesce(sum(length(payload)), 0) FROM records"
-            ).fetchone()
-        return _Books(streams, records=records, bytes=size)
+    def _takes_more(self) -> bool:
+        return self._closing or (self._work.count < _MAX_PENDING and self._work.size < _MAX_PENDING_BYTES)
+
+    def _frame_lane(self, camera: str) -> Lane:
+        if self._thin == 1:
+            return "frames"
+        seen = self._frames_seen[camera] = self._frames_seen.get(camera, -1) + 1
+        return "spare" if seen % self._thin else "frames"
+
+    def _choose_thin(self) -> None:
+        filling = self._books.bytes > self._limit_bytes * _FILLING
+        self._thin = max(self._asked_thin, _THIN_WHEN_FILLING if filling else 1)
 
     def _commit_now_and_then(self) -> None:
+        retries = delays(self._commit_s, _RETRY_S)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._work or self._closing)
                 # the group: all that comes until then shares one fsync
-                self._changed.wait_for(
-                    lambda: self._closing or len(self._work.records) >= _COMMIT_EARLY, timeout=self._commit_s
-                )
+                self._changed.wait_for(lambda: self._closing or self._work.is_urgent, timeout=self._commit_s)
                 if self._closing:
                     return
             try:
@@ -275,9 +338,10 @@ class Spool:
             except SpoolError as exc:
                 self._say_trouble(str(exc))
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closing, timeout=self._commit_s)
+                    self._changed.wait_for(lambda: self._closing, timeout=next(retries))
             else:
                 self._say_trouble("")
+                retries = delays(self._commit_s, _RETRY_S)
 
     def _say_trouble(self, trouble: str) -> None:
         if trouble and not self._trouble:
@@ -286,53 +350,128 @@ class Spool:
             log.info("the spool can be written again")
         self._trouble = trouble
 
+    def _note_incident(self, incident: str) -> None:
+        if incident:
+            with self._changed:
+                self._incidents.append(incident)
+
     def _commit(self) -> None:
         with self._database_lock:
             with self._changed:
+                if not self._work:
+                    return
                 work, self._work = self._work, _Work()
-            if not work:
-                return
             try:
-                with self._transaction():
-                    # first: an acknowledgement can't mean what was recorded after it
-                    for stream, last in work.acks.items():
-                        self._forget(stream, last)
-                    self._write_records(work.records)
-                    self._make_room()
-            except SpoolError:
+                self._mended(lambda: self._write(work))
+            except SpoolError as exc:
+                if isinstance(exc, DiskFullError) and work.acks:
+                    work = self._write_acks_alone(work)
                 with self._changed:
-                    self._work.records[:0] = work.records
-                    for stream, last in work.acks.items():
-                        self._work.acks[stream] = max(last, self._work.acks.get(stream, 0))
+                    self._work = work.followed_by(self._work)
                 raise
             finally:
                 with self._changed:
+                    self._choose_thin()
                     self._changed.notify_all()
+            if "alarms" in work.records:
+                self.urgent.set()
 
-    def _write_records(self, records: list[_Pending]) -> None:
-        books, database = self._books, self._database
-        cameras: dict[str, int] = {}
-        for record in records:
-            name = books.live.get(record.lane) or self._open_stream(record.lane)
-            seq = books.streams[name].last + 1
-            database.execute("INSERT INTO records (stream, seq, payload) VALUES (?, ?, ?)", (name, seq, record.payload))
-            books.streams[name] = replace(books.streams[name], last=seq)
-            books.records += 1
-            books.bytes += len(record.payload)
-            if record.camera:
-                cameras[record.camera] = record.frame
-        for name in books.live.values():
-            database.execute("UPDATE streams SET last = ? WHERE stream = ?", (books.streams[name].last, name))
-        for camera, frame in cameras.items():
-            database.execute(
-                "INSERT INTO cameras VALUES (?, '', ?) ON CONFLICT (camera) DO UPDATE SET frame = excluded.frame",
-                (camera, frame),
-            )
+    def _mended(self, work: Callable[[], _T]) -> _T:
+        """Do this; once more in a new database, if this one turns out to be lost."""
+        try:
+            done = work()
+        except SpoolLostError as exc:
+            why = str(exc)
+        except DiskFailingError as exc:
+            self._failures += 1
+            if self._failures < _PATIENCE:
+                raise
+            why = str(exc)
+        else:
+            self._failures = 0
+            return done
+        self._replace_database(why)
+        return work()
 
-    def _open_stream(self, lane: Lane) -> str:
+    def _replace_database(self, why: str) -> None:
+        before = self._books
+        try:
+            if self._rescues == _RESCUES:
+                raise SpoolError(f"it was damaged {_RESCUES} times before")
+            opened = rescue(self._path, why, known=before.streams, old=self._database)
+            self._rescues += 1
+        except SpoolError as exc:
+            opened = in_memory(self._path, str(exc), known=before.streams, old=self._database)
+            self._disk_gone = opened.incident
+            self._limit_bytes = min(self._limit_bytes, LIMIT_BYTES_IN_MEMORY)
+        self._note_incident(opened.incident)
+        self._database, self._failures = opened.database, 0
+        self._books = _Books(
+            self._database.streams(), before.cameras, before.spent, dropped=before.dropped + opened.lost
+        )
+        with self._transaction():
+            self._database.note_cameras(before.cameras)
+            for period, size in before.spent.items():
+                self._database.note_spent(period, size)
+            self._make_room()
+
+    def _write(self, work: _Work) -> None:
+        with self._transaction():
+            # first: an acknowledgement can't mean what was recorded after it
+            self._write_acks(work)
+            if work.records:
+                self._write_records(work)
+                self._make_room()
+
+    def _write_acks_alone(self, work: _Work) -> _Work:
+        """Let go of what is in the lake, for which a full disk has room, since it makes some; what is left to do."""
+        self._database.checkpoint()
+        with suppress(SpoolError):
+            with self._transaction():
+                self._write_acks(work)
+            return replace(work, acks={}, spent={})
+        return work
+
+    def _write_acks(self, work: _Work) -> None:
+        for stream, last in work.acks.items():
+            self._forget(stream, last)
+        if work.acks:
+            self._database.note_cameras(self._books.cameras)
+        for period, size in work.spent.items():
+            self._books.spent[period] = self._books.spent.get(period, 0) + size
+            self._database.note_spent(period, self._books.spent[period])
+
+    def _write_records(self, work: _Work) -> None:
+        now_us = _now_us()
+        for camera, frame in work.cameras.items():
+            self._books.cameras[camera] = self._books.cameras.get(camera, ("", -1))[0], frame
+        frames = json.dumps({camera: frame for camera, (_, frame) in self._books.cameras.items()})
+        for lane, payloads in work.records.items():
+            name = self._books.live.get(lane) or self._open_stream(lane, now_us)
+            for portion in split(payloads):
+                state = self._books.streams[name]
+                last = state.last + len(portion)
+                payload = pack(portion)
+                cameras = frames if lane in ("frames", "spare") else None
+                self._database.add(Run(state.number, state.last + 1, last, now_us, payload, cameras=cameras))
+                self._books.streams[name] = replace(
+                    state,
+                    last=last,
+                    records=state.records + len(portion),
+                    bytes=state.bytes + len(payload),
+                    oldest_us=state.oldest_us or now_us,
+                )
+
+    def _open_stream(self, lane: Lane, now_us: int) -> str:
+        streams = self._books.streams
+        finished = [name for name, state in streams.items() if state.acked == state.last]
+        if len(finished) > 2 * _FINISHED_STREAMS:
+            old = finished[:_FINISHED_STREAMS]
+            self._database.drop_streams([streams.pop(name).number for name in old])
         name = secrets.token_hex(8)
-        self._database.execute("INSERT INTO streams VALUES (?, ?, ?, 0, 0)", (name, lane, _now_us()))
-        self._books.streams[name] = _State(lane)
+        number = max((state.number for state in streams.values()), default=0) + 1
+        streams[name] = StreamState(number, lane, now_us)
+        self._database.add_stream(name, streams[name])
         self._books.live[lane] = name
         return name
 
@@ -341,126 +480,107 @@ class Spool:
         if state is None or last <= state.acked:
             return
         last = min(last, state.last)
-        # a tombstone that the acknowledgement ends in the middle of: what is left of it moves up
-        cut = self._database.execute(
-            "SELECT seq, payload, last FROM records WHERE stream = ? AND seq <= ? AND last > ?", (stream, last, last)
-        ).fetchone()
-        self._delete("stream = ? AND coalesce(last, seq) <= ?", stream, last)
-        if cut is not None:
-            self._database.execute(
-                "UPDATE records SET seq = ?, payload = ? WHERE stream = ? AND seq = ?",
-                (last + 1, _shorten(cut[1], last + 1, cut[2]), stream, cut[0]),
-            )
-        self._database.execute("UPDATE streams SET acked = ? WHERE stream = ?", (last, stream))
-        self._books.streams[stream] = replace(state, acked=last)
+        records, size = state.records, state.bytes
+        for first, until, its_size, is_stone in self._database.sizes(state.number, last):
+            records -= 0 if is_stone else min(until, last) - max(first - 1, state.acked)
+            size -= its_size if until <= last else 0
+        oldest_us = self._database.forget(state.number, last, state.last)
+        self._books.streams[stream] = replace(state, acked=last, records=records, bytes=size, oldest_us=oldest_us)
 
     def _make_room(self) -> None:
-        for lane in DROP_ORDER:
-            for name, state in self._books.streams.items():
+        for lane in GIVEN_UP_FIRST:
+            for name, state in list(self._books.streams.items()):
                 excess = self._books.bytes - self._limit_bytes
-                if excess > 0 and state.lane == lane and state.acked < state.last:
-                    self._drop_oldest(name, excess + int(self._limit_bytes * _MAKE_ROOM))
+                if excess <= 0:
+                    return
+                if state.lane == lane and state.acked < state.last:
+                    self._drop_oldest(name, state, excess + int(self._limit_bytes * _MAKE_ROOM))
 
-    def _drop_oldest(self, stream: str, excess: int) -> None:
-        first = last = freed = 0
-        rows = self._database.execute(
-            "SELECT seq, coalesce(last, seq), length(payload) FROM records WHERE stream = ? ORDER BY seq", (stream,)
-        )
-        for seq, until, size in rows:
-            first, last, freed = first or seq, until, freed + size
+    def _drop_oldest(self, name: str, state: StreamState, excess: int) -> None:
+        freed = last = 0
+        for _, until, size, _ in self._database.sizes(state.number, state.last):
+            freed, last = freed + size, until
             if freed >= excess:
                 break
-        rows.close()
-        self._bury(stream, first, last, "no room in the spool")
+        self._bury(name, state.acked + 1, last, "no room in the spool")
 
-    def _bury(self, stream: str, first: int, last: int, reason: str) -> None:
-        dropped, until = self._database.execute(
-            "SELECT sum(last IS NULL), max(coalesce(last, seq)) FROM records WHERE stream = ? AND seq BETWEEN ? AND ?",
-            (stream, first, last),
-        ).fetchone()
-        if until is None:
+    def _bury(self, name: str, first: int, last: int, reason: str) -> None:
+        state = self._books.streams[name]
+        first = max(first, state.acked + 1)
+        covered = [row for row in self._database.sizes(state.number, last) if row[1] >= first]
+        if first > last or all(is_stone for _, _, _, is_stone in covered):
             return  # they made room for others, or were acknowledged, since whoever asks has seen them
-        last = max(last, until)  # a tombstone at the end stays whole
-        payload = encode_record(Tombstone(first, last, reason))
-        (before,) = self._database.execute(
-            "SELECT length(payload) FROM records WHERE stream = ? AND seq = ?", (stream, first)
-        ).fetchone()
-        # an UPDATE of the first row, not a new one: whoever counts what was recorded counts INSERTs
-        self._database.execute(
-            "UPDATE records SET payload = ?, last = ? WHERE stream = ? AND seq = ?", (payload, last, stream, first)
+        # tombstones at both ends stay whole; of records there, what is beyond stays
+        begin, is_stone = covered[0][0], covered[0][3]
+        first = begin if is_stone else first
+        until, is_stone = covered[-1][1], covered[-1][3]
+        last = until if is_stone else min(last, until)
+        freed = sum(size for _, _, size, _ in covered)
+        if until > last:
+            (run,) = self._database.runs(state.number, last, last)
+            rest = part(run.payload, run.last - run.first + 1, last + 1 - run.first, run.last + 1 - run.first)
+            self._database.add(replace(run, first=last + 1, payload=rest))
+            freed -= len(rest)
+        if begin < first:
+            (run,) = self._database.runs(state.number, begin, begin)
+            rest = part(run.payload, run.last - run.first + 1, 0, first - run.first)
+            self._database.shorten(run, first - 1, rest)
+            freed -= len(rest)
+        self._database.remove(state.number, first, last)
+        self._database.add(Run(state.number, first, last, state.oldest_us, b"", reason))
+        self._database.note_cameras(self._books.cameras)
+        gone = sum(
+            min(until, last) - max(begin - 1, first - 1, state.acked)
+            for begin, until, _, is_stone in covered
+            if not is_stone
         )
-        self._delete("stream = ? AND seq > ? AND seq <= ?", stream, first, last)
-        self._books.dropped += dropped
-        self._books.bytes += len(payload) - before
+        self._books.dropped += gone
+        self._books.streams[name] = replace(state, records=state.records - gone, bytes=state.bytes - freed)
 
-    def _delete(self, where: str, *values: str | int) -> None:
-        records, size = self._database.execute(
-            f"SELECT count(*), coalesce(sum(length(payload)), 0) FROM records WHERE {where}", values
-        ).fetchone()
-        self._database.execute(f"DELETE FROM records WHERE {where}", values)
-        self._books.records -= records
-        self._books.bytes -= size
+    def _read(self, stream: str, after: int, limit: int, limit_bytes: int) -> list[tuple[int, Record]]:
+        found: list[tuple[int, Record]] = []
+        size = 0
+        for seq, item in self._waiting(self._books.streams[stream].number, after):
+            size += len(item) if isinstance(item, bytes) else 0
+            if found and (len(found) == limit or size > limit_bytes):
+                break
+            if isinstance(item, Tombstone):
+                found.append((seq, item))
+                continue
+            try:
+                found.append((seq, decode_record(item)))
+            except WireError:
+                found.append((seq, _unreadable(seq)))
+        for seq, record in found:
+            if isinstance(record, Tombstone) and record == _unreadable(seq):
+                with suppress(SpoolError), self._transaction():  # it goes out as one in any case
+                    self._bury(stream, seq, seq, record.reason)
+        return found
+
+    def _waiting(self, number: int, after: int) -> Iterator[tuple[int, bytes | Tombstone]]:
+        for run in self._database.runs(number, after + 1):
+            first = max(run.first, after + 1)
+            if run.reason is not None:
+                yield first, Tombstone(first, run.last, run.reason)
+                continue
+            payloads = unpack(run.payload, run.last - run.first + 1)
+            for seq in range(first, run.last + 1):
+                yield seq, payloads[seq - run.first] or _unreadable(seq)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it or none, in the books too; sqlite3's errors leave as SpoolError."""
+    def _transaction(self) -> Iterator[None]:
+        """All of it or none, in the books too."""
         before = self._books.copy()
         try:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                self._books = before
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as exc:
-            raise SpoolError(f"the spool {self._path} cannot be written: {exc}") from exc
+            with self._database.transaction():
+                yield
+        except BaseException:
+            self._books = before
+            raise
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _connect(path)
-    except sqlite3.OperationalError as exc:
-        raise SpoolError(
-            f"the spool {path} cannot be opened: {exc}; is its folder writable, and the disk not full?"
-        ) from exc
-    except sqlite3.DatabaseError as exc:
-        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        log.error("the spool %s is damaged (%s): set aside as %s, starting an empty one", path, exc, aside.name)
-        return _connect(path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA cache_size = -1024")  # KiB
-        database.execute("PRAGMA journal_size_limit = 4194304")
-        database.executescript(_SCHEMA)
-        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _shorten(tombstone: bytes, first: int, last: int) -> bytes:
-    try:
-        record = decode_record(tombstone)
-    except WireError:
-        return encode_record(Tombstone(first, last, "unreadable in the spool"))
-    assert isinstance(record, Tombstone)
-    return encode_record(Tombstone(first, record.last, record.reason))
+def _unreadable(seq: int) -> Tombstone:
+    return Tombstone(seq, seq, "unreadable in the spool")
 
 
 def _now_us() -> int:

@@ -9,14 +9,16 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.runs import unpack
 from edge.spool import Spool
 from models.records import FrameResult
 from models.wire import decode_record
 
 _TRIGGER = """
-CREATE TABLE IF NOT EXISTS witness (stream TEXT, seq INTEGER, payload BLOB);
-CREATE TRIGGER IF NOT EXISTS witness_records AFTER INSERT ON records
-BEGIN INSERT INTO witness VALUES (new.stream, new.seq, new.payload); END;
+CREATE TABLE IF NOT EXISTS witness (stream TEXT, first INTEGER, last INTEGER, payload BLOB);
+CREATE TRIGGER IF NOT EXISTS witness_runs AFTER INSERT ON runs WHEN new.reason IS NULL
+BEGIN INSERT INTO witness
+SELECT name, new.key % (1 << 40), new.last, new.payload FROM streams WHERE number = new.key >> 40; END;
 """
 
 
@@ -36,7 +38,7 @@ class Witness:
     def __init__(self, spool: Path) -> None:
         self._spool = spool
         self._seen = 0
-        self._frames: list[RecordedFrame] = []
+        self._frames: dict[tuple[str, int], RecordedFrame] = {}
         spool.parent.mkdir(parents=True, exist_ok=True)
         Spool(spool).close()
         database = sqlite3.connect(spool)
@@ -50,13 +52,15 @@ class Witness:
         database = sqlite3.connect(f"file:{self._spool}?mode=ro", uri=True)
         try:
             rows = database.execute(
-                "SELECT rowid, stream, seq, payload FROM witness WHERE rowid > ? ORDER BY rowid", (self._seen,)
+                "SELECT rowid, stream, first, last, payload FROM witness WHERE rowid > ? ORDER BY rowid", (self._seen,)
             ).fetchall()
         finally:
             database.close()
-        for rowid, stream, seq, payload in rows:
-            record = decode_record(payload)
-            if isinstance(record, FrameResult):
-                self._frames.append(RecordedFrame(stream, seq, record.camera, record.frame))
+        for rowid, stream, first, last, run in rows:
+            for seq, payload in enumerate(unpack(run, last - first + 1), first):
+                record = None if payload is None else decode_record(payload)
+                # a run that is cut in two where its middle was dropped is inserted once more
+                if isinstance(record, FrameResult) and (stream, seq) not in self._frames:
+                    self._frames[stream, seq] = RecordedFrame(stream, seq, record.camera, record.frame)
             self._seen = rowid
-        return list(self._frames)
+        return list(self._frames.values())

@@ -2,8 +2,10 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from edge.spool import Spool
 from models.detections import Detections
 from models.errors import SpoolError
-from models.records import FrameResult, Health, Record, Tombstone
-from models.wire import decode_record
+from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Record, Tombstone
+from simulator.witness import Witness
 
 
 def frame(number: int, camera: str = "door") -> FrameResult:
@@ -24,11 +26,21 @@ def health(at_us: int = 1) -> Health:
     return Health(at_us, 60.0, "coco", 1, "d" * 64, "fp32")
 
 
+def event(*, alarm: bool = False) -> Event:
+    return Event("door", 1, 1, "line", "fence", alarm=alarm)
+
+
+def aggregate() -> Aggregate:
+    return Aggregate("door", 0, 60.0, "", "thing", 900, 3, 1, 1)
+
+
+def picture(number: int) -> PicturePart:
+    noise = np.random.default_rng(number).bytes(1_000)
+    return PicturePart("0123456789abcdef", 0, 1, "door", number, 1, "crop", (0, 0, 8, 8), noise)
+
+
 def contents(spool: Spool) -> dict[str, list[tuple[int, Record]]]:
-    return {
-        stream.name: [(seq, decode_record(data)) for seq, data in spool.read(stream.name, after=0, limit=10_000)]
-        for stream in spool.streams()
-    }
+    return {stream.name: spool.read(stream.name, after=stream.acked, limit=10_000) for stream in spool.streams()}
 
 
 @pytest.fixture
@@ -102,23 +114,28 @@ def test_after_an_outage_live_results_go_into_new_streams(spool: Spool) -> None:
     assert [(stream.live, stream.last) for stream in spool.streams()] == [(False, 1), (True, 1)]
 
 
-def test_a_full_spool_drops_the_oldest_frames_under_a_tombstone_and_keeps_health(tmp_path: Path) -> None:
-    with Spool(tmp_path / "spool.db", limit_bytes=4_000) as spool:
-        spool.append(health())
-        for number in range(200):
+def test_a_full_spool_gives_up_by_meaning_under_tombstones(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool.db", limit_bytes=20_000) as spool:
+        spool.append(health(), event(alarm=True), event(), aggregate())
+        spool.append(*(picture(number) for number in range(5)))
+        for number in range(3_000):
             spool.append(frame(number))
-            if number % 20 == 19:
+            if number % 10 == 9:
                 spool.flush()
         depth = spool.depth
-        assert depth.bytes <= 4_000
+        assert depth.bytes <= 20_000
         lanes = {stream.lane: contents(spool)[stream.name] for stream in spool.streams()}
-        assert lanes["health"] == [(1, health())]
-        (first, stone), *rest = lanes["frames"]
-        assert first == 1
-        assert isinstance(stone, Tombstone)
-        assert stone.first == 1
-        assert depth.dropped == stone.last
-        assert [seq for seq, _ in rest] == list(range(stone.last + 1, 201))
+    for lane in ("health", "alarms", "events", "aggregates"):
+        assert [seq for seq, record in lanes[lane] if not isinstance(record, Tombstone)] == [1]
+    assert lanes["pictures"] == [(1, Tombstone(1, 5, "no room in the spool"))]
+    lost = [record for records in lanes.values() for _, record in records if isinstance(record, Tombstone)]
+    assert sum(stone.last - stone.first + 1 for stone in lost) == depth.dropped
+    kept = [record.frame for _, record in lanes["frames"] if isinstance(record, FrameResult)]
+    spared = [record.frame for _, record in lanes["spare"] if isinstance(record, FrameResult)]
+    assert min(spared) > min(kept), "thinned before anything is given up as a whole"
+    dense = next(number for number in kept if number + 1 not in kept)
+    assert all(later - earlier == 8 for earlier, later in pairwise(kept[dense + 1 :]))
+    assert kept[-1] >= 3_000 - 8
 
 
 def test_an_acknowledgement_may_end_inside_a_tombstone(spool: Spool) -> None:
@@ -127,10 +144,11 @@ def test_an_acknowledgement_may_end_inside_a_tombstone(spool: Spool) -> None:
     spool.flush()
     (stream,) = spool.streams()
     spool.bury(stream.name, 1, 8, "no room")
+    assert spool.depth.records == 2
     spool.acknowledge(stream.name, 5)
     spool.flush()
     assert contents(spool)[stream.name][0] == (6, Tombstone(6, 8, "no room"))
-    assert spool.depth.records == 3
+    assert spool.depth.records == 2
     assert spool.read(stream.name, after=6, limit=1)[0][0] == 7
 
 
@@ -149,22 +167,39 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
         spool.append(frame(0))
         spool.flush()
         assert len(spool.streams()) == 1
-    assert list(tmp_path.glob("spool.db.damaged-*"))
+    assert list(tmp_path.glob("spool.db.damaged"))
 
 
-def test_a_database_that_rots_inside_is_set_aside(tmp_path: Path) -> None:
+def test_of_a_database_that_rots_all_that_can_be_read_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     with Spool(path) as spool:
-        for number in range(2_000):
+        for number in range(6_000):
             spool.append(frame(number))
     with path.open("r+b") as file:
         file.seek(8 * 4096)
         file.write(b"\xff" * 4096)
     with Spool(path) as spool:
-        spool.append(frame(0))
+        (incident,) = spool.incidents()
+        assert "was damaged" in incident
+        assert "records saved" in incident
+        (stream,) = spool.streams()
+        (records,) = [spool.read(stream.name, after=0, limit=30_000)]
+        stones = [record for _, record in records if isinstance(record, Tombstone)]
+        lost = sum(stone.last - stone.first + 1 for stone in stones)
+        assert {stone.reason for stone in stones} == {"lost in a damaged spool"}
+        assert 0 < lost < 3_000
+        assert lost == spool.depth.dropped
+        assert spool.depth.records == 6_000 - lost
+        whole = [record for _, record in records if isinstance(record, FrameResult)]
+        assert len(whole) == 6_000 - lost
+        assert all(record.frame == seq - 1 for seq, record in records if isinstance(record, FrameResult))
+        spool.append(frame(6_000))
         spool.flush()
-        assert spool.depth.records == 1
-    assert list(tmp_path.glob("spool.db.damaged-*"))
+        assert [stream.live for stream in spool.streams()] == [False, True]
+    with Spool(path) as spool:
+        assert spool.incidents() == []
+        assert spool.depth.records == 6_001 - lost
+    assert [path.name for path in tmp_path.glob("spool.db.*")] == ["spool.db.damaged"]
 
 
 def test_burying_what_has_gone_meanwhile_changes_nothing(spool: Spool) -> None:
@@ -177,19 +212,23 @@ def test_burying_what_has_gone_meanwhile_changes_nothing(spool: Spool) -> None:
     assert contents(spool) == {stream.name: [(1, Tombstone(1, 3, "no room in the spool"))]}
 
 
-def test_a_tombstone_that_rots_keeps_its_place(spool: Spool, tmp_path: Path) -> None:
-    for number in range(3):
+def test_a_record_that_rots_goes_out_as_a_tombstone_and_leaves_its_neighbours(spool: Spool, tmp_path: Path) -> None:
+    for number in range(40):
         spool.append(frame(number))
-    spool.flush()
+        spool.flush()
     (stream,) = spool.streams()
-    spool.bury(stream.name, 1, 3, "no room in the spool")
     vandal = sqlite3.connect(tmp_path / "spool.db")
-    vandal.execute("UPDATE records SET payload = x'ff'")
+    vandal.execute("UPDATE runs SET payload = x'00ff' WHERE last = 7")
     vandal.commit()
     vandal.close()
-    spool.acknowledge(stream.name, 1)
-    spool.flush()
-    assert contents(spool) == {stream.name: [(2, Tombstone(2, 3, "unreadable in the spool"))]}
+    records = dict(contents(spool)[stream.name])
+    assert records.pop(7) == Tombstone(7, 7, "unreadable in the spool")
+    assert [record.frame for record in records.values() if isinstance(record, FrameResult)] == [
+        number for number in range(40) if number != 6
+    ]
+    assert spool.depth.dropped == 1, "counted once"
+    assert len(contents(spool)[stream.name]) == 40
+    assert spool.depth.dropped == 1
 
 
 def test_a_spool_that_cannot_be_made_says_so(tmp_path: Path) -> None:
@@ -203,7 +242,7 @@ def test_a_disk_that_refuses_loses_nothing_and_is_tried_again(
 ) -> None:
     # a trigger that fails stands in for a full disk: SQLite rolls back in the same way
     saboteur = sqlite3.connect(tmp_path / "spool.db")
-    saboteur.execute("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    saboteur.execute("CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     saboteur.commit()
     for number in range(3):
         spool.append(frame(number))
@@ -221,19 +260,13 @@ def test_a_disk_that_refuses_loses_nothing_and_is_tried_again(
 
 
 def test_others_may_look_at_the_database_and_put_triggers_beside_the_records(tmp_path: Path) -> None:
-    Spool(tmp_path / "spool.db").close()
-    witness = sqlite3.connect(tmp_path / "spool.db")
-    witness.executescript(
-        "CREATE TABLE seen (stream, seq); CREATE TRIGGER see AFTER INSERT ON records "
-        "BEGIN INSERT INTO seen VALUES (new.stream, new.seq); END"
-    )
+    witness = Witness(tmp_path / "spool.db")
     with Spool(tmp_path / "spool.db", limit_bytes=3_000) as spool:
         for number in range(100):
             spool.append(frame(number))
             spool.flush()
         assert spool.depth.dropped
-    assert witness.execute("SELECT count(*), count(DISTINCT seq) FROM seen").fetchone() == (100, 100)
-    witness.close()
+    assert sorted(record.frame for record in witness.frames()) == list(range(100))
 
 
 STEPS = st.lists(
@@ -284,9 +317,8 @@ def test_streams_never_have_a_gap_and_the_books_agree_with_the_database(
                 expected = record.last + 1 if isinstance(record, Tombstone) else seq + 1
             assert expected == stream.last + 1
     database = sqlite3.connect(path)
-    assert database.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM records").fetchone() == (
-        spool.depth.records,
-        spool.depth.bytes,
-    )
+    assert database.execute("SELECT coalesce(sum(length(payload)), 0) FROM runs").fetchone() == (spool.depth.bytes,)
+    waiting = [record for records in contents(spool).values() for _, record in records]
+    assert spool.depth.records == sum(not isinstance(record, Tombstone) for record in waiting)
     database.close()
     spool.close()
