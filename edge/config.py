@@ -10,18 +10,19 @@ from models.manifest import NAME
 
 DEFAULT_LIMIT_BYTES = {
     "ipc": 5_000,  # nucleus lite loses what is larger on the way in, and it is one billing unit of AWS IoT Core
-    "mqtt": 128 * 1024,  # what AWS IoT Core takes
+    "aws": 128 * 1024,  # what AWS IoT Core takes
+    "mqtt": 128 * 1024,
 }
 MAX_WORKERS = 3  # more frames under way than a camera keeps pictures for would be overwritten
 
 
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
-    """`kind`: "ipc" through the Greengrass nucleus, "mqtt" straight to a broker at `host`:`port`. `ca` verifies the
-    broker, `certificate` and `key` (PEM) are the gateway's. `limit_bytes` bounds a message with its topic; the
-    default is 5,000 for ipc and 131,072 for mqtt."""
+    """`kind`: "ipc" through the Greengrass nucleus, "aws" straight to AWS IoT Core (MQTT 5) and "mqtt" to any broker
+    (MQTT 3.1.1) at `host`:`port`. `ca` verifies the broker, `certificate` and `key` (PEM) are the gateway's.
+    `limit_bytes` bounds a message with its topic; the default is 5,000 for ipc and 131,072 otherwise."""
 
-    kind: Literal["ipc", "mqtt"] = "ipc"
+    kind: Literal["ipc", "aws", "mqtt"] = "ipc"
     host: str = ""
     port: int = 8883
     ca: Path | None = None

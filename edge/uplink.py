@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.config import UplinkConfig
-from models.errors import UplinkError
+from models.errors import ConfigError, UplinkError
 from models.topics import acks_topic
 
 
@@ -40,6 +40,21 @@ def open_uplink(config: UplinkConfig, *, gateway: str) -> Uplink:
         from edge.uplink_ipc import IpcUplink
 
         return IpcUplink(subscription=acks_topic(gateway), limit_bytes=config.message_limit_bytes)
+    if config.kind == "aws":
+        from edge.uplink_aws import AwsUplink
+
+        if not (config.host and config.ca and config.certificate and config.key):
+            raise ConfigError("uplink: kind aws needs host (the IoT endpoint), ca, certificate and key")
+        return AwsUplink(
+            host=config.host,
+            port=config.port,
+            ca=config.ca,
+            certificate=config.certificate,
+            key=config.key,
+            client_id=gateway,
+            subscription=acks_topic(gateway),
+            limit_bytes=config.message_limit_bytes,
+        )
     from edge.uplink_mqtt import MqttUplink
 
     return MqttUplink(config, client_id=gateway, subscription=acks_topic(gateway))

@@ -3,9 +3,7 @@ has the message, keeps nothing while the broker is down, and closes the connecti
 """
 
 import concurrent.futures
-import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -24,16 +22,14 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import QOS, IoTCoreMessage, UnauthorizedError
 
+from edge.inbox import Inbox
 from edge.uplink import Inbound, check_size
 from models.errors import ConfigError, UplinkError
-
-log = logging.getLogger(__name__)
 
 _SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 _TOKEN = "SVCUID"
 _TIMEOUT_S = 2.0  # it is on this machine; and a component has 5 s to leave
 _PACE_S = 0.05  # lite takes 10 messages or 15,000 B before the broker has acknowledged one
-_INBOX = 1_000
 
 # RuntimeError: the SDK's ConnectionClosedError and StreamClosedError, and its bare ones
 _FAILURES = (
@@ -53,14 +49,17 @@ class IpcUplink:
         self._bootstrap = _bootstrap()
         self.limit_bytes = limit_bytes
         self._subscription = subscription
-        self._inbox: queue.Queue[Inbound | None] = queue.Queue(_INBOX)
+        self._inbox = Inbox()
         self._lock = threading.Lock()
         self._client: GreengrassCoreIPCClientV2 | None = None
         self._free_at = 0.0
+        self._closed = False
 
     def publish(self, topic: str, payload: bytes) -> None:
         check_size(topic, payload, self.limit_bytes)
         with self._lock:
+            if self._closed:
+                raise UplinkError("the connection to the nucleus was closed")
             time.sleep(max(0.0, self._free_at - time.monotonic()))
             client = self._client or self._open()
             try:
@@ -78,13 +77,13 @@ class IpcUplink:
             self._free_at = time.monotonic() + _PACE_S
 
     def messages(self) -> Iterator[Inbound]:
-        while (message := self._inbox.get()) is not None:
-            yield message
+        return self._inbox.messages()
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             self._disconnect()
-        self._end_inbox()
+        self._inbox.close()
 
     def _open(self) -> GreengrassCoreIPCClientV2:
         client = _connect(self._bootstrap)
@@ -110,19 +109,7 @@ class IpcUplink:
     def _on_message(self, event: IoTCoreMessage) -> None:
         if event.message is None or event.message.topic_name is None:
             return
-        try:
-            self._inbox.put_nowait(Inbound(event.message.topic_name, bytes(event.message.payload or b"")))
-        except queue.Full:
-            # never block the SDK's thread; what is dropped here is acknowledged again
-            log.warning("inbox of %d messages is full, one dropped", _INBOX)
-
-    def _end_inbox(self) -> None:
-        while True:
-            try:
-                self._inbox.put_nowait(None)
-                return
-            except queue.Full:
-                self._inbox.get_nowait()
+        self._inbox.put(Inbound(event.message.topic_name, bytes(event.message.payload or b"")))
 
 
 def _connect(bootstrap: ClientBootstrap) -> GreengrassCoreIPCClientV2:

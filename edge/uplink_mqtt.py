@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edge.config import UplinkConfig
 from edge.uplink import Inbound, check_size
-from models.errors import ConfigError
+from models.errors import ConfigError, UplinkError
 from models.mqtt import Broker, Connection
 
 
@@ -20,10 +20,14 @@ class MqttUplink:
         except ValueError as exc:
             raise ConfigError(f"uplink: {exc}") from exc
         self.limit_bytes = config.message_limit_bytes
+        self._subscription = subscription
         self._connection = Connection(broker, client_id=client_id, subscriptions=[subscription])
 
     def publish(self, topic: str, payload: bytes) -> None:
         check_size(topic, payload, self.limit_bytes)
+        if self._connection.connected and not self._connection.wait_until_ready(0):
+            # without acknowledgements everything would be sent again and again
+            raise UplinkError(f"the broker has not let this gateway subscribe to {self._subscription}")
         self._connection.publish(topic, payload)
 
     def messages(self) -> Iterator[Inbound]:

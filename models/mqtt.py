@@ -6,7 +6,9 @@ promise is built on the broker's acknowledgement: the lake's is the one that cou
 
 import logging
 import queue
+import socket
 import ssl
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 15
 MAX_RECONNECT_S = 5
+_CONNECT_S = 20.0  # for each step of it; a link that loses packets may need three attempts
+_STOP_S = 1.0
 _INBOX = 10_000  # messages; a reader that falls further behind loses the newest, which are sent again
 
 
@@ -79,8 +83,10 @@ class Connection:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
         self._client.reconnect_delay_set(min_delay=1, max_delay=MAX_RECONNECT_S)
         self._client.max_inflight_messages_set(20)
+        self._client.connect_timeout = _CONNECT_S
         if broker.ca is not None:
             self._client.tls_set_context(_tls_context(broker))
+        self._client.on_socket_open = _send_without_delay
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_connect_fail = self._on_connect_fail
@@ -141,7 +147,10 @@ class Connection:
     def close(self) -> None:
         self._closed = True
         self._client.disconnect()
-        self._client.loop_stop()
+        # paho joins its thread, which may be in the middle of connecting to somebody who does not answer
+        stopping = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
+        stopping.start()
+        stopping.join(_STOP_S)
         self._end_inbox()
 
     def __enter__(self) -> Self:
@@ -177,7 +186,8 @@ class Connection:
             self._say_down(str(reason))
 
     def _on_connect_fail(self, client: paho.Client, _: Any) -> None:
-        self._say_down("no connection")
+        # paho calls this while it handles what went wrong, and passes nothing on
+        self._say_down(str(sys.exc_info()[1] or "no connection"))
 
     def _say_down(self, reason: str) -> None:
         if not self._said_down:
@@ -198,6 +208,11 @@ class Connection:
                 return
             except queue.Full:
                 self._inbox.get_nowait()
+
+
+def _send_without_delay(client: paho.Client, _: Any, connection: Any) -> None:
+    # else a message above 16 KB waits 44 ms for the broker's delayed acknowledgement of its first part
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _tls_context(broker: Broker) -> ssl.SSLContext:

@@ -17,6 +17,9 @@ from models.durable import write_atomic
 from models.mqtt import Broker
 
 VALID_DAYS = 365
+_THIS_MACHINE = x509.SubjectAlternativeName(
+    [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +62,35 @@ class Authority:
 
     def server(self) -> Identity:
         """The broker's own identity: 127.0.0.1 and localhost."""
-        names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        )
-        return self._issue("broker", ExtendedKeyUsageOID.SERVER_AUTH, names)
+        return self._issue("broker", ExtendedKeyUsageOID.SERVER_AUTH, _THIS_MACHINE)
+
+    def server_elsewhere(self, host: str) -> Identity:
+        """The identity of another server that we vouch for, which nobody may take for the broker."""
+        return self._issue(host, ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName([x509.DNSName(host)]))
+
+    def server_of_before(self) -> Identity:
+        """The broker's identity as it was until yesterday."""
+        ended = datetime.timedelta(days=1)
+        return self._issue("broker-before", ExtendedKeyUsageOID.SERVER_AUTH, _THIS_MACHINE, ended=ended)
 
     def device(self, thing: str) -> Identity:
         """The identity of a device or service; its common name is what the broker's access rules go by."""
         return self._issue(thing, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def _issue(
-        self, name: str, usage: x509.ObjectIdentifier, alternative: x509.SubjectAlternativeName | None
+        self,
+        name: str,
+        usage: x509.ObjectIdentifier,
+        alternative: x509.SubjectAlternativeName | None,
+        *,
+        ended: datetime.timedelta | None = None,
     ) -> Identity:
         identity = Identity(self.ca, self._folder / f"{name}.crt", self._folder / f"{name}.key")
         if identity.certificate.exists():
             return identity
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(_name(name), self._certificate.subject, key.public_key())
+            _builder(_name(name), self._certificate.subject, key.public_key(), ended=ended)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -94,16 +108,27 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    *,
+    ended: datetime.timedelta | None = None,
+) -> x509.CertificateBuilder:
+    # valid from five minutes ago on, or until `ended` ago
     now = datetime.datetime.now(datetime.UTC)
+    begins = now - datetime.timedelta(minutes=5)
+    ends = now + datetime.timedelta(days=VALID_DAYS)
+    if ended is not None:
+        begins, ends = now - datetime.timedelta(days=VALID_DAYS), now - ended
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .not_valid_before(begins)
+        .not_valid_after(ends)
     )
 
 

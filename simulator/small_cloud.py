@@ -80,12 +80,13 @@ class SmallUplink:
         self.deaf = False
         self.loss = 0.0
         self.cloud = cloud
+        self._closed = False
         self._random = random.Random(seed)
         self._inbox: queue.Queue[Inbound | None] = queue.Queue()
 
     def publish(self, topic: str, payload: bytes) -> None:
         check_size(topic, payload, self.limit_bytes)
-        if self.down:
+        if self.down or self._closed:
             raise UplinkError("the link to the small cloud is down")
         if self._random.random() < self.loss:
             return
@@ -110,4 +111,5 @@ class SmallUplink:
             yield message
 
     def close(self) -> None:
+        self._closed = True
         self._inbox.put(None)

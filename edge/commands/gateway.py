@@ -115,7 +115,7 @@ def _uplink(configured: UplinkConfig, args: argparse.Namespace) -> UplinkConfig:
     if not colon or not host or not port.isdigit():
         raise ConfigError(f"a broker is given as HOST:PORT, got {address!r}")
     try:
-        return replace(uplink, kind="mqtt", host=host, port=int(port))
+        return replace(uplink, kind="aws" if uplink.kind == "aws" else "mqtt", host=host, port=int(port))
     except ValueError as exc:
         raise ConfigError(f"broker {address}: {exc}") from exc
 

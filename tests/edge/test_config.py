@@ -61,7 +61,7 @@ CAMERA: dict[str, Any] = MINIMAL["cameras"][0]
         ({"challenger": "coco"}, "challenger must be another model than 'coco'"),
         ({"challenger": "Coco"}, "challenger must be lower-case"),
         ({"challenger_cpu": 0}, "challenger_cpu must be in 0.001..1, got 0"),
-        ({"uplink": {"kind": "carrier-pigeon"}}, "must be one of ipc, mqtt"),
+        ({"uplink": {"kind": "carrier-pigeon"}}, "must be one of ipc, aws, mqtt"),
         ({"uplink": {"kind": "ipc", "limit_bytes": 10}}, "limit_bytes must be in 1000..131072"),
         ({"uplink": {"port": 0}}, "port must be in 1..65535"),
         ({"allow_unsigned": True}, "allow_unsigned is for a package folder"),
