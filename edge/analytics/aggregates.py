@@ -1,6 +1,6 @@
 """How much was seen in a window, by zone and class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge.analytics.sight import Moment, Thing
@@ -17,10 +17,10 @@ class _Sum:
     most: int = 0
     tracks: set[int] = field(default_factory=set)
 
-    def add(self, things: Sequence[Thing], sure: frozenset[int]) -> None:
+    def add(self, things: Sequence[Thing]) -> None:
         self.detections += len(things)
         self.most = max(self.most, len(things))
-        self.tracks |= sure.intersection(thing.track for thing in things)
+        self.tracks.update(thing.track for thing in things if thing.sure)
 
 
 class Aggregates:
@@ -30,16 +30,15 @@ class Aggregates:
     others, of a class in the whole picture or in a zone, come where something was found.
     """
 
-    def __init__(self, length_s: float, zones: dict[str, Zone], *, camera: str) -> None:
+    def __init__(self, length_s: float, *, camera: str) -> None:
         self._length_us = round(length_s * 1_000_000)
-        self._zones = zones
         self._camera = camera
         self._window = (0, "", 0)  # start in us, model, release
         self._frames = 0
         self._sums: dict[tuple[str, str], _Sum] = {}
 
-    def see(self, moment: Moment, things: Sequence[Thing], sure: frozenset[int]) -> list[Aggregate]:
-        """Add a frame, of whose things those on `sure` tracks are told apart; the window before, if it is over.
+    def see(self, moment: Moment, things: Sequence[Thing], zones: Mapping[str, Zone]) -> list[Aggregate]:
+        """Add a frame that the zones have seen; the window before, if it is over.
 
         A window is over too when the clock jumps out of it or another release answers: two windows may begin at the
         same time, and are to be added up.
@@ -49,13 +48,10 @@ class Aggregates:
         over = self.close() if window != self._window else []
         self._window = window
         self._frames += 1
-        self._add(EVERYWHERE, ALL_CLASSES, things, sure)
-        places = {EVERYWHERE: things}
-        for name, zone in self._zones.items():
-            places[name] = [thing for thing in things if zone.holds(thing, moment.size)]
-        for name, there in places.items():
-            for label in {thing.label for thing in there}:
-                self._add(name, label, [thing for thing in there if thing.label == label], sure)
+        self._sum(EVERYWHERE, ALL_CLASSES).add(things)
+        self._add(EVERYWHERE, things)
+        for name, zone in zones.items():
+            self._add(name, zone.there)
         return over
 
     def close(self) -> list[Aggregate]:
@@ -80,8 +76,16 @@ class Aggregates:
             for (zone, label), total in sorted(sums.items())
         ]
 
-    def _add(self, zone: str, label: str, things: Sequence[Thing], sure: frozenset[int]) -> None:
+    def _add(self, zone: str, things: Sequence[Thing]) -> None:
+        labels = {thing.label for thing in things}
+        if len(labels) == 1:
+            self._sum(zone, things[0].label).add(things)
+            return
+        for label in labels:
+            self._sum(zone, label).add([thing for thing in things if thing.label == label])
+
+    def _sum(self, zone: str, label: str) -> _Sum:
         total = self._sums.get((zone, label))
         if total is None:
             total = self._sums[zone, label] = _Sum()
-        total.add(things, sure)
+        return total

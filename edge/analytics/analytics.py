@@ -35,7 +35,7 @@ class Analytics:
         self._tracker = Tracker(config.tracker)
         self._lines = [Line(line) for line in config.lines]
         self._zones = {zone.name: Zone(zone) for zone in config.zones}
-        self._aggregates = Aggregates(config.aggregate_s, self._zones, camera=camera)
+        self._aggregates = Aggregates(config.aggregate_s, camera=camera)
         self._kinds: dict[str, int] = {}
         self._labels: list[str] = []  # by kind
         self._last: Moment | None = None
@@ -66,23 +66,23 @@ class Analytics:
         return (*events, *self._aggregates.close())
 
     def _tell(self, moment: Moment, found: Detections, followed: Followed) -> tuple[Event | Aggregate, ...]:
+        if not (self._lines or self._zones or self._config.aggregate_s):
+            return ()
         things = tuple(
-            Thing(track, self._labels[kind], score, (left, top, right, bottom))
-            for track, kind, score, (left, top, right, bottom) in zip(
+            Thing(track, self._labels[kind], score, (left, top, right, bottom), sure)
+            for track, kind, score, (left, top, right, bottom), sure in zip(
                 followed.tracks.tolist(),
                 followed.kinds.tolist(),
                 found.scores.tolist(),
                 found.xyxy.tolist(),
+                followed.sure.tolist(),
                 strict=True,
             )
         )
-        sure = tuple(thing for thing, is_sure in zip(things, followed.sure.tolist(), strict=True) if is_sure)
-        events: list[Event] = []
-        if sure or followed.ended:
-            events = self._happened(Sight(self._camera, moment, sure, followed.ended))
+        events = self._happened(Sight(self._camera, moment, things, followed.ended))
         if not self._config.aggregate_s:
             return tuple(events)
-        return (*self._aggregates.see(moment, things, frozenset(thing.track for thing in sure)), *events)
+        return (*self._aggregates.see(moment, things, self._zones), *events)
 
     def _happened(self, sight: Sight) -> list[Event]:
         rules: tuple[Line | Zone, ...] = (*self._lines, *self._zones.values())

@@ -6,8 +6,6 @@ import numpy as np
 from models.detections import Int64
 from models.overlap import Float64
 
-_NOBODY: Int64 = np.empty(0, np.int64)
-
 
 def assign(cost: Float64, *, limit: float) -> tuple[Int64, Int64]:
     """The pairs (rows, columns) of a cost matrix (n, m) that cost the least together, none above `limit`.
@@ -16,10 +14,9 @@ def assign(cost: Float64, *, limit: float) -> tuple[Int64, Int64]:
     elsewhere only to have more of them.
     """
     rows, columns = np.nonzero(cost <= limit)
-    if not len(rows):
-        return _NOBODY, _NOBODY
     # most frames leave nothing to choose; then what is possible is what is best, at a quarter of the time
-    if np.bincount(rows).max() == 1 and np.bincount(columns).max() == 1:
+    pairs = len(rows)
+    if len(set(rows.tolist())) == pairs and len(set(columns.tolist())) == pairs:
         return rows, columns
     _, column_of, _ = lap.lapjv(cost, extend_cost=True, cost_limit=limit)
     rows = np.flatnonzero(column_of >= 0)

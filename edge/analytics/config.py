@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-Point = tuple[float, ...]  # x, y
+from edge.polygons import Polygon, check_polygon
+
+Point = tuple[float, float]
 Anchor = Literal["foot", "centre"]
 ZoneEvent = Literal["enter", "leave", "dwell", "count"]
 PictureKind = Literal["none", "snapshot", "crop"]
@@ -61,7 +63,7 @@ class ZoneConfig:
     of events to send at once. Aggregates count each zone for itself, whatever it tells."""
 
     name: str
-    polygon: tuple[Point, ...]
+    polygon: Polygon
     labels: tuple[str, ...] = ()
     anchor: Anchor = "foot"
     enter: bool = True
@@ -73,12 +75,7 @@ class ZoneConfig:
 
     def __post_init__(self) -> None:
         _check_name("zone", self.name)
-        for point in self.polygon:
-            _check_point(f"zone {self.name}", point)
-        if not 3 <= len(self.polygon) <= 100:
-            raise ValueError(f"zone {self.name}: polygon must have 3..100 points, got {len(self.polygon)}")
-        if _area(self.polygon) == 0:
-            raise ValueError(f"zone {self.name}: polygon encloses nothing; expected points that go around an area")
+        check_polygon(self.polygon, what=f"zone {self.name}: polygon")
         if self.dwell_s is not None and not 0.1 <= self.dwell_s <= 86_400:
             raise ValueError(f"zone {self.name}: dwell_s must be in 0.1..86400, got {self.dwell_s:g}")
         if self.count is not None and not 1 <= self.count <= 1000:
@@ -142,8 +139,3 @@ def _check_name(kind: str, name: str) -> None:
 def _check_point(where: str, point: Point) -> None:
     if len(point) != 2 or not all(0 <= part <= 1 for part in point):
         raise ValueError(f"{where}: a point is x and y in parts of the picture (0..1), got {list(point)}")
-
-
-def _area(polygon: tuple[Point, ...]) -> float:
-    """Twice what the polygon encloses, its sign by the sense of its points."""
-    return sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True))

@@ -41,7 +41,9 @@ class Line:
         start = (self._config.start[0] * width, self._config.start[1] * height)
         end = (self._config.end[0] * width, self._config.end[1] * height)
         events = []
-        for thing in sight.of(self._labels):
+        for thing in sight.things:
+            if not thing.sure or (self._labels and thing.label not in self._labels):
+                continue
             point = thing.anchor(self._config.anchor)
             side = side_of(start, end, point)
             if abs(side) < margin:

@@ -1,6 +1,5 @@
 """What rules are told of a frame."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge.analytics.config import Anchor
@@ -27,12 +26,13 @@ class Moment:
 @dataclass(frozen=True, slots=True)
 class Thing:
     """What was found at a place at a moment: its track (0 for none), its label, by the track's majority where there is
-    one, score, and box xyxy in pixels."""
+    one, score, and box xyxy in pixels. `sure`: its track was found often enough to be real."""
 
     track: int
     label: str
     score: float
     xyxy: tuple[float, float, float, float]
+    sure: bool
 
     def anchor(self, which: Anchor) -> Place:
         """The point by which it is somewhere."""
@@ -42,16 +42,12 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A frame's things, each on a track that is sure, and the `ended` tracks that were given up by it."""
+    """A frame's things, and the `ended` tracks that were given up by it. Events are of sure things alone."""
 
     camera: str
     moment: Moment
     things: tuple[Thing, ...]
     ended: tuple[int, ...] = ()
-
-    def of(self, labels: frozenset[str]) -> Iterator[Thing]:
-        """The things with one of these labels; all where none is named."""
-        return (thing for thing in self.things if not labels or thing.label in labels)
 
 
 def tell(camera: str, moment: Moment, kind: str, rule: str, thing: Thing | None, *, value: float, alarm: bool) -> Event:

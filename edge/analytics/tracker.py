@@ -12,8 +12,8 @@ import numpy.typing as npt
 from edge.analytics.assignment import assign
 from edge.analytics.config import TrackerConfig
 from edge.analytics.motion import Bool, Motion
-from models.detections import UNTRACKED, Detections, Int64
-from models.overlap import Float64, overlaps
+from models.detections import UNTRACKED, Detections, Float32, Int64
+from models.overlap import overlaps
 
 # the largest cost of a pair, which is 1 - IoU and _OTHER_CLASS for a change of class: of one class a pair needs an IoU
 # of 0.2, of two classes 0.5
@@ -21,7 +21,6 @@ _FAR = 0.8
 _FAR_IF_NEW = 0.7  # for a track of one frame
 _FAR_IF_LOW = 0.5  # with what scores low
 _OTHER_CLASS = 0.3
-_NEVER = 10.0
 _LONGEST_STEP = (60, 2.0)  # frames and seconds; after more nobody knows how fast anything is
 _FEWEST_LOOKS, _MOST_LOOKS = 3, 30  # in vain, before a track is given up
 _GLIMPSE_LOOKS = 2  # the same for a track that is not sure yet
@@ -66,21 +65,22 @@ class Tracker:
         """
         self._advance(frames, seconds)
         row_of = self._pair(found, kinds)  # (n,) -1 where there is no track
-        paired = np.flatnonzero(row_of >= 0)
-        rows = row_of[paired]
         self._misses += 1
         self._unseen_s += min(seconds, _LOOK_S)
-        self._found_again(rows, found.where(paired), kinds[paired])
+        paired = np.flatnonzero(row_of >= 0)
+        rows = row_of[paired]
         tracks = np.full(len(found), UNTRACKED, np.int64)
         sure = np.zeros(len(found), np.bool_)
         by_majority = kinds.copy()
-        tracks[paired] = self._number[rows]
-        sure[paired] = self._hits[rows] >= self._confirm
-        by_majority[paired] = self._kind[rows]
-        ended = self._give_up()
-        new = np.flatnonzero((row_of < 0) & (found.scores >= self._start_score))
-        if len(new):
-            tracks[new] = self._start(found.where(new), kinds[new])
+        if len(rows):
+            self._continue(rows, found.xyxy[paired], found.scores[paired], kinds[paired])
+            tracks[paired] = self._number[rows]
+            sure[paired] = self._hits[rows] >= self._confirm
+            by_majority[paired] = self._kind[rows]
+        ended = self._give_up() if len(rows) < len(self._number) else ()
+        if len(rows) < len(found):
+            new = np.flatnonzero((row_of < 0) & (found.scores >= self._start_score))
+            tracks[new] = self._start(found.xyxy[new], found.scores[new], kinds[new])
             sure[new] = self._confirm == 1
         return Followed(tracks, sure, by_majority, ended)
 
@@ -104,42 +104,37 @@ class Tracker:
         cost += _OTHER_CLASS * (self._kind[:, None] != kinds)
         high = found.scores >= self._start_score
         known = self._hits > 1
-        self._take(cost, known, high, _FAR, row_of)
-        self._take(cost, ~known, high, _FAR_IF_NEW, row_of)
-        self._take(cost, self._misses == 0, ~high, _FAR_IF_LOW, row_of)
+        rounds = (
+            (known, high, _FAR),
+            (~known, high, _FAR_IF_NEW),
+            (self._misses == 0, ~high, _FAR_IF_LOW),
+        )
+        free = np.ones(len(cost), np.bool_)
+        for tracks, detections, limit in rounds:
+            rows = np.flatnonzero(tracks & free)
+            columns = np.flatnonzero(detections & (row_of < 0))
+            if len(rows) and len(columns):
+                taken, by = assign(cost[rows[:, None], columns], limit=limit)
+                row_of[columns[by]] = rows[taken]
+                free[rows[taken]] = False
         return row_of
 
-    @staticmethod
-    def _take(cost: Float64, rows: Bool, columns: Bool, limit: float, row_of: Int64) -> None:
-        """Pair some of the rows and columns, and put what was paired out of the reach of later rounds."""
-        if not (rows.any() and columns.any()):
-            return
-        open_cost = np.where(rows[:, None] & columns, cost, _NEVER)
-        taken, by = assign(open_cost, limit=limit)
-        row_of[by] = taken
-        cost[taken] = _NEVER
-        cost[:, by] = _NEVER
-
-    def _found_again(self, rows: Int64, found: Detections, kinds: Int64) -> None:
-        if not len(rows):
-            return
-        self._motion.correct(rows, found.xyxy)
+    def _continue(self, rows: Int64, xyxy: Float32, scores: Float32, kinds: Int64) -> None:
+        self._motion.correct(rows, xyxy)
         self._hits[rows] += 1
         self._misses[rows] = 0
         self._unseen_s[rows] = 0
         # the majority vote of Boyer and Moore, weighted by score
-        same = self._kind[rows] == kinds
-        lead = self._lead[rows] + np.where(same, found.scores, -found.scores)
-        self._kind[rows] = np.where(lead < 0, kinds, self._kind[rows])
+        own = self._kind[rows]
+        lead = self._lead[rows] + np.where(own == kinds, scores, -scores)
+        self._kind[rows] = np.where(lead < 0, kinds, own)
         self._lead[rows] = np.minimum(np.abs(lead), _SETTLED)
 
     def _give_up(self) -> tuple[int, ...]:
-        if not self._misses.any():
-            return ()
         sure = self._hits >= self._confirm
         lost = (self._unseen_s > self._lost_s) & (self._misses >= _FEWEST_LOOKS) | (self._misses >= _MOST_LOOKS)
         lost |= ~sure & (self._misses >= _GLIMPSE_LOOKS)
-        if not lost.any():
+        if not np.count_nonzero(lost):
             return ()
         ended = self._number[lost & sure]
         self._keep(~lost)
@@ -150,14 +145,16 @@ class Tracker:
         self._number, self._kind, self._lead = self._number[mask], self._kind[mask], self._lead[mask]
         self._hits, self._misses, self._unseen_s = self._hits[mask], self._misses[mask], self._unseen_s[mask]
 
-    def _start(self, found: Detections, kinds: Int64) -> Int64:
-        count = len(found)
+    def _start(self, xyxy: Float32, scores: Float32, kinds: Int64) -> Int64:
+        count = len(kinds)
         numbers = np.arange(self._last_number + 1, self._last_number + 1 + count)
+        if not count:
+            return numbers
         self._last_number += count
-        self._motion.add(found.xyxy)
+        self._motion.add(xyxy)
         self._number = np.concatenate((self._number, numbers))
         self._kind = np.concatenate((self._kind, kinds))
-        self._lead = np.concatenate((self._lead, found.scores.astype(np.float64)))
+        self._lead = np.concatenate((self._lead, scores.astype(np.float64)))
         self._hits = np.concatenate((self._hits, np.ones(count, np.int64)))
         self._misses = np.concatenate((self._misses, np.zeros(count, np.int64)))
         self._unseen_s = np.concatenate((self._unseen_s, np.zeros(count)))
