@@ -40,6 +40,11 @@ class UplinkConfig:
     def message_limit_bytes(self) -> int:
         return self.limit_bytes or DEFAULT_LIMIT_BYTES[self.kind]
 
+    @property
+    def described(self) -> str:
+        """How it may be printed."""
+        return f"{self.kind} {self.host}:{self.port}" if self.host else self.kind
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
@@ -53,7 +58,8 @@ class GatewayConfig:
     cloud has not acknowledged `ack_timeout_s` after it was sent is sent again; `byte_budget` bounds what a day or a
     month sends. `workers` frames are inferred side by side, each on one core. The model `challenger`, which has a
     pointer and a root of trust of its own, is compared with the running one on as many frames as the part
-    `challenger_cpu` of one core is enough for."""
+    `challenger_cpu` of one core is enough for. Prometheus is answered at `metrics_port` of this machine itself; 0: it
+    is not."""
 
     model: str
     cameras: tuple[CameraConfig, ...]
@@ -74,6 +80,7 @@ class GatewayConfig:
     ack_timeout_s: float = 10.0
     byte_budget: ByteBudget | None = None
     workers: int = 1
+    metrics_port: int = 0
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.model):
@@ -107,5 +114,7 @@ class GatewayConfig:
             raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
         if not 1 <= self.workers <= MAX_WORKERS:
             raise ValueError(f"workers must be in 1..{MAX_WORKERS}, got {self.workers}")
+        if self.metrics_port and not 1024 <= self.metrics_port <= 65535:
+            raise ValueError(f"metrics_port must be 0 or in 1024..65535, got {self.metrics_port}")
         if self.allow_unsigned and self.package is None:
             raise ValueError("allow_unsigned is for a package folder given as `package`; set both or neither")

@@ -1,8 +1,8 @@
 """A gateway: cameras, model, spool and uplink put together, and the windows that they share."""
 
-import contextlib
 import fcntl
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +19,11 @@ from edge.machine import Machine
 from edge.model_store import ModelStore
 from edge.observe import Watch
 from edge.pipeline import Pipeline
+from edge.reporting import Reporter
 from edge.ship import Shipper
 from edge.spool import Spool
 from edge.uplink import Uplink, open_uplink
-from edge.vitals import Standing, Vitals
-from edge.windows import Windows
+from edge.vitals import Vitals
 from models.errors import SpoolError
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ MODELS = "models"
 _JOIN_S = 1.0  # for threads that were told to end; a component has 5 s for everything
 _LOCK_S = 6.0  # the process before this one has 5 s to leave
 _LOOK_S = 0.1
-_NEWS_S = 1.0  # how often to look whether anything changed that should be told before the window is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,20 @@ class _Gateway:
             )
             for camera in config.cameras
         ]
+        self._reporter = Reporter(
+            gateway,
+            vitals=self._vitals,
+            active=active,
+            spool=spool,
+            shipper=self._shipper,
+            challenger=self._challenger,
+            window_s=config.window_s,
+            state=config.state,
+            metrics_port=config.metrics_port,
+            uplink=config.uplink.described,
+            slowest_fps=min(camera.fps or math.inf for camera in config.cameras),
+        )
         self._crash: BaseException | None = None
-        self._ignored = 0
 
     def run(self, stop: threading.Event) -> Outcome:
         """Start the threads, end a window whenever one is over, and leave in order."""
@@ -122,16 +133,17 @@ class _Gateway:
         inference.append(self._start("finish", stop, self._pipeline.finish))
         cameras = [self._start(f"watch-{index}", stop, watch.run) for index, watch in enumerate(self._watches)]
         try:
-            self._keep_windows(stop, cameras)
-            self._close_cameras(cameras)
-            self._pipeline.close()
-            _join(inference)
-            for watch in self._watches:
-                watch.settle()
-            self._end_window()
-            while not stop.wait(_LOOK_S) and self._spool.streams():
-                self._shipper.tide()
-            self._shipper.step()
+            with self._reporter:
+                self._keep_windows(stop, cameras)
+                self._close_cameras(cameras)
+                self._pipeline.close()
+                _join(inference)
+                for watch in self._watches:
+                    watch.settle()
+                self._reporter.end_window()
+                while not stop.wait(_LOOK_S) and self._spool.streams():
+                    self._shipper.tide()
+                self._shipper.step()
         finally:
             self._close_cameras(cameras)
             self._pipeline.close()
@@ -151,55 +163,11 @@ class _Gateway:
         _join(threads)
 
     def _keep_windows(self, stop: threading.Event, cameras: list[threading.Thread]) -> None:
-        windows = Windows(self._config.window_s, now=time.monotonic(), state=self._news())
-        look_s = _NEWS_S if self._keep_running else _LOOK_S
+        most_s = math.inf if self._keep_running else _LOOK_S
         while self._keep_running or any(camera.is_alive() for camera in cameras):
-            if stop.wait(min(windows.left_s(time.monotonic()), look_s)):
+            if stop.wait(min(self._reporter.left_s(), most_s)):
                 return
-            self._vitals.clocks(time.time(), time.monotonic())
-            if windows.is_over(time.monotonic(), self._news()):
-                self._end_window()
-
-    def _news(self) -> object:
-        """What is told as soon as it changes."""
-        current = self._active.current
-        running = (current.label, current.digest) if current else None
-        return self._vitals.camera_states, running, self._active.failed_release, bool(self._spool.trouble)
-
-    def _end_window(self) -> None:
-        account = self._shipper.account
-        if account.ignored and not self._ignored:  # from then on the figure says enough
-            self._ignored = account.ignored
-            self._vitals.error(f"ignored {account.ignored} messages, the last: {account.last_ignored}")
-        for incident in self._spool.incidents():
-            self._vitals.error(incident)
-        if self._spool.trouble:
-            self._vitals.error(self._spool.trouble)
-        standing = self._standing()
-        if self._challenger is not None:
-            standing = replace(standing, challenge=self._challenger.report())
-            if trouble := self._challenger.trouble():
-                self._vitals.error(trouble)
-        for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
-            self._spool.append(health)
-        with contextlib.suppress(SpoolError):  # the spool's own thread says so, and goes on trying
-            self._spool.flush()
-        self._shipper.tide()
-
-    def _standing(self) -> Standing:
-        depth, account = self._spool.depth, self._shipper.account
-        return Standing(
-            spool_records=depth.records,
-            spool_bytes=depth.bytes,
-            spool_age_s=depth.age_s,
-            records_dropped=depth.dropped,
-            records_held=account.held,
-            bytes_sent=account.bytes_sent,
-            batches_refused=account.refused,
-            messages_ignored=account.ignored,
-            swaps=self._active.swaps,
-            failed_release=self._active.failed_release,
-        )
+            self._reporter.look()
 
     def _start(self, name: str, stop: threading.Event, work: Callable[[], None]) -> threading.Thread:
         """Run this on a thread; if it breaks, the gateway stops, and `run` raises what broke it."""

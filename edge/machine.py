@@ -40,23 +40,26 @@ class Machine:
         self._before = _throttle_bits(root)
 
     def look(self) -> Condition:
-        """How it is now. What cannot be read is said to be unknown, never an error."""
+        """How it is now, and whether anything held it back since the last look. What cannot be read is said to be
+        unknown, never an error."""
+        before, self._before = self._before, _throttle_bits(self._root)
+        return self._condition(self._before | (self._before & ~before) >> _SINCE)
+
+    def glance(self) -> Condition:
+        """How it is now, for somebody who passes by: the next look tells all the same."""
+        return self._condition(_throttle_bits(self._root))
+
+    def _condition(self, bits: int) -> Condition:
+        held_back = [name for bit, name in _BITS.items() if bits >> bit & 1]
+        if not held_back and _supply_is_low(self._root):
+            held_back.append(_BITS[0])
         return Condition(
             memory_bytes=resident_bytes(),
             cpu_s=time.process_time(),
             temperature_c=_temperature_c(self._root),
-            throttled=", ".join(self._held_back()),
+            throttled=", ".join(held_back),
             disk_free_bytes=_free_bytes(self._state),
         )
-
-    def _held_back(self) -> list[str]:
-        """What holds the processor back now, or did so since the last look."""
-        before, self._before = self._before, _throttle_bits(self._root)
-        news = self._before | (self._before & ~before) >> _SINCE
-        found = [name for bit, name in _BITS.items() if news >> bit & 1]
-        if not found and _supply_is_low(self._root):
-            found.append(_BITS[0])
-        return found
 
 
 def resident_bytes() -> int:

@@ -117,6 +117,7 @@ class Vitals:
         self._lock = threading.Lock()
         self._figures: dict[_Who, _Figures] = {}
         self._cameras: dict[str, _Camera] = {}
+        self._done = 0
         self._errors = 0
         self._last_error = ""
         self._totals = _Totals()
@@ -155,14 +156,22 @@ class Vitals:
                 figures = self._figures[who] = _Figures(self._clock(), time.process_time())
             figures.times_ms.append(ms)
             figures.answers.add(found)
+            self._done += 1
             if camera:
                 self._cameras[camera].inferred += 1
 
     def error(self, what: str) -> None:
         """Something went wrong that health should tell."""
         with self._lock:
+            self._done += 1
             self._errors += 1
             self._last_error = what[:_TEXT]
+
+    @property
+    def done(self) -> int:
+        """A number that changes while frames come to an end, whatever that is."""
+        with self._lock:
+            return self._done + sum(camera.tally.still for camera in self._cameras.values())
 
     def clocks(self, wall_s: float, steady_s: float) -> None:
         """What both clocks say now; to be told every few seconds, so that jumps of the wall clock are counted."""
@@ -218,7 +227,7 @@ class Vitals:
 
     def overview(self, current: LoadedModel | None, standing: Standing, *, at_us: int) -> Overview:
         """Where it stands now; ends no window."""
-        condition = self._machine.look()
+        condition = self._machine.glance()
         with self._lock:
             window = self._window
             totals = self._totals.copy()

@@ -1,4 +1,5 @@
-"""`tidegate gateway`: a gateway in the foreground, without Greengrass; and how fast models are on this device."""
+"""`tidegate gateway`: a gateway without Greengrass, in the foreground or as a service; how it is; and how fast models
+are on this device."""
 
 import argparse
 import json
@@ -10,13 +11,17 @@ import threading
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge.bench import Bench, bench
+from edge.commands import gateway_status
 from edge.config import GatewayConfig, UplinkConfig
-from edge.gateway import Outcome, run_gateway
 from models.configuration import parse
 from models.errors import ConfigError, UsageError
 from models.topics import check_gateway
+
+if TYPE_CHECKING:
+    from edge.bench import Bench
+    from edge.gateway import Outcome
 
 _BENCH_S = 5.0
 
@@ -26,12 +31,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run = actions.add_parser("run", help="see, infer and ship until the cameras end, or for ever")
     run.add_argument("--config", type=Path, required=True, metavar="FILE", help="gateway.toml; paths in it start here")
     run.add_argument("--name", help="the gateway's name (default: AWS_IOT_THING_NAME, else this machine's)")
+    run.add_argument("--state", type=Path, metavar="FOLDER", help="the gateway's own folder, instead of the file's")
     run.add_argument("--keep-running", action="store_true", help="go on after all cameras' files have ended")
     run.add_argument("--broker", metavar="HOST:PORT", help="instead of the configuration's (TIDEGATE_BROKER)")
     run.add_argument("--ca", type=Path, metavar="PEM", help="verifies the broker (TIDEGATE_BROKER_CA)")
     run.add_argument("--certificate", type=Path, metavar="PEM", help="the gateway's (TIDEGATE_BROKER_CERTIFICATE)")
     run.add_argument("--key", type=Path, metavar="PEM", help="the gateway's (TIDEGATE_BROKER_KEY)")
     run.add_argument("--json", action="store_true", help="print how it ended as JSON")
+    gateway_status.arguments(actions.add_parser("status", help="how the gateway is that runs on this machine"))
     measure = actions.add_parser("bench", help="measure each variant of a model on this device")
     measure.add_argument(
         "folder", type=Path, metavar="PACKAGE_OR_RUN", help="a model package or a run folder; it is run as it is"
@@ -45,10 +52,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return _bench(args) if args.action == "bench" else _run(args)
+    return {"run": _run, "status": gateway_status.run, "bench": _bench}[args.action](args)
 
 
 def _bench(args: argparse.Namespace) -> int:
+    from edge.bench import bench  # loads the runtime, which takes a Raspberry Pi seconds that `status` need not wait
+
     if not 0.1 <= args.seconds <= 3600:
         raise UsageError(f"--seconds must be in 0.1..3600, got {args.seconds:g}")
     measured = bench(args.folder, budget_s=args.seconds)
@@ -59,7 +68,7 @@ def _bench(args: argparse.Namespace) -> int:
     return 0 if measured.runs else 1
 
 
-def _show_bench(measured: Bench) -> None:
+def _show_bench(measured: "Bench") -> None:
     print(f"{measured.name}@{measured.release} on {measured.hardware}, {measured.runtime}")
     print(f"{'variant':<12}{'bytes':>12}{'p50 ms':>10}{'p95 ms':>10}{'memory MB':>11}  golden frames")
     for variant in measured.variants:
@@ -76,7 +85,11 @@ def _show_bench(measured: Bench) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from edge.gateway import run_gateway  # see _bench
+
     config = read_config(args.config)
+    if args.state:
+        config = replace(config, state=args.state)
     config = replace(config, uplink=_uplink(config.uplink, args))
     name = check_gateway(args.name or os.environ.get("AWS_IOT_THING_NAME") or socket.gethostname())
     stop = threading.Event()
@@ -125,7 +138,7 @@ def _path_from(variable: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _say(outcome: Outcome, *, stopped: bool, as_json: bool) -> None:
+def _say(outcome: "Outcome", *, stopped: bool, as_json: bool) -> None:
     if as_json:
         document = {"waiting": outcome.waiting, "failures": outcome.failures, "stopped": stopped}
         print(json.dumps(document))

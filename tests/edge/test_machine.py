@@ -59,6 +59,7 @@ def test_a_dip_between_two_looks_is_told_once(tmp_path: Path) -> None:
     machine = Machine(tmp_path, root=write(tmp_path, {FIRMWARE: "20000"}))
     assert machine.look().throttled == ""
     write(tmp_path, {FIRMWARE: "30000"})
+    assert machine.glance().throttled == "", "it is over"
     assert machine.look().throttled == "under-voltage"
     assert machine.look().throttled == ""
 

@@ -1,0 +1,146 @@
+"""Telling how the gateway is: in health messages, to `tidegate gateway status`, to Prometheus and to systemd."""
+
+import contextlib
+import importlib.metadata
+import os
+import time
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edge.active_model import ActiveModel
+from edge.challenger import Challenger
+from edge.notify import Watchdog, notify
+from edge.ship import Shipper
+from edge.spool import Spool
+from edge.status import Status, StatusSocket
+from edge.vitals import Standing, Vitals
+from edge.windows import Windows
+from models.errors import SpoolError
+
+LOOK_S = 1.0  # how often to look whether there is news that should be told before the window is over
+_PATIENCE_S = 60.0  # after that long without a frame's end though a camera shows pictures, something hangs
+_FRAMES = 3  # and no sooner than after so many of the slowest camera's frames
+
+
+class Reporter:
+    """Ends windows of `window_s` when they are over, and sooner when there is news.
+
+    While it is open the status socket in the folder `state` and, unless it is 0, the port `metrics_port` are answered.
+    `uplink` says how the cloud is reached, `slowest_fps` how seldom a camera may show a picture.
+    """
+
+    def __init__(
+        self,
+        gateway: str,
+        *,
+        vitals: Vitals,
+        active: ActiveModel,
+        spool: Spool,
+        shipper: Shipper,
+        challenger: Challenger | None,
+        window_s: float,
+        state: Path,
+        metrics_port: int,
+        uplink: str,
+        slowest_fps: float,
+    ) -> None:
+        self._gateway = gateway
+        self._vitals = vitals
+        self._active = active
+        self._spool = spool
+        self._shipper = shipper
+        self._challenger = challenger
+        self._state = state
+        self._metrics_port = metrics_port
+        self._uplink = uplink
+        now = time.monotonic()
+        self._windows = Windows(window_s, now=now, state=self._news())
+        self._watchdog = Watchdog(patience_s=max(_PATIENCE_S, _FRAMES / slowest_fps), now=now)
+        self._ignored = 0
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(closing(StatusSocket(self._state, self._status)))
+        if self._metrics_port:
+            from edge.metrics import Metrics  # worth 1.5 MB where nobody asks
+
+            metrics = self._open.enter_context(closing(Metrics(self._metrics_port, self._status)))
+            if metrics.trouble:
+                self._vitals.error(metrics.trouble)
+        notify("READY=1")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        notify("STOPPING=1")
+        self._open.close()
+
+    def left_s(self) -> float:
+        """How long it may be until the next `look`."""
+        return min(LOOK_S, self._windows.left_s(time.monotonic()))
+
+    def look(self) -> None:
+        """Tell what is due."""
+        now = time.monotonic()
+        states = self._vitals.camera_states
+        self._vitals.clocks(time.time(), now)
+        self._watchdog.look(now, done=self._vitals.done, showing="ok" in states)
+        if self._windows.is_over(now, self._news()):
+            self.end_window()
+
+    def end_window(self) -> None:
+        """Write down how the window was, and let what was recorded go."""
+        account = self._shipper.account
+        if account.ignored and not self._ignored:  # from then on the figure says enough
+            self._ignored = account.ignored
+            self._vitals.error(f"ignored {account.ignored} messages, the last: {account.last_ignored}")
+        for incident in self._spool.incidents():
+            self._vitals.error(incident)
+        if self._spool.trouble:
+            self._vitals.error(self._spool.trouble)
+        standing = self._standing()
+        if self._challenger is not None:
+            standing = replace(standing, challenge=self._challenger.report())
+            if trouble := self._challenger.trouble():
+                self._vitals.error(trouble)
+        for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
+            self._spool.append(health)
+        with contextlib.suppress(SpoolError):  # the spool's own thread says so, and goes on trying
+            self._spool.flush()
+        self._shipper.tide()
+
+    def _news(self) -> object:
+        """What is told as soon as it changes."""
+        current = self._active.current
+        running = (current.label, current.digest) if current else None
+        return self._vitals.camera_states, running, self._active.failed_release, bool(self._spool.trouble)
+
+    def _status(self) -> Status:
+        overview = self._vitals.overview(self._active.current, self._standing(), at_us=time.time_ns() // 1000)
+        return Status(self._gateway, os.getpid(), _version(), self._uplink, overview)
+
+    def _standing(self) -> Standing:
+        depth, account = self._spool.depth, self._shipper.account
+        return Standing(
+            spool_records=depth.records,
+            spool_bytes=depth.bytes,
+            spool_age_s=depth.age_s,
+            records_dropped=depth.dropped,
+            records_held=account.held,
+            bytes_sent=account.bytes_sent,
+            batches_refused=account.refused,
+            messages_ignored=account.ignored,
+            swaps=self._active.swaps,
+            failed_release=self._active.failed_release,
+        )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tidegate")
+    except importlib.metadata.PackageNotFoundError:  # run from where it was unpacked
+        return "unknown"

@@ -1,0 +1,110 @@
+"""A gateway's status as people read it."""
+
+from collections.abc import Iterator
+
+from edge.status import Status
+from models.records import Health
+
+_LABELS = 8  # of the classes found, the most frequent
+
+
+def lines(status: Status) -> Iterator[str]:
+    """Counts are since the process started; rates, times and processor time are the last window's."""
+    total = status.overview.total
+    last = status.overview.window[-1] if status.overview.window else None
+    yield f"gateway {status.gateway} (process {status.pid}, tidegate {status.version}), up {span(total.window_s)}"
+    yield _row("model", _model(total))
+    if last is not None:
+        yield _row("inference", f"{last.p50_ms:.1f} ms, 95 % within {last.p95_ms:.1f} ms")
+    yield _row("found", _found(total))
+    if total.challenge is not None:
+        challenge = total.challenge
+        of = f"{challenge.agreed} of {challenge.frames} frames seen alike"
+        yield _row("challenger", f"{challenge.model}@{challenge.release}: {of}")
+    yield _row("uplink", f"{status.uplink}, {size(total.bytes_sent)} sent")
+    yield _row("spool", _spool(total))
+    yield _row("machine", _machine(total, last))
+    yield _row("errors", f"{total.errors}" + (f", the last: {total.last_error}" if total.last_error else ""))
+    yield ""
+    yield from _cameras(total, last)
+
+
+def span(seconds: float) -> str:
+    """A duration in its two largest units: "2 d 3 h", "14 s"."""
+    left = round(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count or (parts and len(parts) < 2):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that leaves at most four digits: "12.5 MB"; a MB is 1,000,000 bytes."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<12}{text}"
+
+
+def _model(total: Health) -> str:
+    if not total.digest:
+        return f"none yet; waiting for {total.model}"
+    text = f"{total.model}@{total.release} ({total.variant}, {total.digest[:12]})"
+    if total.swaps:
+        text += f", changed {total.swaps} times"
+    return f"{text}; refused or given up: {total.failed_release}" if total.failed_release else text
+
+
+def _found(total: Health) -> str:
+    if not total.detections:
+        return "nothing so far"
+    most = sorted(total.class_mix.items(), key=lambda item: -item[1])
+    named = ", ".join(f"{label} {count}" for label, count in most[:_LABELS])
+    return f"{total.detections}: {named}" + (" ..." if len(most) > _LABELS else "")
+
+
+def _spool(total: Health) -> str:
+    text = f"{total.spool_records} records wait ({size(total.spool_bytes)}"
+    text += f", the oldest for {span(total.spool_age_s)})" if total.spool_records else ")"
+    losses = {
+        "dropped": total.records_dropped,
+        "held back by the budget": total.records_held,
+        "batches refused by the cloud": total.batches_refused,
+        "messages ignored": total.messages_ignored,
+    }
+    return "; ".join([text, *(f"{count} {what}" for what, count in losses.items() if count)])
+
+
+def _machine(total: Health, last: Health | None) -> str:
+    parts = [f"memory {size(total.memory_bytes)}"]
+    if last is not None and last.window_s > 0:
+        parts.append(f"{last.cpu_s / last.window_s:.2f} cores")
+    if total.temperature_c:
+        parts.append(f"{total.temperature_c:.0f} °C")
+    if total.throttled:
+        parts.append(f"held back: {total.throttled}")
+    parts.append(f"{size(total.disk_free_bytes)} free")
+    if total.clock_jumps:
+        parts.append(f"the clock jumped {total.clock_jumps} times")
+    return ", ".join(parts)
+
+
+def _cameras(total: Health, last: Health | None) -> Iterator[str]:
+    width = max([6, *(len(camera.name) for camera in total.cameras)])
+    heads = "".join(f"{head:>11}" for head in ("seen", "inferred", "skipped", "missed", "still", "fps"))
+    yield f"  {'camera':<{width}}  {'state':<8}{heads}"
+    rates = {}
+    if last is not None and last.window_s > 0:
+        rates = {camera.name: f"{camera.inferred / last.window_s:.1f}" for camera in last.cameras}
+    for camera in total.cameras:
+        counts = (camera.seen, camera.inferred, camera.skipped, camera.missed, camera.still)
+        figures = "".join(f"{count:>11,}" for count in counts)
+        yield f"  {camera.name:<{width}}  {camera.state:<8}{figures}{rates.get(camera.name, ''):>11}"

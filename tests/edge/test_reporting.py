@@ -1,0 +1,81 @@
+"""A gateway that runs tells how it is: to those who ask, and the cloud as soon as something changes."""
+
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import windows
+from edge.cameras.config import CameraConfig
+from edge.config import GatewayConfig
+from edge.gateway import run_gateway
+from edge.status import Status, read_status
+from simulator.ports import free_port
+from simulator.small_cloud import SmallCloud, SmallUplink
+
+MakeVideo = Callable[..., Path]
+MakeRelease = Callable[..., Path]
+Eventually = Callable[..., None]
+
+
+@contextmanager
+def running(folder: Path, trust: Path, package: Path, camera: CameraConfig, **settings: Any) -> Iterator[SmallCloud]:
+    cloud, stop = SmallCloud(), threading.Event()
+    config = GatewayConfig("colour", (camera,), trust=trust, state=folder / "state", package=package, **settings)
+
+    def run() -> None:
+        run_gateway(config, gateway="g1", stop=stop, keep_running=True, uplink=SmallUplink(cloud))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield cloud
+    finally:
+        stop.set()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def asked(state: Path) -> Status:
+    status = read_status(state)
+    assert status is not None
+    return status
+
+
+def test_a_running_gateway_answers_on_both_ways(
+    tmp_path: Path, trust: Path, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    port, state = free_port(), tmp_path / "state"
+    camera = CameraConfig("belt", str(make_video(40)))
+    with running(tmp_path, trust, make_release(7), camera, metrics_port=port, window_s=3600):
+        eventually(lambda: read_status(state) is not None)
+        eventually(lambda: asked(state).overview.total.frames_inferred == 40)
+        status = asked(state)
+        total = status.overview.total
+        assert (status.gateway, total.model, total.release, total.detections) == ("g1", "colour", 7, 40)
+        assert [(camera.name, camera.seen, camera.inferred) for camera in total.cameras] == [("belt", 40, 40)]
+        assert total.disk_free_bytes > 0
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            assert b'tidegate_frames_inferred_total{camera="belt"} 40.0' in answer.read()
+    assert read_status(state) is None
+
+
+def test_the_cloud_is_told_of_a_change_long_before_the_window_is_over(
+    tmp_path: Path,
+    trust: Path,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(windows, "NEWS_S", 0.2)
+    camera = CameraConfig("belt", str(make_video(60)), fps=30)
+    with running(tmp_path, trust, make_release(7), camera, window_s=3600) as cloud:
+        eventually(lambda: bool(cloud.reports()) and cloud.reports()[-1].camera_state == "ended", timeout_s=20)
+        assert 1 <= len(cloud.reports()) <= 3, "it was ok, and then it had ended"
+        (camera_health,) = cloud.reports()[-1].cameras
+        assert (camera_health.name, camera_health.state) == ("belt", "ended")
