@@ -15,12 +15,14 @@ import numpy as np
 
 from benchmarks.learning import real_data
 from edge.active_model import ActiveModel
+from edge.analytics.analytics import Analytics
 from edge.cameras.config import CameraConfig
 from edge.model_store import ModelStore
-from edge.observe import Watch
+from edge.observe import Observer
 from edge.pipeline import Pipeline
 from edge.spool import Spool
 from edge.vitals import Vitals
+from edge.watch import Watch
 
 VIDEO = "bottle-detection.mp4"
 
@@ -89,7 +91,17 @@ def run_file(run: Path, video: Path, *, workers: int = 1, fps: float | None = No
         vitals = Vitals("coco")
         pipeline = Pipeline(active, workers=workers)
         camera = CameraConfig("bottles", str(video), fps=fps)
-        watch = Watch(camera, model=active, pipeline=pipeline, spool=spool, vitals=vitals, retry_files=False)
+        observer = Observer(
+            camera.name,
+            regions=(),
+            analytics=Analytics(camera.analytics, camera=camera.name),
+            challenger=None,
+            spool=spool,
+            vitals=vitals,
+        )
+        watch = Watch(
+            camera, observer=observer, model=active, pipeline=pipeline, spool=spool, vitals=vitals, retry_files=False
+        )
         with measured() as took:
             threads = [threading.Thread(target=pipeline.work) for _ in range(workers)]
             threads.append(threading.Thread(target=pipeline.finish))

@@ -1,5 +1,9 @@
 """What people write by hand to run FastestDet on a video, for the bars that compare the gateway with it."""
 
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported
+
 import json
 import math
 import time
@@ -9,10 +13,10 @@ from typing import Any, TextIO
 
 import cv2
 import numpy as np
+import onnxruntime as ort
 
 from benchmarks.gateway import Took, measured
 from models.detections import UInt8
-from models.runner import ort
 
 SCORE, IOU = 0.25, 0.45
 SIDE = 352
@@ -40,7 +44,7 @@ def run_loop(look: Look, video: Path, results: Path, *, frames: int | None = Non
     return Took(number, *took)
 
 
-def single_threaded(model: Path) -> "ort.InferenceSession":
+def single_threaded(model: Path) -> ort.InferenceSession:
     """A session on one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -48,14 +52,14 @@ def single_threaded(model: Path) -> "ort.InferenceSession":
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def with_defaults(model: Path) -> "ort.InferenceSession":
+def with_defaults(model: Path) -> ort.InferenceSession:
     """A session as onnxruntime gives it: a thread for each core, which spin while they wait."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def blob_look(session: "ort.InferenceSession") -> Look:
+def blob_look(session: ort.InferenceSession) -> Look:
     """A careful loop: blobFromImage, decoding in numpy with the cells below the score dropped first, OpenCV's NMS."""
 
     def look(picture: UInt8) -> Rows:
@@ -82,7 +86,7 @@ def blob_look(session: "ort.InferenceSession") -> Look:
     return look
 
 
-def script_look(session: "ort.InferenceSession") -> Look:
+def script_look(session: ort.InferenceSession) -> Look:
     """The style of scripts that come with a model: float64 pictures, INTER_AREA, a Python loop over the cells."""
 
     def look(picture: UInt8) -> Rows:
