@@ -8,7 +8,6 @@ import threading
 
 from edge.config import GatewayConfig
 from edge.gateway import run_gateway
-from edge.leaving import leave
 from edge.uplink_ipc import read_configuration
 from models.configuration import parse
 from models.errors import ConfigError, TidegateError
@@ -41,6 +40,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    status = main()
-    leave(status)
-    sys.exit(status)
+    sys.exit(main())

@@ -103,11 +103,24 @@ class SpoolDatabase:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._file = _identity(path)
+
+    @classmethod
+    def in_memory(cls, path: Path) -> "SpoolDatabase":
+        """An empty one without a file, in the place of that at `path`."""
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.executescript(_SCHEMA)
+        database = cls(connection, path)
+        database._file = None
+        return database
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of it or none."""
         with self._errors("written"):
+            if self._file is not None and _identity(self._path) != self._file:
+                # SQLite goes on writing to what nobody will find again
+                raise SpoolLostError(f"the spool {self._path} was deleted or replaced by another file")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -286,8 +299,9 @@ def rescue(
     open, is closed. SpoolError when there can be no new one."""
     aside = path.with_name(f"{path.name}.damaged")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         _remove(_rescue_path(path))
-        fresh = SpoolDatabase(_connect(_rescue_path(path)), path)
+        fresh = SpoolDatabase(_connect(_rescue_path(path)), _rescue_path(path))
         try:
             saved, lost = _copy(path, fresh, known or {}, old)
         finally:
@@ -299,21 +313,21 @@ def rescue(
         database = SpoolDatabase(_connect(path), path)
     except (sqlite3.Error, SpoolError, OSError) as exc:
         raise SpoolError(f"the spool {path} is damaged ({why}), and no new one can be made: {exc}") from exc
-    incident = f"the spool {path} was damaged ({why}): {saved} records saved, {lost} lost; set aside as {aside.name}"
+    incident = (
+        f"the spool {path} was damaged ({why}): {saved} records saved, at least {lost} lost; set aside as {aside.name}"
+    )
     log.error("%s", incident)
     return Opened(database, incident, lost)
 
 
 def in_memory(path: Path, why: str, *, known: Mapping[str, StreamState], old: SpoolDatabase) -> Opened:
     """A database without a disk, with what can still be read in the `old` one, which is closed."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    connection.executescript(_SCHEMA)
-    database = SpoolDatabase(connection, path)
+    database = SpoolDatabase.in_memory(path)
     saved, lost = _copy(path, database, known, old)
     old.close()
     incident = (
-        f"the disk of the spool {path} takes nothing any more ({why}); {saved} records saved, {lost} lost; from now on "
-        f"what waits for the cloud is kept in memory only: replace the disk and restart"
+        f"results wait in memory only, since the disk of the spool {path} takes nothing: replace it and restart; "
+        f"{saved} records saved, at least {lost} lost ({why})"
     )
     log.error("%s", incident)
     return Opened(database, incident, lost)
@@ -322,9 +336,12 @@ def in_memory(path: Path, why: str, *, known: Mapping[str, StreamState], old: Sp
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     try:
+        # before WAL, whose index is in our memory then. A shared one is a mapped file: whoever writes to it when the
+        # card has turned read-only is killed by SIGBUS
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA cache_size = -1024")  # KiB
+        database.execute("PRAGMA cache_size = -256")  # KiB
         database.execute("PRAGMA journal_size_limit = 4194304")
         database.execute("PRAGMA secure_delete = OFF")  # Debian's overwrites what is deleted, which wears the card
         (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
@@ -411,6 +428,15 @@ def _readable(database: sqlite3.Connection, query: str, *values: int) -> Iterato
     """Rows, as far as they can be read."""
     with suppress(sqlite3.Error):
         yield from database.execute(query, values)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None if it cannot be said."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _key(stream: int, first: int) -> int:

@@ -5,7 +5,9 @@ not know. What a kill rolls back is rolled back here too; what was recorded stay
 it and the spool forgot it.
 """
 
+import shutil
 import sqlite3
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,13 +51,15 @@ class Witness:
 
     def frames(self) -> list[RecordedFrame]:
         """Every frame's result that was ever committed to this spool, in the order of commit."""
-        database = sqlite3.connect(f"file:{self._spool}?mode=ro", uri=True)
-        try:
-            rows = database.execute(
-                "SELECT rowid, stream, first, last, payload FROM witness WHERE rowid > ? ORDER BY rowid", (self._seen,)
-            ).fetchall()
-        finally:
-            database.close()
+        with tempfile.TemporaryDirectory() as folder:
+            database = sqlite3.connect(_copy(self._spool, Path(folder)))
+            try:
+                rows = database.execute(
+                    "SELECT rowid, stream, first, last, payload FROM witness WHERE rowid > ? ORDER BY rowid",
+                    (self._seen,),
+                ).fetchall()
+            finally:
+                database.close()
         for rowid, stream, first, last, run in rows:
             for seq, payload in enumerate(unpack(run, last - first + 1), first):
                 record = None if payload is None else decode_record(payload)
@@ -64,3 +68,24 @@ class Witness:
                     self._frames[stream, seq] = RecordedFrame(stream, seq, record.camera, record.frame)
             self._seen = rowid
         return list(self._frames.values())
+
+
+def _copy(spool: Path, folder: Path) -> Path:
+    """A copy to look into: the gateway keeps its database to itself."""
+    copy, log = folder / spool.name, spool.with_name(f"{spool.name}-wal")
+    while True:
+        before = _head(log)
+        shutil.copyfile(spool, copy)
+        if log.exists():
+            shutil.copyfile(log, folder / log.name)
+        # pages that were written meanwhile are in the log, too, unless it began anew
+        if _head(log) == before:
+            return copy
+
+
+def _head(log: Path) -> bytes:
+    try:
+        with log.open("rb") as file:
+            return file.read(32)
+    except FileNotFoundError:
+        return b""
