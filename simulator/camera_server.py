@@ -4,16 +4,18 @@ A camera runs whether or not anybody watches: frame `n` is due `n / fps` after t
 missed what was before. Each frame carries its number in its pixels (models/framecode.py).
 """
 
+import base64
 import http.server
 import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import cv2
 import numpy as np
 
+from models.detections import UInt8
 from models.framecode import stamp
 from simulator.ports import LOOPBACK
 from simulator.scenes import Scene
@@ -21,13 +23,23 @@ from simulator.scenes import Scene
 _BOUNDARY = "tidegate"
 _JPEG_QUALITY = 85
 
+Shows = Literal["scene", "frozen", "black", "cover", "garbage", "nothing"]
+
 
 class Camera:
-    """One scene at one rate, shared by all who watch it."""
+    """One scene at one rate, shared by all who watch it.
 
-    def __init__(self, scene: Scene, *, fps: float) -> None:
+    `shows` may be changed at any time: the "scene"; "frozen", its last picture again and again, though numbers go on;
+    "black" with a sensor's noise; a "cover" on the lens, dim and even; "garbage" instead of JPEG; or "nothing" at all,
+    with connections left open. Without `stamped` pictures carry no numbers.
+    """
+
+    def __init__(self, scene: Scene, *, fps: float, stamped: bool = True) -> None:
         self.scene = scene
         self.fps = fps
+        self.shows: Shows = "scene"
+        self._stamped = stamped
+        self._image: UInt8 = np.zeros((0, 0, 3), np.uint8)
         self._news = threading.Condition()
         self._number = -1
         self._jpeg = b""
@@ -39,7 +51,7 @@ class Camera:
     def next(self, after: int) -> tuple[int, bytes] | None:
         """The newest frame (number, JPEG) once there is one newer than `after`; None when the camera is closed."""
         with self._news:
-            self._news.wait_for(lambda: self._closed or self._number > after)
+            self._news.wait_for(lambda: self._closed or (self._number > after and self.shows != "nothing"))
             return None if self._closed else (self._number, self._jpeg)
 
     def mark_handed_out(self, number: int) -> None:
@@ -69,21 +81,39 @@ class Camera:
         started = time.monotonic()
         while not self._closed:
             number = max(self._number + 1, int((time.monotonic() - started) * self.fps))
-            image, _ = self.scene.frame(number)
-            _, jpeg = cv2.imencode(".jpg", stamp(image, number), (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
+            jpeg = self._shot(number)
             due = started + number / self.fps
             with self._news:
                 self._news.wait_for(lambda: self._closed, timeout=max(0.0, due - time.monotonic()))
-                self._number, self._jpeg = number, np.asarray(jpeg).tobytes()
+                if self.shows == "nothing":
+                    self._number = number
+                    continue
+                self._number, self._jpeg = number, jpeg
                 self._news.notify_all()
+
+    def _shot(self, number: int) -> bytes:
+        if self.shows == "garbage":
+            return np.random.default_rng(number).bytes(2000)
+        if self.shows == "scene" or not self._image.size:
+            self._image = self.scene.frame(number).image
+        image = self._image
+        if self.shows in ("black", "cover"):
+            level = 4 if self.shows == "black" else 50
+            noise = np.random.default_rng(number).normal(level, 4, image.shape)
+            image = np.clip(noise, 0, 255).astype(np.uint8)
+        shot = stamp(image, number) if self._stamped else image
+        _, jpeg = cv2.imencode(".jpg", shot, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
+        return np.asarray(jpeg).tobytes()
 
 
 class CameraServer:
-    """`http://127.0.0.1:<port>/<name>` shows the camera of that name, which may hold slashes."""
+    """`http://127.0.0.1:<port>/<name>` shows the camera of that name, which may hold slashes. With `login`
+    ("user:password") it asks for that (Basic)."""
 
-    def __init__(self, cameras: Mapping[str, Camera]) -> None:
+    def __init__(self, cameras: Mapping[str, Camera], *, login: str = "") -> None:
         self.cameras = dict(cameras)
-        handler = type("Handler", (_Handler,), {"cameras": self.cameras})
+        wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
+        handler = type("Handler", (_Handler,), {"cameras": self.cameras, "authorization": wanted})
         self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), handler)
         self._server.daemon_threads = True
         self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
@@ -107,8 +137,15 @@ class CameraServer:
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     cameras: Mapping[str, Camera] = {}
+    authorization = ""
 
     def do_GET(self) -> None:
+        if self.authorization and self.headers.get("Authorization") != self.authorization:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         camera = self.cameras.get(self.path.strip("/"))
         if camera is None:
             self.send_error(404, f"no camera at {self.path}")

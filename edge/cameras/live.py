@@ -57,7 +57,7 @@ class LiveCamera:
         self._waiting: deque[tuple[Frame, Picture]] = deque()
         self._shown_at = time.monotonic()
         self._sight: Sight = "ok"
-        self._failure: CameraError | None = None
+        self._failure: Exception | None = None
         self._closed = False
         threading.Thread(target=self._read, name="camera", daemon=True).start()
 
@@ -101,7 +101,7 @@ class LiveCamera:
         # only this thread touches the source: releasing it while another thread grabs would crash
         try:
             self._read_until_closed()
-        except CameraError as exc:
+        except Exception as exc:  # whoever takes frames learns of it; on this thread nobody would
             with self._news:
                 self._failure = exc
                 self._news.notify_all()

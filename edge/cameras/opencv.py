@@ -1,6 +1,7 @@
 """Videos, network cameras and USB cameras, through OpenCV."""
 
 import os
+import time
 from pathlib import Path
 
 import cv2
@@ -33,7 +34,10 @@ class _Capture:
 
     def retrieve(self, into: UInt8 | None) -> UInt8 | None:
         # OpenCV brings an array of its own where `into` has another shape
-        shown, image = self._capture.retrieve(into)
+        try:
+            shown, image = self._capture.retrieve(into)
+        except cv2.error:
+            return None
         return np.asarray(image, np.uint8) if shown else None
 
     def release(self) -> None:
@@ -85,9 +89,18 @@ class NetworkCamera(_Capture):
         if capture is None:
             raise CameraError(f"camera {public(uri)} does not answer; is it on, and is the address right?")
         super().__init__(capture)
+        self._tells_utc = uri.startswith("rtsp")
 
     def taken_ns(self) -> int | None:
-        return None
+        if not self._tells_utc:
+            return None
+        # FFMPEG's start_time_realtime: UTC of the stream's beginning by the camera's sender reports (RFC 3550, 6.4.1);
+        # nothing sensible before the first of them
+        began_us = self._capture.get(cv2.CAP_PROP_STREAM_OPEN_TIME_USEC)
+        if began_us <= 0:
+            return None
+        taken_utc_ns = int(began_us * 1000) + int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        return time.monotonic_ns() - (time.time_ns() - taken_utc_ns)
 
 
 class UsbCamera(_Capture):

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from edge.cameras.camera import Sight
-from edge.cameras.glance import glance
+from edge.cameras.glance import brightest
 from models.detections import UInt8
 
 _ROWS = 30  # of a picture are compared; noise is in all of them
-_LOOK_NS = 500_000_000  # how often it is checked for darkness
+_LOOK_NS = 500_000_000  # how often a bright picture is checked for darkness
 # of 255: the brightest cells of a black picture are below, after dark and with some gain too
 _BLACK = 24.0
 # a cover lets some light through, but shows nothing: it is dim, and the same all over
@@ -39,7 +39,8 @@ class SightWatch:
         return "ok"
 
     def _is_dark(self, image: UInt8, steady_ns: int) -> bool:
-        if steady_ns - self._looked_ns >= _LOOK_NS:
+        # what seems dark is looked at each time: it costs no inference, and light is seen at once
+        if self._dark_since_ns is not None or steady_ns - self._looked_ns >= _LOOK_NS:
             self._looked_ns = steady_ns
             if not shows_nothing(image):
                 self._dark_since_ns = None
@@ -57,6 +58,6 @@ class SightWatch:
 
 def shows_nothing(image: UInt8) -> bool:
     """Whether a picture is black, or dim and even as under a cover."""
-    cells = cv2.blur(glance(image), (3, 3))  # noise of a gain turned up is no picture
+    cells = cv2.blur(brightest(image), (3, 3))  # noise of a gain turned up is no picture
     low, high = np.percentile(cells, (2, 98))
     return bool(high < _BLACK or (high < _DIM and high - low < _EVEN))

@@ -1,6 +1,8 @@
-"""What every camera keeps, on each adapter: a file, and MJPEG over HTTP. (RTSP and USB need hardware.)"""
+"""What every camera keeps, on each adapter: a file, a folder, MJPEG over HTTP, RTSP (ours), and Picamera2 (a fake
+module). USB needs hardware."""
 
 import http.server
+import importlib
 import logging
 import subprocess
 import sys
@@ -9,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.cameras.camera import Camera, StalledError, Tally
-from edge.cameras.config import CameraConfig
+from edge.cameras.camera import RING_IMAGES, Camera, StalledError, Tally
+from edge.cameras.config import CameraConfig, MotionConfig
 from edge.cameras.opencv import prepare_opencv
 from edge.cameras.opening import open_camera
 from edge.cameras.uri import public
@@ -24,6 +27,9 @@ from models import framecode
 from models.detections import UInt8
 from models.errors import CameraError
 from models.frame import Frame
+from simulator.camera_server import Camera as SimulatedCamera
+from simulator.rtsp_server import RtspServer
+from simulator.scenes import Shot, Truth
 
 BOUNDARY = "part"
 FRAMES = 40
@@ -109,7 +115,7 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-Open = Callable[[Tally], Camera]
+Open = Callable[..., Camera]
 
 
 def open_file(path: Path, tally: Tally, **settings: Any) -> Camera:
@@ -120,13 +126,67 @@ def open_live(uri: str, tally: Tally, **settings: Any) -> Camera:
     return open_camera(CameraConfig("camera", uri, **settings), tally)
 
 
-@pytest.fixture(params=["file", "mjpeg", "mjpeg numbered"])
+class Tricolour:
+    """Frame n is blue, green or red as n % 3 is 0, 1 or 2."""
+
+    def frame(self, number: int) -> Shot:
+        return Shot(picture(number), self.truth(number))
+
+    def truth(self, number: int) -> Truth:
+        return Truth("empty")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(FRAMES):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), picture(number))
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def rtsp() -> Iterator[RtspServer]:
+    cameras = {
+        "gate/1": SimulatedCamera(Tricolour(), fps=30),
+        "plain": SimulatedCamera(Tricolour(), fps=30, stamped=False),
+    }
+    with RtspServer(cameras) as server:
+        yield server
+
+
+@pytest.fixture
+def picamera2(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The fake module in the place of the real one."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "fake_picamera2"))
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    module = importlib.import_module("picamera2")
+    yield module
+    module.faults.clear()
+    sys.modules.pop("picamera2")
+
+
+RECORDED = ("file", "folder")
+LIVE = ("mjpeg", "mjpeg numbered", "rtsp", "rtsp numbered", "picamera")
+
+
+@pytest.fixture(params=[*RECORDED, *LIVE])
 def opened(request: pytest.FixtureRequest) -> Open:
-    if request.param == "file":
-        video: Path = request.getfixturevalue("video")
-        return lambda tally: open_file(video, tally)
-    url = request.getfixturevalue("server").url
-    return lambda tally: open_live(url, tally, numbered="numbered" in request.param, stall_s=5)
+    """Opens the adapter's camera, going on where a tally says."""
+    kind: str = request.param
+    numbered = "numbered" in kind
+    if kind in RECORDED:
+        path: Path = request.getfixturevalue("video" if kind == "file" else "folder")
+        return lambda tally, **settings: open_file(path, tally, **settings)
+    if kind == "picamera":
+        request.getfixturevalue("picamera2")
+        return lambda tally, **settings: open_live("picamera:0", tally, **{"size": (128, 48), "stall_s": 5, **settings})
+    if "rtsp" in kind:
+        url = request.getfixturevalue("rtsp").url + ("/gate/1" if numbered else "/plain")
+    else:
+        url = request.getfixturevalue("server").url
+    return lambda tally, **settings: open_live(url, tally, **{"numbered": numbered, "stall_s": 5, **settings})
 
 
 def test_frames_come_in_order_with_pictures_and_times(opened: Open) -> None:
@@ -138,6 +198,7 @@ def test_frames_come_in_order_with_pictures_and_times(opened: Open) -> None:
     numbers = [frame.number for frame in frames]
     assert numbers == sorted(set(numbers))
     assert all(frame.image.shape[1:] == (128, 3) and frame.image.dtype == np.uint8 for frame in frames)
+    assert camera.sight == "ok"
     times = [frame.captured_at_ns for frame in frames]
     assert times == sorted(times)
     assert before_ns - 10**10 <= times[-1] <= time.time_ns()
@@ -161,16 +222,58 @@ def test_a_closed_camera_ends_even_when_closed_from_another_thread(opened: Open)
         pass
 
 
-def test_every_frame_of_a_file_comes_once_and_then_it_ends(video: Path) -> None:
+def test_a_picture_stays_as_it_is_while_the_next_ones_are_delivered(opened: Open) -> None:
+    camera = opened(Tally(), rotate=180)
+    shown: list[tuple[UInt8, UInt8]] = []
+    for frame in islice(camera, 30):
+        shown = [*shown[-RING_IMAGES + 2 :], (frame.image, frame.image.copy())]
+        assert all(np.array_equal(image, copy) for image, copy in shown)
+    camera.close()
+    assert len(shown) == RING_IMAGES - 1
+
+
+def test_buffers_are_used_again(opened: Open) -> None:
+    camera = opened(Tally(), fps=200)
+    places = {frame.image.__array_interface__["data"][0] for frame in islice(camera, 35)}
+    camera.close()
+    assert len(places) <= RING_IMAGES + 3
+
+
+def test_every_camera_can_be_turned_cut_and_masked(opened: Open) -> None:
+    left_half = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    camera = opened(Tally(), rotate=90, crop=(0.0, 0.5, 0.75, 1.0), masks=(left_half,))
+    for frame in islice(camera, 12):
+        height, width, _ = frame.image.shape
+        assert (height, width) in ((64, 36), (64, 48)), "with the strip of numbers it is not cut off in the same place"
+        assert (frame.image[:, : width // 2 - 1] == 114).all()
+        assert not (frame.image[8:-8, width // 2 + 2 :] == 114).all()
+    camera.close()
+
+
+def test_still_pictures_are_held_back_and_counted(opened: Open) -> None:
     tally = Tally()
-    frames = [(frame.number, colour(frame)) for frame in open_file(video, tally)]
+    # nothing of this scene moves by so much
+    camera = opened(tally, motion=MotionConfig(threshold=254, every_s=0.2))
+    numbers = [frame.number for frame in islice(camera, 2)]
+    camera.close()
+    assert tally.still > 0
+    assert tally.seen >= tally.still + len(numbers)
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+def test_every_frame_of_a_recording_comes_once_and_then_it_ends(kind: str, video: Path, folder: Path) -> None:
+    tally = Tally()
+    frames = [(frame.number, colour(frame)) for frame in open_file(video if kind == "file" else folder, tally)]
     assert frames == [(number, number % 3) for number in range(FRAMES)]
     assert (tally.seen, tally.skipped, tally.missed) == (FRAMES, 0, 0)
 
 
 @pytest.mark.parametrize("last", [0, 20, FRAMES - 2, FRAMES - 1])
-def test_a_file_resumes_at_exactly_the_next_frame(video: Path, last: int) -> None:
-    frames = [(frame.number, colour(frame)) for frame in open_file(video, Tally(last=last))]
+@pytest.mark.parametrize("kind", RECORDED)
+def test_a_recording_resumes_at_exactly_the_next_frame(kind: str, video: Path, folder: Path, last: int) -> None:
+    path = video if kind == "file" else folder
+    frames = [(frame.number, colour(frame)) for frame in open_file(path, Tally(last=last))]
     assert frames == [(number, number % 3) for number in range(last + 1, FRAMES)]
 
 

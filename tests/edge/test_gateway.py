@@ -19,7 +19,7 @@ from edge.config import GatewayConfig
 from edge.gateway import Outcome, run_gateway
 from models.errors import PackageError, SpoolError, TidegateError
 from models.manifest import read_manifest, write_manifest
-from simulator.camera_server import Camera, CameraServer
+from simulator.camera_server import Camera, CameraServer, Shows
 from simulator.scenes import Shot, Truth
 from simulator.small_cloud import SmallCloud, SmallUplink
 from tests.edge.odd_models import moody_graph, run_of
@@ -262,6 +262,28 @@ def test_a_live_camera_may_go_away_and_come_back(site: Site, make_release: MakeR
     numbers = site.cloud.frame_numbers("door")
     assert len(set(numbers)) == len(numbers)
     assert all(site.labels()[number] == ("blue", "green", "red")[number % 3] for number in numbers)
+
+
+@pytest.mark.parametrize(("shows", "state"), [("black", "dark"), ("cover", "dark"), ("frozen", "frozen")])
+def test_a_camera_that_shows_nothing_is_no_empty_scene(
+    site: Site, make_release: MakeRelease, eventually: Eventually, shows: Shows, state: str
+) -> None:
+    site.point(make_release(1))
+    camera = Camera(Flat(), fps=30)
+    with CameraServer({"g1": camera}) as server:
+        config = CameraConfig("door", f"{server.url}/g1", numbered=True, dark_s=0.4, frozen_s=0.4, stall_s=2)
+        site.start(config)
+        eventually(lambda: len(site.cloud.frames) > 10)
+        camera.shows = shows
+        eventually(lambda: site.cloud.reports()[-1].camera_state == state)
+        from_then_on = camera.number
+        eventually(lambda: camera.number > from_then_on + 30)
+        camera.shows = "scene"
+        back = camera.number
+        eventually(lambda: site.cloud.reports()[-1].camera_state == "ok")
+        eventually(lambda: max(site.cloud.frame_numbers("door")) > back)
+        unlooked = set(range(from_then_on + 2, back)) & set(site.cloud.frame_numbers("door"))
+    assert not unlooked, "a frame that shows nothing says nothing"
 
 
 def test_a_camera_that_is_not_there_is_reported_and_the_others_go_on(

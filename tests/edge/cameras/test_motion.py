@@ -56,8 +56,8 @@ def test_another_light_is_no_movement(scene: Scene, gate: MotionGate, lighter: f
 
 def test_what_creeps_is_seen_once_it_has_gone_far_enough(scene: Scene, gate: MotionGate) -> None:
     assert gate.moved(scene.shot(x=100))
-    moved = [gate.moved(scene.shot(x=100 + step)) for step in range(1, 60)]
-    assert 3 <= sum(moved) < 59
+    moved = [gate.moved(scene.shot(x=100 + step)) for step in range(1, 30)]
+    assert 2 <= sum(moved) < 29
 
 
 def test_movement_outside_the_regions_does_not_count(scene: Scene) -> None:
@@ -75,8 +75,8 @@ def test_a_camera_that_changes_its_picture_size_is_compared_all_the_same(scene: 
 
 def test_a_still_picture_is_looked_at_every_so_often(scene: Scene) -> None:
     stillness = Stillness(MotionGate(threshold=12, area=0.001), every_s=2)
-    looked = [at for at in range(100) if not stillness.holds_back(scene.shot(), at * SECOND // 10)]
-    assert looked == [0, 20, 40, 60, 80]
+    looked = [at for at in range(50) if not stillness.holds_back(scene.shot(), at * SECOND // 10)]
+    assert looked == [0, 20, 40]
 
 
 def test_after_movement_the_wait_begins_anew(scene: Scene) -> None:

@@ -75,6 +75,8 @@ def test_either_can_be_switched_off(changes: dict[str, float]) -> None:
         (scene(30, 60, 5), False),  # night, with a lamp at one side
         (scene(200, 0, 2), False),  # an empty, well-lit belt
         (scene(128, 0, 0), False),  # a grey card
+        (np.full((240, 320, 3), (200, 0, 0), np.uint8), False),  # a blue lamp: dim in grey, and even
+        (np.zeros((9, 7, 3), np.uint8), True),  # smaller than the cells it is cut into
     ],
 )
 def test_what_shows_nothing(picture: UInt8, nothing: bool) -> None:
