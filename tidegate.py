@@ -28,6 +28,16 @@ COMMANDS = {
     "query": ("cloud.commands.query", "run SQL over the lake"),
 }
 
+# what to install where a command misses a package: pip install "tidegate[...]"
+_EXTRAS = {
+    "demo": "cloud,edge,simulator,train",
+    "up": "cloud,edge,simulator",
+    "train": "cloud,train",
+    "search": "cloud,train",
+    "gateway": "edge",
+}
+_OURS = ("benchmarks", "cloud", "edge", "greengrass", "models", "simulator")
+
 # what no command can foresee, and its user can mend
 _DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -42,7 +52,10 @@ def main(argv: list[str] | None = None) -> int:
     for name, (module_name, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == called:
-            module = importlib.import_module(module_name)
+            try:
+                module = importlib.import_module(module_name)
+            except ModuleNotFoundError as exc:
+                return _say_what_to_install(name, exc)
             module.arguments(command)
             command.set_defaults(call=module.run)
     args = parser.parse_args(arguments)
@@ -53,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     except TidegateError as exc:
         print(f"tidegate {args.command}: {exc}", file=sys.stderr)
         return exc.exit_code
+    except ModuleNotFoundError as exc:
+        return _say_what_to_install(args.command, exc)
     except BrokenPipeError:
         # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,6 +83,19 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"tidegate {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _say_what_to_install(command: str, missing: ModuleNotFoundError) -> int:
+    package = (missing.name or "").partition(".")[0]
+    if package in _OURS or not package:
+        raise missing
+    extras = _EXTRAS.get(command, "cloud")
+    print(
+        f"tidegate {command}: {package} is not installed; install what this command needs: "
+        f'pip install "tidegate[{extras}]"',
+        file=sys.stderr,
+    )
+    return 1
 
 
 if __name__ == "__main__":

@@ -79,3 +79,15 @@ def test_a_disk_that_takes_no_more_is_one_line_and_publishes_nothing(colour_run:
     assert "File too large" in ran.stderr
     # what makes a release one is written last
     assert not list(out.rglob("package.zip"))
+
+
+@pytest.mark.parametrize(
+    ("command", "package", "extras"),
+    [("gateway", "numpy", "edge"), ("query", "duckdb", "cloud"), ("train", "torch", "cloud,train")],
+)
+def test_a_package_that_a_command_misses_is_named_with_what_to_install(command: str, package: str, extras: str) -> None:
+    without = f"import sys; sys.modules[{package!r}] = None; import tidegate; sys.exit(tidegate.main([{command!r}]))"
+    ran = subprocess.run([sys.executable, "-c", without], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    expected = f"tidegate {command}: {package} is not installed; install what this command needs: "
+    assert ran.stderr == f'{expected}pip install "tidegate[{extras}]"\n'
