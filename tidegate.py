@@ -44,8 +44,16 @@ _DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand. Exit code 0: done, 1: failed, 2: called wrongly."""
+    if argv is not None:
+        return _call(argv)
+    code = _call(sys.argv[1:])
+    if "edge.gateway" in sys.modules:  # one ran in this process, which was started for it
+        importlib.import_module("edge.leaving").leave(code)
+    return code
+
+
+def _call(arguments: list[str]) -> int:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="tidegate", description="Edge-to-cloud inference for vision models.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     called = next((word for word in arguments if not word.startswith("-")), None)

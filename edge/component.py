@@ -8,6 +8,7 @@ import threading
 
 from edge.config import GatewayConfig
 from edge.gateway import run_gateway
+from edge.leaving import leave
 from edge.uplink_ipc import read_configuration
 from models.configuration import parse
 from models.errors import ConfigError, TidegateError
@@ -40,4 +41,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    leave(status)
+    sys.exit(status)

@@ -11,19 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.active_model import ActiveModel, look_after
+from edge.analytics.analytics import Analytics
 from edge.budget import Budget
+from edge.cameras.config import CameraConfig
 from edge.cameras.opencv import prepare_opencv
 from edge.challenger import Challenger
 from edge.config import GatewayConfig
 from edge.machine import Machine
 from edge.model_store import ModelStore
-from edge.observe import Watch
+from edge.observe import Observer
 from edge.pipeline import Pipeline
 from edge.reporting import Reporter
 from edge.ship import Shipper
 from edge.spool import Spool
 from edge.uplink import Uplink, open_uplink
 from edge.vitals import Vitals
+from edge.watch import Watch
 from models.errors import SpoolError
 
 log = logging.getLogger(__name__)
@@ -87,16 +90,7 @@ class _Gateway:
         self._pipeline = Pipeline(active, workers=config.workers)
         self._challenger = _open_challenger(config)
         self._watches = [
-            Watch(
-                replace(camera, uri=camera.uri.replace("{gateway}", gateway)),
-                model=active,
-                pipeline=self._pipeline,
-                challenger=self._challenger,
-                spool=spool,
-                vitals=self._vitals,
-                retry_files=keep_running,
-            )
-            for camera in config.cameras
+            self._watch(replace(camera, uri=camera.uri.replace("{gateway}", gateway))) for camera in config.cameras
         ]
         self._reporter = Reporter(
             gateway,
@@ -156,6 +150,25 @@ class _Gateway:
             raise self._crash
         failures = tuple(str(watch.failure) for watch in self._watches if watch.failure)
         return Outcome(sum(stream.last - stream.acked for stream in self._spool.streams()), failures)
+
+    def _watch(self, camera: CameraConfig) -> Watch:
+        observer = Observer(
+            camera.name,
+            regions=camera.regions,
+            analytics=Analytics(camera.analytics, camera=camera.name),
+            challenger=self._challenger,
+            spool=self._spool,
+            vitals=self._vitals,
+        )
+        return Watch(
+            camera,
+            observer=observer,
+            model=self._active,
+            pipeline=self._pipeline,
+            spool=self._spool,
+            vitals=self._vitals,
+            retry_files=self._keep_running,
+        )
 
     def _close_cameras(self, threads: list[threading.Thread]) -> None:
         for watch in self._watches:

@@ -1,34 +1,16 @@
 """Observing: camera, frames, model, detections, spool."""
 
-import logging
-import threading
-
-from edge.active_model import ActiveModel
 from edge.analytics.analytics import Analytics, Moment
-from edge.backoff import delays
-from edge.cameras.camera import Camera, Sight, StalledError
-from edge.cameras.config import CameraConfig
-from edge.cameras.opening import open_camera, recorded_at
 from edge.cameras.regions import counts
 from edge.challenger import Challenger
 from edge.loading import LoadedModel
-from edge.pipeline import Pipeline
 from edge.polygons import Polygon
 from edge.spool import Spool
-from edge.vitals import CameraState, Vitals
+from edge.vitals import Vitals
 from models.detections import Detections
-from models.errors import CameraError, ModelError
+from models.errors import ModelError
 from models.frame import Frame
 from models.records import FrameResult
-
-log = logging.getLogger(__name__)
-
-RETRY_S = (0.5, 10.0)
-_SIGHTS: dict[Sight, str] = {
-    "ok": "it shows pictures",
-    "frozen": "it shows the very same picture all the time",
-    "dark": "it shows nothing but black, or a cover",
-}
 
 
 class Observer:
@@ -88,105 +70,3 @@ class Observer:
     def away(self) -> None:
         """The camera shows nothing more, for now or for ever; all its frames are finished."""
         self._spool.append(*self._analytics.away())
-
-
-class Watch:
-    """One camera, looked through until it ends or `close`; opened again, with back-off, when it goes away."""
-
-    def __init__(
-        self,
-        config: CameraConfig,
-        *,
-        model: ActiveModel,
-        pipeline: Pipeline,
-        challenger: Challenger | None,
-        spool: Spool,
-        vitals: Vitals,
-        retry_files: bool,
-    ) -> None:
-        """SpoolError when the spool has the same numbers from another file already."""
-        self._config = config
-        self._model = model
-        analytics = Analytics(config.analytics, camera=config.name)
-        self._observer = Observer(
-            config.name,
-            regions=config.regions,
-            analytics=analytics,
-            challenger=challenger,
-            spool=spool,
-            vitals=vitals,
-        )
-        self._lane = pipeline.lane(self._observer)
-        self._vitals = vitals
-        self._retry_files = retry_files
-        self._tally = vitals.add_camera(config.name)
-        self._tally.last = spool.last_frame(config.name, source=_source(config))
-        self._state: CameraState | None = None
-        self._camera: Camera | None = None
-        self._closed = threading.Event()
-        self.failure: CameraError | None = None
-
-    def run(self) -> None:
-        """Look. Returns at the end of a file, after `close`, or when a file can't be read (then `failure` says why)."""
-        if self._model.wait(self._closed) is None:
-            return
-        retries = delays(*RETRY_S)
-        while not self._closed.is_set():
-            seen = self._tally.seen
-            try:
-                self._look()
-            except CameraError as exc:
-                self._now("stalled" if isinstance(exc, StalledError) else "down", str(exc))
-                if not self._config.is_live and not self._retry_files:
-                    self.failure = exc
-                    return
-            else:
-                self._now("ended", "its file has ended")
-                return
-            if self._tally.seen > seen:
-                retries = delays(*RETRY_S)
-            self._closed.wait(next(retries))
-
-    def close(self) -> None:
-        self._closed.set()
-        self._model.wake()
-        self._lane.close()
-        if self._camera is not None:
-            self._camera.close()
-
-    def settle(self) -> None:
-        """Say what is left to say, once the pipeline has ended."""
-        self._observer.away()
-
-    def _look(self) -> None:
-        self._camera = camera = open_camera(self._config, self._tally)
-        try:
-            if self._closed.is_set():
-                return
-            for frame in camera:
-                sight = camera.sight
-                if self._state != sight:
-                    self._now(sight, _SIGHTS[sight])
-                if not self._lane.submit(frame):
-                    return
-                if sight != "ok" and self._lane.drain():
-                    self._observer.away()
-        finally:
-            camera.close()
-            if self._lane.drain():
-                self._observer.away()
-
-    def _now(self, state: CameraState, why: str) -> None:
-        if self._closed.is_set() or state == self._state:
-            return
-        self._state = state
-        self._vitals.camera_is(self._config.name, state)
-        if state not in ("ok", "ended"):
-            log.warning("camera %s is %s: %s", self._config.name, state, why)
-            self._vitals.error(why)
-        else:
-            log.info("camera %s is %s: %s", self._config.name, state, why)
-
-
-def _source(config: CameraConfig) -> str:
-    return "" if config.is_live else str(recorded_at(config).resolve())

@@ -1,6 +1,7 @@
 """Where artifacts and releases are kept: the object store port, on disk and on S3. boto3's S3 lives here."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """What the key holds."""
+
+    def remove(self, key: str) -> None:
+        """Let the key hold nothing, which may be so already."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """The keys that start with `prefix`, in order."""
@@ -95,10 +99,24 @@ class DiskStore:
         except OSError as exc:
             raise StoreError(f"{path} cannot be read: {exc.strerror}") from exc
 
+    def remove(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+            for folder in path.relative_to(self._folder).parents[:-1]:
+                (self._folder / folder).rmdir()  # folders are no objects: an empty one is nothing
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.ENOTDIR):
+                raise StoreError(f"{path} cannot be removed: {exc.strerror}") from exc
+
     def list(self, prefix: str) -> Iterator[str]:
+        parts = prefix.split("/")[:-1]
+        if ".." in parts:
+            return iter(())
+        folder = self._folder.joinpath(*parts)
         keys = (
             path.relative_to(self._folder).as_posix()
-            for path in self._folder.rglob("*")
+            for path in folder.rglob("*")
             if path.is_file() and not path.name.startswith(".")  # a dot: somebody is writing it right now
         )
         return iter(sorted(key for key in keys if key.startswith(prefix)))
@@ -134,6 +152,10 @@ class S3Store:
         uri = self.uri(key)
         with _as_store_error(uri):
             return self._s3.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
+
+    def remove(self, key: str) -> None:
+        with _as_store_error(self.uri(key)):
+            self._s3.delete_object(Bucket=self._bucket, Key=self._key(key))
 
     def list(self, prefix: str) -> Iterator[str]:
         with _as_store_error(f"s3://{self._bucket}/{self._prefix}{prefix}"):

@@ -9,10 +9,12 @@ import socket
 import threading
 from pathlib import Path
 
+from cloud.ingest.pictures import Pictures
 from cloud.ingest.quarantine import Quarantine
 from cloud.ingest.upkeep import keep_up
 from cloud.ingest.worker import Ingest
 from cloud.lake.delta import DeltaSink
+from greengrass.objects import open_store
 from models.errors import UsageError
 from models.mqtt import Broker, Connection
 from models.topics import SHARDS, results_filters
@@ -23,6 +25,12 @@ log = logging.getLogger(__name__)
 def arguments(parser: argparse.ArgumentParser) -> None:
     default = os.environ.get
     parser.add_argument("--lake", default=default("TIDEGATE_LAKE"), help="folder of the lake (TIDEGATE_LAKE)")
+    parser.add_argument(
+        "--pictures",
+        metavar="STORE",
+        default=default("TIDEGATE_PICTURES"),
+        help="where pictures go: s3://BUCKET/PREFIX or a folder (default: the folder `objects` in the lake)",
+    )
     parser.add_argument(
         "--broker", metavar="HOST:PORT", default=default("TIDEGATE_BROKER"), help="MQTT broker (TIDEGATE_BROKER)"
     )
@@ -50,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     # two clients of one id would push each other off the broker
     client_id = f"ingest-{socket.gethostname()}-{os.getpid()}"
     with Connection(broker, client_id=client_id, subscriptions=results_filters(shards)) as link:
-        ingest = Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), args.commit_s)
+        pictures = Pictures(open_store(args.pictures or str(lake / "objects")))
+        ingest = Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), pictures, args.commit_s)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from cloud.ingest.fairness import RoundAllowance, StreamAllowance
+from cloud.ingest.pictures import Pictures
 from cloud.ingest.plan import Arrival, acknowledge, plan
 from cloud.ingest.quarantine import Quarantine
 from cloud.lake.sink import Sink
@@ -45,6 +46,7 @@ class Ingest:
     link: Link
     sink: Sink
     quarantine: Quarantine
+    pictures: Pictures
     commit_s: float
     commits: int = 0
     _streams: StreamAllowance = field(default_factory=StreamAllowance)
@@ -68,8 +70,9 @@ class Ingest:
             # before the commit: once it is acknowledged, this is the only copy
             self.quarantine.put(refusal)
         if done.runs:
-            self.sink.commit(done.runs, at=datetime.now(UTC))
+            self.sink.commit(self.pictures.keep(done.runs), at=datetime.now(UTC))
             self.commits += 1
+            self._tidy()
         for refusal in done.refusals:
             stone = refusal.tombstone
             self._complaints.add(f"{refusal.arrival.key} {stone.first}..{stone.last} {stone.reason}")
@@ -121,6 +124,15 @@ class Ingest:
             opened.add(arrival.key)
             arrivals.append(arrival)
         return arrivals
+
+    def _tidy(self) -> None:
+        try:
+            self.pictures.tidy()
+        except LakeError as exc:
+            self._complaints.add(str(exc))  # they lie about, and harm nobody
+        for complaint in self.pictures.complaints:
+            self._complaints.add(complaint)
+        self.pictures.complaints.clear()
 
     def _send(self, topic: str, payload: bytes) -> None:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from models.columns import Columns
-from models.records import Aggregate, Event, Health, Tombstone
+from models.records import Aggregate, Event, Health, PicturePart, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,10 @@ class Run:
     @property
     def aggregates(self) -> Iterator[tuple[int, Aggregate]]:
         return (item for batch in self.batches for item in batch.aggregates)
+
+    @property
+    def picture_parts(self) -> Iterator[tuple[int, PicturePart]]:
+        return (item for batch in self.batches for item in batch.pictures)
 
     @property
     def tombstones(self) -> Iterator[Tombstone]:

@@ -100,6 +100,21 @@ def test_a_missing_key_is_an_error_that_names_it(store: ObjectStore) -> None:
         store.get("models/coco")
 
 
+def test_what_was_removed_is_gone_and_others_stay(store: ObjectStore) -> None:
+    for key in ("waiting/a/1", "waiting/a/2", "waiting/b"):
+        store.put(key, b"x")
+
+    for key in ("waiting/a/1", "waiting/a/1", "nowhere/at/all", "waiting/b/c"):
+        store.remove(key)
+    assert list(store.list("")) == ["waiting/a/2", "waiting/b"]
+
+    for key in ("waiting/a/2", "waiting/b"):
+        store.remove(key)
+    assert list(store.list("")) == []
+    store.put("waiting", b"a name that was a folder's")
+    assert store.get("waiting") == b"a name that was a folder's"
+
+
 def test_list_gives_the_keys_with_the_prefix_in_order(store: ObjectStore) -> None:
     for key in ("models/b/1", "models/a/2", "models/a/10", "models/ab/1", "other"):
         store.put(key, b"x")
@@ -107,6 +122,8 @@ def test_list_gives_the_keys_with_the_prefix_in_order(store: ObjectStore) -> Non
     assert list(store.list("models/a/")) == ["models/a/10", "models/a/2"]
     assert list(store.list("models/a")) == ["models/a/10", "models/a/2", "models/ab/1"]
     assert list(store.list("nothing")) == []
+    assert list(store.list("nothing/at/all")) == []
+    assert list(store.list("../")) == []
     assert len(list(store.list(""))) == 5
 
 
@@ -122,6 +139,8 @@ def test_keys_that_not_every_store_can_hold_are_refused(store: ObjectStore, key:
         store.put(key, b"x")
     with pytest.raises(StoreError, match="object key"):
         store.get(key)
+    with pytest.raises(StoreError, match="object key"):
+        store.remove(key)
     assert list(store.list("")) == []
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from cloud.ingest.pictures import Pictures
 from cloud.ingest.quarantine import Quarantine
 from cloud.ingest.worker import Ingest
 from cloud.lake.delta import DeltaSink
+from greengrass.objects import DiskStore
 from models.mqtt import Message
 
 _HEAD = struct.Struct(">HI")
@@ -52,4 +54,5 @@ class Pipe:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    Ingest(Pipe(), DeltaSink(folder), Quarantine(folder / "quarantine"), commit_s=0).run(threading.Event())
+    pictures = Pictures(DiskStore(folder / "objects"))
+    Ingest(Pipe(), DeltaSink(folder), Quarantine(folder / "quarantine"), pictures, commit_s=0).run(threading.Event())

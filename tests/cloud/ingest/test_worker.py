@@ -13,11 +13,13 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud.ingest.pictures import Pictures
 from cloud.ingest.quarantine import MAX_FILES_OF_A_GATEWAY, Quarantine
 from cloud.ingest.worker import Ingest
 from cloud.lake.delta import DeltaSink
 from cloud.lake.lake import Lake
 from cloud.lake.runs import StreamKey
+from greengrass.objects import DiskStore
 from models import tidegate_pb2 as pb
 from models.mqtt import Message
 from models.records import MAX_TIME_US, Record
@@ -55,7 +57,9 @@ def ingest(lake: Path, link: PlainLink) -> Ingest:
 
 
 def worker(lake: Path, link: PlainLink) -> Ingest:
-    return Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), commit_s=0.05)
+    return Ingest(
+        link, DeltaSink(lake), Quarantine(lake / "quarantine"), Pictures(DiskStore(lake / "objects")), commit_s=0.05
+    )
 
 
 def sent(payload: bytes, *, gateway: str = "gw-1") -> Message:
@@ -290,7 +294,9 @@ def test_an_acknowledgement_that_was_not_sent_is_sent_with_the_repeat(
 
 
 def test_what_was_gathered_is_committed_before_the_end(lake: Path, link: PlainLink) -> None:
-    slow = Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), commit_s=60)
+    slow = Ingest(
+        link, DeltaSink(lake), Quarantine(lake / "quarantine"), Pictures(DiskStore(lake / "objects")), commit_s=60
+    )
     for first in (1, 3, 5):
         link.inbox.put(sent(frames_message(first, first + 1)))
 

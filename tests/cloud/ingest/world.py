@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 
 from models.errors import UplinkError
 from models.mqtt import Message
-from models.records import Record, batch_of
+from models.records import PicturePart, Record, batch_of
 from models.topics import results_topic
 from models.wire import StreamAck, decode_acks, encode_batch
-from tests.cloud.lake.results import STREAM, aggregate, event, frame, health, lost
+from tests.cloud.lake.results import STREAM, aggregate, event, frame, health, lost, picture
+
+
+def whole_picture(number: int) -> PicturePart:
+    (part,) = picture(number)
+    return part
 
 
 @dataclass
@@ -75,7 +80,13 @@ class BadNetwork:
         return Message(results_topic(self.gateway), encode_batch(batch_of(self.stream, first, records)))
 
     def record(self, seq: int) -> Record:
-        for every, make in ((11, lambda seq: lost(seq, seq)), (7, health), (5, event), (13, aggregate)):
+        for every, make in (
+            (11, lambda seq: lost(seq, seq)),
+            (7, health),
+            (5, event),
+            (13, aggregate),
+            (17, whole_picture),
+        ):
             if seq % every == 0:
                 return make(seq)
         return frame(seq)

@@ -8,7 +8,7 @@ from cloud.lake.lake import Lake
 from cloud.lake.runs import Run
 from models.columns import Columns
 from models.detections import Detections
-from models.records import Aggregate, Event, FrameResult, Health, Record, Tombstone, batch_of
+from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Record, Tombstone, batch_of
 from models.wire import decode_columns, encode_batch, open_envelope, seal
 
 STREAM = "00000000000000a1"
@@ -49,6 +49,27 @@ def aggregate(minute: int = 0, **fields: object) -> Aggregate:
         model="belt",
         **fields,  # type: ignore[arg-type]
     )
+
+
+def picture(number: int = 1, *, parts: int = 1, data: bytes = b"\xff\xd8\xff picture") -> list[PicturePart]:
+    """A snapshot of frame `number`, in parts."""
+    size = -(-len(data) // parts)
+    return [
+        PicturePart(
+            *(
+                f"{number:016x}",
+                part,
+                parts,
+                "belt",
+                number,
+                CAPTURED_US + number,
+                "snapshot",
+                (0.0, 0.0, 640.0, 480.0),
+            ),
+            data[part * size : (part + 1) * size],
+        )
+        for part in range(parts)
+    ]
 
 
 def frames_message(first: int, last: int, *, stream: str = STREAM) -> bytes:
