@@ -9,9 +9,10 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edge.background import step_behind
 from edge.budget import Budget
 from edge.loading import LoadedModel, compare, load, replayed_now_ms
-from edge.memory import Memory, measure
+from edge.memory import Memory, give_back, measure
 from edge.model_store import ModelStore, Stored
 from models.errors import ModelError, PackageError, TidegateError
 from models.manifest import Manifest, read_manifest
@@ -169,6 +170,7 @@ class ActiveModel:
             given_up = list(self._given_up)
             serving = self._serving
             over = time.monotonic() >= self._trial.until
+            let_go = bool(given_up) or (over and self._trial.before is not None)
             if over:
                 self._trial = _NO_TRIAL
         for manifest, why in given_up:
@@ -182,6 +184,8 @@ class ActiveModel:
                 self._store.has_answered(release)
         with self._changes:
             del self._given_up[: len(given_up)]
+        if let_go:
+            give_back()
 
     def _weigh(self, loaded: LoadedModel, memory: Memory) -> None:
         """ModelError when it is over budget, beside the current one, before it has seen a frame."""
@@ -228,6 +232,7 @@ class ActiveModel:
                 self._trial = _Trial(until, stored, noted.before_ms, noted.before_replay_ms)
             self._changes.notify_all()
         after = f", after {before.model.label}" if before else ""
+        give_back()
         log.info("%s runs (%s%s)", loaded.label, loaded.variant, after)
 
     def _stand_in(self) -> LoadedModel | None:
@@ -262,6 +267,7 @@ class ActiveModel:
 
 def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | None) -> None:
     """Offer the package that the pointer file names, now and whenever the file changes, and keep the store's books."""
+    step_behind()
     seen: tuple[int, int] | None = None
     while not stop.is_set():
         stamp = _stamp(pointer) if pointer else None

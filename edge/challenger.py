@@ -4,9 +4,7 @@ the comparison of the two.
 k follows from a budget: the challenger takes at most `cpu_share` of a core, whatever it costs on this device.
 """
 
-import contextlib
 import logging
-import os
 import statistics
 import threading
 import time
@@ -18,6 +16,7 @@ import numpy as np
 
 from edge.active_model import ActiveModel
 from edge.analytics.analytics import Moment
+from edge.background import step_behind
 from edge.loading import LoadedModel
 from models.detections import Detections, UInt8
 from models.errors import ModelError
@@ -28,7 +27,6 @@ from models.tally import AnswerTally
 log = logging.getLogger(__name__)
 
 MIN_IOU = 0.5
-_NICE = 10  # behind everything that cameras wait for
 _TIMES = 512
 
 
@@ -151,8 +149,7 @@ class Challenger:
 
     def run(self) -> None:
         """Compare what was considered, until `close`."""
-        with contextlib.suppress(OSError, AttributeError):  # a thread's own on Linux; elsewhere it just isn't nice
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        step_behind()
         while True:
             with self._work:
                 self._work.wait_for(lambda: self._task is not None or self._closed)

