@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from cloud.imports.adapters import ADAPTERS, ASK_FOR_FEED
-from cloud.imports.graph import names_read
+from cloud.imports.graph import PREFIX, names_read
 from cloud.imports.hostile import read_bytes, tensors
 from cloud.imports.normal import OPSET
 from cloud.imports.source import Source
@@ -75,7 +75,8 @@ def _oddities(original: onnx.ModelProto, source: Source) -> Iterator[str]:
         yield f"{len(original.functions)} functions of its own are inlined"
     if unread := weights - names_read(graph.node) - {value.name for value in graph.output}:
         yield f"{len(unread)} weights that nothing reads are left out"
-    if any("QuantizeLinear" in node.op_type or "Integer" in node.op_type for node in graph.node):
+    foreign = [node for node in graph.node if not node.name.startswith(PREFIX)]
+    if any("QuantizeLinear" in node.op_type or "Integer" in node.op_type for node in foreign):
         yield "it is quantised already; `tidegate compress` works on the float one"
     for port in source.inputs:
         first, *rest = port.shape or (1,)
