@@ -60,6 +60,17 @@ class _Sent:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _CutAs:
+    """Where a message begins, and what else it depends on."""
+
+    stream: str
+    acked: int
+    next: int
+    lake: int | None
+    limit_bytes: int
+
+
 @dataclass(slots=True)
 class _Course:
     """How far a stream has come: 1..acked are in the lake, `next` is to be sent next, up to `due` even if a message
@@ -105,6 +116,7 @@ class Shipper:
         self._pace = Pace(BACKLOG_BYTES_PER_S)
         self._courses: dict[str, _Course] = {}
         self._guesses: dict[Lane, int] = {}
+        self._unsent: dict[_CutAs, Cut] = {}  # at most one
         self._allowance = IN_FLIGHT
         self._ack_timeout_s = ack_timeout_s
         self._patience_s = ack_timeout_s
@@ -221,10 +233,14 @@ class Shipper:
             if limit_bytes < min(LEAST_BYTES, self._limit_bytes):
                 course.held = True
                 return
-            piece = self._cut(stream, course, limit_bytes)
+            cut_as = _CutAs(stream.name, course.acked, course.next, course.lake, limit_bytes)
+            # what a link did not take is offered again as it is: cutting is most of the work
+            piece = self._unsent.get(cut_as) or self._cut(stream, course, limit_bytes)
             if piece is None or (not due and piece.last == stream.last):
                 return
+            self._unsent = {cut_as: piece}
             self._uplink.publish(self._topic, piece.message)
+            self._unsent = {}
             self._count(stream, len(self._topic) + len(piece.message))
             course.in_flight.append(_Sent(piece.last, now))
             course.next = piece.last + 1

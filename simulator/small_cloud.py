@@ -8,6 +8,7 @@ import contextlib
 import queue
 import random
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -79,6 +80,7 @@ class SmallUplink:
         self.down = False
         self.deaf = False
         self.loss = 0.0
+        self.offered: deque[bytes] = deque(maxlen=100)  # the last messages, whether they were taken or not
         self.cloud = cloud
         self._closed = False
         self._random = random.Random(seed)
@@ -86,6 +88,7 @@ class SmallUplink:
 
     def publish(self, topic: str, payload: bytes) -> None:
         check_size(topic, payload, self.limit_bytes)
+        self.offered.append(payload)
         if self.down or self._closed:
             raise UplinkError("the link to the small cloud is down")
         if self._random.random() < self.loss:

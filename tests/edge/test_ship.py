@@ -143,6 +143,19 @@ def test_a_link_that_is_down_costs_no_message_and_is_tried_again(world: World) -
     assert world.cloud.frame_numbers("door") == list(range(10))
 
 
+def test_a_link_that_is_down_is_offered_the_same_message_and_costs_no_work(world: World) -> None:
+    world.uplink.down = True
+    world.record(1_000)
+    world.run(30)
+    world.record(10)  # a camera goes on meanwhile
+    world.run(30)
+    assert len(world.uplink.offered) > 5
+    assert len({id(payload) for payload in world.uplink.offered}) == 1
+    world.uplink.down = False
+    world.run(20)
+    assert world.cloud.frame_numbers("door") == list(range(1_010))
+
+
 def test_after_a_long_outage_live_results_do_not_wait_for_the_backlog(world: World) -> None:
     world.uplink.down = True
     world.record(5_000)
