@@ -8,14 +8,13 @@ import signal
 import socket
 import sys
 import threading
-import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.commands import gateway_status
-from edge.config import GatewayConfig, UplinkConfig
-from models.configuration import parse
+from edge.commands import gateway_install, gateway_status
+from edge.config import UplinkConfig
+from edge.config_file import read_config
 from models.errors import ConfigError, UsageError
 from models.topics import check_gateway
 
@@ -39,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--key", type=Path, metavar="PEM", help="the gateway's (TIDEGATE_BROKER_KEY)")
     run.add_argument("--json", action="store_true", help="print how it ended as JSON")
     gateway_status.arguments(actions.add_parser("status", help="how the gateway is that runs on this machine"))
+    gateway_install.arguments(actions.add_parser("install", help="make the gateway a systemd service of this machine"))
     measure = actions.add_parser("bench", help="measure each variant of a model on this device")
     measure.add_argument(
         "folder", type=Path, metavar="PACKAGE_OR_RUN", help="a model package or a run folder; it is run as it is"
@@ -52,7 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"run": _run, "status": gateway_status.run, "bench": _bench}[args.action](args)
+    return {"run": _run, "status": gateway_status.run, "install": gateway_install.run, "bench": _bench}[args.action](
+        args
+    )
 
 
 def _bench(args: argparse.Namespace) -> int:
@@ -98,17 +100,6 @@ def _run(args: argparse.Namespace) -> int:
     outcome = run_gateway(config, gateway=name, stop=stop, keep_running=args.keep_running)
     _say(outcome, stopped=stop.is_set(), as_json=args.json)
     return 1 if outcome.failures else 0
-
-
-def read_config(path: Path) -> GatewayConfig:
-    """The gateway's configuration from a TOML file."""
-    try:
-        document = tomllib.loads(path.read_text())
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror}; expected a TOML file") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is not TOML: {exc}") from exc
-    return parse(GatewayConfig, document, where=str(path))
 
 
 def _uplink(configured: UplinkConfig, args: argparse.Namespace) -> UplinkConfig:
