@@ -9,7 +9,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-BARS = ("wire_bytes", "demo_time", "canonical_cpu", "detectors_smallest", "detectors_int8", "classifier_int8", "swap")
+BARS = (
+    "wire_bytes",
+    "tracker_cpu",
+    "demo_time",
+    "canonical_cpu",
+    "detectors_smallest",
+    "detectors_int8",
+    "classifier_int8",
+    "swap",
+)
 LONG = ("fashion_mnist", "trashnet", "detector_learned")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.learning import real_data
 from edge.active_model import ActiveModel
 from edge.analytics.analytics import Analytics
+from edge.analytics.snapshots import Snapshots
 from edge.cameras.config import CameraConfig
 from edge.model_store import ModelStore
 from edge.observe import Observer
@@ -95,6 +96,7 @@ def run_file(run: Path, video: Path, *, workers: int = 1, fps: float | None = No
             camera.name,
             regions=(),
             analytics=Analytics(camera.analytics, camera=camera.name),
+            snapshots=Snapshots(camera.analytics, camera=camera.name),
             challenger=None,
             spool=spool,
             vitals=vitals,
@@ -112,4 +114,5 @@ def run_file(run: Path, video: Path, *, workers: int = 1, fps: float | None = No
             for thread in threads:
                 thread.join()
             spool.flush()
-        return Took(spool.depth.records, *took)
+        frames = spool.last_frame(camera.name, source=str(video.resolve())) + 1  # aggregates lie in the spool as well
+        return Took(frames, *took)

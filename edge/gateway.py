@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge.active_model import ActiveModel, look_after
 from edge.analytics.analytics import Analytics
+from edge.analytics.snapshots import Snapshots
 from edge.budget import Budget
 from edge.cameras.config import CameraConfig
 from edge.cameras.opencv import prepare_opencv
@@ -20,6 +21,7 @@ from edge.config import GatewayConfig
 from edge.machine import Machine
 from edge.model_store import ModelStore
 from edge.observe import Observer
+from edge.pictures import part_bytes
 from edge.pipeline import Pipeline
 from edge.reporting import Reporter
 from edge.ship import Shipper
@@ -156,6 +158,12 @@ class _Gateway:
             camera.name,
             regions=camera.regions,
             analytics=Analytics(camera.analytics, camera=camera.name),
+            snapshots=Snapshots(
+                camera.analytics,
+                camera=camera.name,
+                blur=camera.blur,
+                part_bytes=part_bytes(self._config.uplink.message_limit_bytes),
+            ),
             challenger=self._challenger,
             spool=self._spool,
             vitals=self._vitals,

@@ -1,6 +1,9 @@
 """Observing: camera, frames, model, detections, spool."""
 
-from edge.analytics.analytics import Analytics, Moment
+import numpy as np
+
+from edge.analytics.analytics import Analytics, Moment, Seen
+from edge.analytics.snapshots import Snapshots
 from edge.cameras.regions import counts
 from edge.challenger import Challenger
 from edge.loading import LoadedModel
@@ -22,6 +25,7 @@ class Observer:
         *,
         regions: tuple[Polygon, ...],
         analytics: Analytics,
+        snapshots: Snapshots,
         challenger: Challenger | None,
         spool: Spool,
         vitals: Vitals,
@@ -29,6 +33,8 @@ class Observer:
         self._camera = camera
         self._regions = regions
         self._analytics = analytics
+        self._snapshots = snapshots
+        self._blind = False
         self._challenger = challenger
         self._spool = spool
         self._vitals = vitals
@@ -46,9 +52,14 @@ class Observer:
         )
         if self._challenger is not None:
             self._challenger.consider(moment, frame.image, found, manifest.labels, camera=self._camera)
-        found = found.where(counts(found, self._regions, moment.size)) if self._regions else found
-        labels = tuple(manifest.labels[class_id] for class_id in found.class_ids.tolist())
-        seen = self._analytics.see(moment, found, labels)
+        everything, all_labels = found, tuple(manifest.labels[class_id] for class_id in found.class_ids.tolist())
+        labels = all_labels
+        if self._regions:
+            counting = np.flatnonzero(counts(found, self._regions, moment.size))
+            found, labels = found.where(counting), tuple(labels[row] for row in counting.tolist())
+        seen = Seen(found, labels) if self._blind else self._analytics.see(moment, found, labels)
+        # what counts nowhere is blurred all the same
+        records = self._snapshots.illustrate(frame.image, seen.records, everything, all_labels, frame=frame.number)
         self._spool.append(
             FrameResult.of(
                 self._camera,
@@ -60,12 +71,19 @@ class Observer:
                 seen.labels,
                 steady_ns=frame.steady_ns,
             ),
-            *seen.records,
+            *records,
         )
         self._vitals.answered(model, found, ms, camera=self._camera)
 
     def failed(self, frame: Frame, why: ModelError) -> None:
         self._vitals.error(str(why))
+
+    def shows(self, *, anything: bool) -> None:
+        """Whether the camera's pictures mean anything from now on, or are frozen or dark; all before are finished. What
+        is found in the latter is recorded, but not followed."""
+        self._blind = not anything
+        if self._blind:
+            self.away()
 
     def away(self) -> None:
         """The camera shows nothing more, for now or for ever; all its frames are finished."""

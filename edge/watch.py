@@ -92,11 +92,11 @@ class Watch:
             for frame in camera:
                 sight = camera.sight
                 if self._state != sight:
+                    if self._lane.drain():
+                        self._observer.shows(anything=sight == "ok")
                     self._now(sight, _SIGHTS[sight])
                 if not self._lane.submit(frame):
                     return
-                if sight != "ok" and self._lane.drain():
-                    self._observer.away()
         finally:
             camera.close()
             if self._lane.drain():

@@ -11,10 +11,11 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge.uplink import Inbound, check_size
 from models.errors import UplinkError
-from models.records import FrameResult, Health, Tombstone
+from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Tombstone
 from models.topics import acks_topic, parse_results_topic
 from models.wire import StreamAck, decode_batch, encode_acks
 
@@ -26,6 +27,9 @@ class SmallCloud:
 
     frames: dict[tuple[str, str, int], FrameResult] = field(default_factory=dict)
     health: dict[tuple[str, str, int], Health] = field(default_factory=dict)
+    events: dict[tuple[str, str, int], Event] = field(default_factory=dict)
+    aggregates: dict[tuple[str, str, int], Aggregate] = field(default_factory=dict)
+    pictures: dict[tuple[str, str, int], PicturePart] = field(default_factory=dict)
     losses: list[tuple[str, Tombstone]] = field(default_factory=list)
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     messages: int = 0
@@ -48,6 +52,9 @@ class SmallCloud:
                 fresh = batch.after(held)
                 self.frames |= {(gateway, batch.stream, seq): result for seq, result in fresh.frames}
                 self.health |= {(gateway, batch.stream, seq): health for seq, health in fresh.health}
+                self.events |= {(gateway, batch.stream, seq): event for seq, event in fresh.events}
+                self.aggregates |= {(gateway, batch.stream, seq): aggregate for seq, aggregate in fresh.aggregates}
+                self.pictures |= {(gateway, batch.stream, seq): part for seq, part in fresh.pictures}
                 self.losses += [(gateway, stone) for stone in fresh.tombstones]
                 held = self.held[key] = batch.last
         return Inbound(acks_topic(gateway), encode_acks([StreamAck(batch.stream, held)]))
@@ -56,7 +63,11 @@ class SmallCloud:
         """Lose records that were acknowledged: the lake was restored from an older copy."""
         with self._lock:
             self.held[gateway, stream] = last
-            for records in (self.frames, self.health):
+            kinds: tuple[dict[tuple[str, str, int], Any], ...] = (
+                *(self.frames, self.health),
+                *(self.events, self.aggregates, self.pictures),
+            )
+            for records in kinds:
                 for key in [key for key in records if key[:2] == (gateway, stream) and key[2] > last]:
                     del records[key]
 

@@ -116,7 +116,7 @@ class AnalyticsConfig:
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     lines: tuple[LineConfig, ...] = ()
     zones: tuple[ZoneConfig, ...] = ()
-    aggregate_s: float = 0.0
+    aggregate_s: float = 60.0
     pictures: PictureConfig = field(default_factory=PictureConfig)
 
     def __post_init__(self) -> None:
