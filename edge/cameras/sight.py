@@ -17,7 +17,7 @@ _LOOK_NS = 500_000_000  # how often a bright picture is checked for darkness
 # of 255: the brightest cells of a black picture are below, after dark and with some gain too
 _BLACK = 24.0
 # a cover lets some light through, but shows nothing: it is dim, and the same all over
-_DIM, _EVEN = 80.0, 6.0
+_DIM, _EVEN = 80.0, 8.0
 
 
 class SightWatch:
@@ -58,6 +58,6 @@ class SightWatch:
 
 def shows_nothing(image: UInt8) -> bool:
     """Whether a picture is black, or dim and even as under a cover."""
-    cells = cv2.blur(brightest(image), (3, 3))  # noise of a gain turned up is no picture
+    cells = cv2.blur(brightest(image), (5, 5))  # noise of a gain turned up is no picture
     low, high = np.percentile(cells, (2, 98))
     return bool(high < _BLACK or (high < _DIM and high - low < _EVEN))

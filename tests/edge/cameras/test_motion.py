@@ -15,14 +15,16 @@ class Scene:
     def __init__(self) -> None:
         self.rng = np.random.default_rng(7)
         coarse = self.rng.integers(30, 200, (15, 20, 3), dtype=np.uint8)
-        self.background = np.kron(coarse, np.ones((32, 32, 1), np.uint8))  # (480, 640, 3)
+        self.background = np.kron(coarse, np.ones((32, 32, 1), np.uint8)).astype(np.int16)  # (480, 640, 3)
+        self.grain = self.rng.normal(0, 100, (544, 704, 3)).astype(np.int16)  # cut out anew for each picture
 
-    def shot(self, *, x: int | None = None, side: int = 40, lighter: float = 0.0, noise: float = 6.0) -> UInt8:
+    def shot(self, *, x: int | None = None, side: int = 40, lighter: int = 0, noise: int = 6) -> UInt8:
         """The scene with a bright thing of `side` pixels at `x`, in another light."""
-        picture = self.background.astype(np.float64)
+        picture = self.background + lighter
         if x is not None:
-            picture[200 : 200 + side, x : x + side] = 240
-        picture += lighter + self.rng.normal(0, noise, picture.shape)
+            picture[200 : 200 + side, x : x + side] = 240 + lighter
+        top, left = self.rng.integers(0, 64, 2)
+        picture += self.grain[top : top + 480, left : left + 640] * noise // 100
         return np.clip(picture, 0, 255).astype(np.uint8)
 
 
@@ -49,7 +51,7 @@ def test_something_small_that_comes_or_goes_is_movement(scene: Scene, gate: Moti
 
 
 @pytest.mark.parametrize("lighter", [-25, -8, 8, 25])
-def test_another_light_is_no_movement(scene: Scene, gate: MotionGate, lighter: float) -> None:
+def test_another_light_is_no_movement(scene: Scene, gate: MotionGate, lighter: int) -> None:
     assert not gate.moved(scene.shot(lighter=lighter))
     assert gate.moved(scene.shot(lighter=lighter, x=300)), "but what moves in it is"
 
