@@ -18,6 +18,7 @@ BARS = (
     "detectors_int8",
     "classifier_int8",
     "swap",
+    "motion_gate",
 )
 LONG = ("fashion_mnist", "trashnet", "detector_learned")
 

@@ -38,6 +38,7 @@ class ImageFolder:
 
     def retrieve(self, into: UInt8 | None) -> UInt8 | None:
         path = self._paths[self._next - 1]
+        # not into `into`: OpenCV raises where the size differs, and a folder has all sizes
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
             self._unreadable.append(path.name)

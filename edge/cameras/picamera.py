@@ -22,7 +22,7 @@ class PiCamera:
 
     def __init__(self, uri: str, *, size: tuple[int, ...] | None) -> None:
         self._uri = uri
-        self._camera = _start(uri, size or _SIZE)
+        self._camera, self._map = _start(uri, size or _SIZE)
         self._request: Any = None
 
     def grab(self) -> bool:
@@ -41,9 +41,12 @@ class PiCamera:
         return int(since_boot_ns) + time.monotonic_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def retrieve(self, into: UInt8 | None) -> UInt8 | None:
-        image = np.asarray(self._request.make_array("main"), np.uint8)
+        with self._map(self._request, "main") as mapped:
+            if into is None or into.shape != mapped.array.shape:
+                into = np.empty(mapped.array.shape, np.uint8)
+            np.copyto(into, mapped.array)
         self._let_go()
-        return image
+        return into
 
     def release(self) -> None:
         self._let_go()
@@ -57,9 +60,10 @@ class PiCamera:
             self._request = None
 
 
-def _start(uri: str, size: tuple[int, ...]) -> Any:
+def _start(uri: str, size: tuple[int, ...]) -> tuple[Any, Any]:
+    """The camera, and what maps a picture's memory."""
     try:
-        from picamera2 import Picamera2
+        from picamera2 import MappedArray, Picamera2
     except ImportError as exc:
         raise CameraError(
             f"camera {uri} needs picamera2, which is not installed; on Raspberry Pi OS: apt install python3-picamera2, "
@@ -76,4 +80,4 @@ def _start(uri: str, size: tuple[int, ...]) -> Any:
         camera.start()
     except (RuntimeError, IndexError) as exc:
         raise CameraError(f"camera {uri} does not answer: {exc}; is its ribbon cable seated?") from exc
-    return camera
+    return camera, MappedArray

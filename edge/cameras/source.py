@@ -13,7 +13,7 @@ class Source(Protocol):
         ...
 
     def retrieve(self, into: UInt8 | None) -> UInt8 | None:
-        """The picture grabbed last, uint8 (H, W, 3) BGR: in `into` where that has its shape, else in a new array. None
+        """The picture grabbed last, uint8 (H, W, 3) BGR: in `into` where it can be and fits, else in a new array. None
         where it can't be decoded."""
         ...
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 LIVE = ("http://", "https://", "rtsp://", "rtsps://", "usb:", "/dev/video", "picamera:")
 LOCAL = ("usb:", "/dev/video", "picamera:")
 _LOCAL = re.compile(r"(usb:|/dev/video|picamera:)\d{1,3}")
-_USER = re.compile(r"(?<=://)([^/@]*)@", re.DOTALL)
+_USER = re.compile(r"(?<=://)(.*)@", re.DOTALL)  # to the last @: people forget to write %40 and %2F
 _QUERY = re.compile(r"(?<=[?&])([^=&#]*)=([^&#]*)")
 # cameras from everywhere take a password in the path: /user=admin_password=secret_channel=1
 _SECRET = re.compile(r"(?i)((?:pass|pwd|token|secret|auth|key)[a-z]*=)[^&/?#_]*")

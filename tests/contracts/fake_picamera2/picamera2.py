@@ -5,7 +5,7 @@ holds a buffer until it is released, and a sensor whose buffers are all held sho
 """
 
 import time
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -66,10 +66,23 @@ class Request:
     def get_metadata(self) -> dict[str, Any]:
         return {} if "no times" in faults else {"SensorTimestamp": self._taken_ns}
 
-    def make_array(self, name: str) -> npt.NDArray[np.uint8]:
-        assert name == "main"
+    def picture(self) -> npt.NDArray[np.uint8]:
         width, height = self._size
         return np.full((height, width, 3), np.eye(3)[self._number % 3] * 200, np.uint8)
 
     def release(self) -> None:
         self._camera.held -= 1
+
+
+class MappedArray:
+    """A request's memory while the context lasts; afterwards it belongs to the camera again."""
+
+    def __init__(self, request: Request, stream: str) -> None:
+        assert stream == "main"
+        self.array = request.picture()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *of_what: object) -> None:
+        self.array[:] = 255
