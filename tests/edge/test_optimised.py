@@ -1,6 +1,7 @@
 """The graph that onnxruntime optimised for this device is used again, and only if it is what it should be."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_a_disk_that_is_full_while_the_graph_is_written_keeps_nothing(
     (keep / ".optimised-fp32.onnx").symlink_to("/dev/full")
     assert len(answers(open_here())) == 3
     assert list(keep.iterdir()) == []
+
+
+def test_files_that_are_cut_short_while_the_model_runs_do_not_disturb_it(
+    open_here: Callable[..., Runner], colour_run: Path, keep: Path
+) -> None:
+    from_the_variant, from_the_kept = open_here(), open_here()
+    expected = answers(from_the_variant)
+    for file in (colour_run / "model.onnx", keep / "optimised-fp32.onnx"):
+        os.truncate(file, 10)
+    # a mapped file would end the process here, by SIGBUS
+    assert answers(from_the_variant) == answers(from_the_kept) == expected
 
 
 def test_what_is_kept_lies_beside_the_release_and_a_run_folder_stays_clean(colour_run: Path, keep: Path) -> None:
