@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge.analytics.aggregates import Aggregates
 from edge.analytics.config import AnalyticsConfig
 from edge.analytics.lines import Line
 from edge.analytics.sight import Moment, Sight, Thing
 from edge.analytics.tracker import Followed, Tracker
 from edge.analytics.zones import Zone
-from models.detections import Detections, Int64
+from models.detections import Detections
 from models.records import Aggregate, Event
 
 __all__ = ["Analytics", "Moment", "Seen"]
@@ -45,7 +43,7 @@ class Analytics:
         last, self._last = self._last or moment, moment
         kinds = self._number(labels)
         if moment.whole or not self._config.track:
-            followed = Followed(found.tracks, np.zeros(len(found), np.bool_), kinds)
+            followed = Followed(found.tracks, (False,) * len(found), kinds)
         else:
             followed = self._tracker.follow(
                 found,
@@ -72,10 +70,10 @@ class Analytics:
             Thing(track, self._labels[kind], score, (left, top, right, bottom), sure)
             for track, kind, score, (left, top, right, bottom), sure in zip(
                 followed.tracks.tolist(),
-                followed.kinds.tolist(),
+                followed.kinds,
                 found.scores.tolist(),
                 found.xyxy.tolist(),
-                followed.sure.tolist(),
+                followed.sure,
                 strict=True,
             )
         )
@@ -88,9 +86,9 @@ class Analytics:
         rules: tuple[Line | Zone, ...] = (*self._lines, *self._zones.values())
         return [event for rule in rules for event in rule.see(sight)]
 
-    def _number(self, labels: tuple[str, ...]) -> Int64:
+    def _number(self, labels: tuple[str, ...]) -> tuple[int, ...]:
         for label in labels:
             if label not in self._kinds:
                 self._kinds[label] = len(self._kinds)
                 self._labels.append(label)
-        return np.array([self._kinds[label] for label in labels], np.int64)
+        return tuple(self._kinds[label] for label in labels)

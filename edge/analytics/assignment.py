@@ -3,21 +3,19 @@
 import lap
 import numpy as np
 
-from models.detections import Int64
 from models.overlap import Float64
 
 
-def assign(cost: Float64, *, limit: float) -> tuple[Int64, Int64]:
+def assign(cost: Float64, *, limit: float) -> tuple[list[int], list[int]]:
     """The pairs (rows, columns) of a cost matrix (n, m) that cost the least together, none above `limit`.
 
     An unpaired row and an unpaired column cost `limit` together, so that a pair is never given up for a worse one
     elsewhere only to have more of them.
     """
-    rows, columns = np.nonzero(cost <= limit)
+    rows, columns = (places.tolist() for places in np.nonzero(cost <= limit))
     # most frames leave nothing to choose; then what is possible is what is best, at a quarter of the time
-    pairs = len(rows)
-    if len(set(rows.tolist())) == pairs and len(set(columns.tolist())) == pairs:
+    if len(set(rows)) == len(rows) and len(set(columns)) == len(columns):
         return rows, columns
     _, column_of, _ = lap.lapjv(cost, extend_cost=True, cost_limit=limit)
-    rows = np.flatnonzero(column_of >= 0)
-    return rows, column_of[rows].astype(np.int64)
+    pairs = [(row, column) for row, column in enumerate(column_of.tolist()) if column >= 0]
+    return [row for row, _ in pairs], [column for _, column in pairs]

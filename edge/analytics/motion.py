@@ -9,12 +9,9 @@ counted in frames of the camera.
 import functools
 
 import numpy as np
-import numpy.typing as npt
 
-from models.detections import Float32, Int64
+from models.detections import Float32
 from models.overlap import Float64
-
-Bool = npt.NDArray[np.bool_]
 
 # variances as parts of a box's size squared; BoT-SORT's, per frame
 _PLACE = (1 / 20) ** 2
@@ -40,17 +37,18 @@ class Motion:
         half = size / 2
         return np.concatenate((centre - half, centre + half)).T
 
-    def advance(self, frames: float, *, hidden: Bool) -> None:
-        """Let time pass. `hidden` (n,): boxes that were not found last time keep their size."""
+    def advance(self, frames: float, *, hidden: list[int]) -> None:
+        """Let time pass. The boxes of rows `hidden`, which were not found last time, keep their size."""
         place, speed = self._state
-        speed[2:, hidden] = 0
+        if hidden:
+            speed[2:, hidden] = 0
         place += frames * speed
         np.maximum(place[2:], 1, out=place[2:])
         self._spread = _passing(frames) @ self._spread
         self._spread[0] += frames * _PLACE
         self._spread[2] += frames * _SPEED
 
-    def correct(self, rows: Int64, found: Float32 | Float64) -> None:
+    def correct(self, rows: list[int], found: Float32 | Float64) -> None:
         """Learn where the boxes of `rows` were found, xyxy (len(rows), 4)."""
         spread = self._spread[:, rows]
         gain = spread[:2] / (spread[0] + _PLACE)  # (2, k)
@@ -72,9 +70,9 @@ class Motion:
         self._state = np.concatenate((self._state, np.stack((place, np.zeros_like(place)))), axis=2)
         self._spread = np.concatenate((self._spread, np.tile(_AT_FIRST, (len(found), 1)).T), axis=1)
 
-    def keep(self, mask: Bool) -> None:
-        """Drop all boxes but those of the mask (n,)."""
-        self._state, self._spread = self._state[:, :, mask], self._spread[:, mask]
+    def keep(self, rows: list[int]) -> None:
+        """Drop all boxes but those of these rows."""
+        self._state, self._spread = self._state[:, :, rows], self._spread[:, rows]
 
 
 @functools.lru_cache(maxsize=64)  # nearly always one frame
