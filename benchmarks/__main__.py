@@ -12,6 +12,8 @@ from rich.table import Table
 BARS = (
     "wire_bytes",
     "tracker_cpu",
+    "bytes_per_detection",
+    "encode_cpu",
     "demo_time",
     "canonical_cpu",
     "detectors_smallest",

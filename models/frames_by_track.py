@@ -47,7 +47,7 @@ def write_frames_by_track(message: pb.Batch, seqs: Int64, results: Sequence[Fram
         frames.clock_offset_us.extend(delta_by(captured_at_us - steady_us, by_camera).tolist())
     frames.period_us.extend(period_us.tolist())
     found = [result.detections for result in results]
-    counts = np.array([len(rows) for rows in found], np.int64)
+    counts = np.array([len(rows.class_ids) for rows in found], np.int64)
     class_ids = np.concatenate([rows.class_ids for rows in found])
     if len(class_ids):
         tracks = np.concatenate([rows.tracks for rows in found])
@@ -256,7 +256,7 @@ def _largest(values: Int64) -> int:
 def _labels(results: Sequence[FrameResult], model: Int64, class_ids: Int64) -> dict[int, dict[int, str]]:
     """By index of the model: the labels of its classes that occur."""
     pairs, where = np.unique(model << 32 | class_ids, return_index=True)
-    texts = list(chain.from_iterable(result.labels for result in results))
+    texts = list(chain.from_iterable([result.labels for result in results]))
     labels: dict[int, dict[int, str]] = {}
     for pair, index in zip(pairs.tolist(), where.tolist(), strict=True):
         labels.setdefault(pair >> 32, {})[pair & 0xFFFFFFFF] = texts[index]

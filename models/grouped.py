@@ -11,10 +11,13 @@ class Groups:
 
     def __init__(self, *keys: Int64) -> None:
         n = len(keys[0])
-        self.order = np.lexsort((np.arange(n), *reversed(keys))) if n else np.zeros(0, np.int64)
-        self.starts = np.ones(n, np.bool_)
-        if n > 1:
-            self.starts[1:] = np.any([key[self.order][1:] != key[self.order][:-1] for key in keys], axis=0)
+        telling = [key for key in keys if n and np.any(key != key[0])]  # most batches are of one camera
+        self.order = np.lexsort(telling[::-1]) if telling else np.arange(n)
+        self.starts = np.zeros(n, np.bool_)
+        self.starts[:1] = True
+        for key in telling:
+            ordered = key[self.order]
+            self.starts[1:] |= ordered[1:] != ordered[:-1]
 
 
 def rank_in_runs(starts: npt.NDArray[np.bool_]) -> Int64:

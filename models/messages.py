@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from models import tidegate_pb2 as pb
-from models.quantised import boxes_to_int, detections_of, int64, scores_to_int
+from models.detections import Detections
+from models.quantised import boxes_of, boxes_to_int, scores_of, scores_to_int
 from models.records import (
+    BOX_SCALE,
+    SCORE_SCALE,
     Aggregate,
     CameraHealth,
     Challenge,
@@ -45,10 +48,14 @@ def frame_to_pb(result: FrameResult) -> pb.FrameRow:
 
 
 def frame_from_pb(row: pb.FrameRow) -> FrameResult:
-    """ValueError when it makes no sense, as of all that follow."""
-    corners = np.stack([int64(part) for part in (row.x1, row.y1, row.width, row.height)], axis=1)
+    """ValueError or OverflowError when it makes no sense, as of all that follow."""
+    # one array for all of it: this runs for every frame that is sent (OverflowError for a number above int64)
+    columns = np.array(
+        (row.score[:], row.class_id[:], row.track[:], row.x1[:], row.y1[:], row.width[:], row.height[:]), np.int64
+    )
+    corners = columns[3:].T
     corners[:, 2:] += corners[:, :2]
-    found = detections_of(corners, int64(row.score), int64(row.class_id), int64(row.track))
+    found = Detections(boxes_of(corners, BOX_SCALE), scores_of(columns[0], SCORE_SCALE), columns[1], columns[2])
     return FrameResult(
         row.camera, row.frame, row.captured_at_us, row.model, row.release, found, tuple(row.labels), row.steady_us
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models import tidegate_pb2 as pb
-from models.detections import Detections, Float32, Int64
+from models.detections import Float32, Int64
 from models.records import BOX_SCALE, MAX_NUMBER, SCORE_SCALE
 
 _MAX_PIXEL = 2**20
@@ -38,11 +38,6 @@ def scores_of(scores: Int64, scale: int) -> Float32:
     if len(scores) and not (scores.min() >= 0 and scores.max() <= scale):
         raise ValueError(f"scores must be in 0..{scale}, got {scores.min()}..{scores.max()}")
     return (scores / scale).astype(np.float32)
-
-
-def detections_of(corners: Int64, scores: Int64, class_ids: Int64, tracks: Int64) -> Detections:
-    """In the scales that are ours."""
-    return Detections(boxes_of(corners, BOX_SCALE), scores_of(scores, SCORE_SCALE), class_ids, tracks)
 
 
 def int64(values: Sequence[int]) -> Int64:

@@ -88,7 +88,7 @@ def encode_batch(batch: Batch) -> bytes:
             f"batch {batch.stream} {batch.first}..{batch.last} is too large: {len(plain)} bytes uncompressed, "
             f"{_objects(message)} records beside its frames; at most {MAX_BODY_BYTES} and {MAX_BODY_MESSAGES}; cut it"
         )
-    body = zstandard.ZstdCompressor(level=9, write_content_size=True).compress(plain)
+    body = zstandard.ZstdCompressor(level=7, write_content_size=True).compress(plain)
     return seal(batch.stream, batch.first, batch.last, body)
 
 

@@ -1,18 +1,19 @@
 """Batches become rows, none lost, none invented."""
 
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.lake.runs import Run, StreamKey, newer
-from cloud.lake.schema import FRAMES, HEALTH, LOSSES
+from cloud.lake.runs import Run, StoredPicture, StreamKey, newer
+from cloud.lake.schema import AGGREGATES, CAMERA_HEALTH, CHALLENGE, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES
 from cloud.lake.spans import covered, merge, subtract
 from cloud.lake.tables import aggregates_table, events_table, frames_table, health_rows, health_table, losses_table
 from models.columns import Columns
-from models.records import SCORE_SCALE, CameraHealth, Challenge, FrameResult, Record
+from models.records import SCORE_SCALE, Aggregate, CameraHealth, Challenge, Event, FrameResult, Health, Record
 from tests.cloud.lake.results import (
     AT,
     CAPTURED_US,
@@ -71,6 +72,23 @@ def test_many_batches_of_many_gateways_keep_their_own_rows(batches: list[list[tu
     assert [(row["gateway"], row["seq"], *_facts_of_row(row)) for row in rows] == [
         (gateway, seq, *_facts(result)) for gateway, results in sent.items() for seq, result in enumerate(results, 1)
     ]
+
+
+@pytest.mark.parametrize(
+    ("record", "schema", "others"),
+    [
+        (Health, HEALTH.schema, {"at_us"}),
+        (Event, EVENTS.schema, {"at_us", "xyxy"}),
+        (Aggregate, AGGREGATES.schema, {"start_us"}),
+        (StoredPicture, PICTURES.schema, {"at_us", "xyxy"}),
+        (CameraHealth, CAMERA_HEALTH, set()),
+        (Challenge, CHALLENGE, set()),
+    ],
+)
+def test_the_lake_has_a_column_for_all_that_a_record_says(record: Any, schema: Any, others: set[str]) -> None:
+    columns = {schema.field(index).name for index in range(len(schema.names))}
+
+    assert set(record.__dataclass_fields__) - others <= columns
 
 
 def test_health_comes_back_as_it_went_in() -> None:
