@@ -19,8 +19,13 @@ BARS = (
     "detectors_smallest",
     "detectors_int8",
     "classifier_int8",
-    "swap",
     "motion_gate",
+    "end_to_end",
+    "two_workers",
+    "cpu_loop",
+    "cpu_script",
+    "paced_cpu",
+    "swap",
 )
 LONG = ("fashion_mnist", "trashnet", "detector_learned")
 

@@ -4,16 +4,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.learning import real_data
+from benchmarks.learning import on_two_cores, real_data
+from benchmarks.loops import Look, run_loop
+from benchmarks.took import Took, measured
 from edge.active_model import ActiveModel
 from edge.analytics.analytics import Analytics
 from edge.analytics.snapshots import Snapshots
@@ -24,27 +23,13 @@ from edge.pipeline import Pipeline
 from edge.spool import Spool
 from edge.vitals import Vitals
 from edge.watch import Watch
+from models.fitting import fit
+from models.manifest import read_manifest
+from models.runner import open_runner
 
 VIDEO = "bottle-detection.mp4"
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """A run's frames, and its seconds by the wall and of processor time, of all threads."""
-
-    frames: int
-    wall_s: float
-    cpu_s: float
-
-    @property
-    def rate(self) -> float:
-        """Frames a second."""
-        return self.frames / self.wall_s
-
-    @property
-    def cpu_ms(self) -> float:
-        """Processor time of a frame."""
-        return self.cpu_s / self.frames * 1000
+ROUNDS = 3
+_PICTURES = 60
 
 
 def detector(folder: Path, name: str = "FastestDet", adapter: str = "fastestdet") -> Path:
@@ -73,15 +58,6 @@ def video_of(folder: Path, *, size: tuple[int, int], frames: int) -> Path:
         writer.write(cv2.resize(np.asarray(picture, np.uint8), size, interpolation=cv2.INTER_CUBIC))
     writer.release()
     return path
-
-
-@contextmanager
-def measured() -> Iterator[list[float]]:
-    """Gives [wall seconds, processor seconds] of what is done inside."""
-    took: list[float] = []
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield took
-    took += [time.perf_counter() - wall, time.process_time() - cpu]
 
 
 def run_file(run: Path, video: Path, *, workers: int = 1, fps: float | None = None) -> Took:
@@ -116,3 +92,48 @@ def run_file(run: Path, video: Path, *, workers: int = 1, fps: float | None = No
             spool.flush()
         frames = spool.last_frame(camera.name, source=str(video.resolve())) + 1  # aggregates lie in the spool as well
         return Took(frames, *took)
+
+
+def run_bare(run: Path, video: Path, *, frames: int) -> Took:
+    """`session.run` on pictures of the video that were fitted before, and nothing else."""
+    manifest = read_manifest(run)
+    runner = open_runner(run, manifest)
+    capture = cv2.VideoCapture(str(video))
+    pictures = [fit(np.asarray(capture.read()[1], np.uint8), manifest.input)[0] for _ in range(_PICTURES)]
+    for picture in pictures[:5]:
+        runner.infer(picture)
+    with measured() as took:
+        for number in range(frames):
+            runner.infer(pictures[number % _PICTURES])
+    return Took(frames, *took)
+
+
+def against_bare(run: Path, video: Path, *, workers: int = 1) -> tuple[float, float, float]:
+    """Our frames a second as a part of a bare session's: the median of some rounds; and both, in the last round."""
+    ratios = []
+    for _ in range(ROUNDS):
+        ours = run_file(run, video, workers=workers)
+        bare = run_bare(run, video, frames=ours.frames)
+        ratios.append(ours.rate / bare.rate)
+    return float(np.median(ratios)), ours.rate, bare.rate
+
+
+def against_loop(look: Callable[[Path], Look], *, fps: float | None = None) -> tuple[float, str]:
+    """Our CPU time per frame as a part of a loop's that looks with `look(model file)`, the median of some rounds; and
+    how it was measured. At full speed on the video as it is, at `fps` on some seconds of it at 480p."""
+    on_two_cores()
+    loop = look(real_data("models") / "FastestDet.onnx")
+    with tempfile.TemporaryDirectory() as folder:
+        run = detector(Path(folder))
+        video = real_data("videos") / VIDEO
+        if fps is not None:
+            video = video_of(Path(folder), size=(640, 480), frames=int(15 * fps))
+        ratios = []
+        for _ in range(ROUNDS):
+            ours = run_file(run, video, fps=fps)
+            theirs = run_loop(loop, video, Path(folder) / "results.json", fps=fps)
+            ratios.append(ours.cpu_ms / theirs.cpu_ms)
+    if ours.frames != theirs.frames:
+        raise SystemExit(f"{ours.frames} frames against {theirs.frames}")
+    said = f"{ours.cpu_ms:.2f} against {theirs.cpu_ms:.2f} ms a frame in the last of {ROUNDS} rounds of {ours.frames}"
+    return float(np.median(ratios)), said

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.gateway import Took, measured
+from benchmarks.took import Took, measured
 from models.detections import UInt8
 
 SCORE, IOU = 0.25, 0.45
