@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 from edge.active_model import ActiveModel
 from edge.backoff import delays
@@ -13,6 +14,7 @@ from edge.pipeline import Pipeline
 from edge.spool import Spool
 from edge.vitals import CameraState, Vitals
 from models.errors import CameraError
+from models.records import Event
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class Watch:
         self._model = model
         self._observer = observer
         self._lane = pipeline.lane(observer)
+        self._spool = spool
         self._vitals = vitals
         self._retry_files = retry_files
         self._tally = vitals.add_camera(config.name)
@@ -107,6 +110,8 @@ class Watch:
             return
         self._state = state
         self._vitals.camera_is(self._config.name, state)
+        frame, at_us = max(0, self._tally.last), time.time_ns() // 1000
+        self._spool.append(Event(self._config.name, frame, at_us, "camera", rule="", label=state))
         if state not in ("ok", "ended"):
             log.warning("camera %s is %s: %s", self._config.name, state, why)
             self._vitals.error(why)

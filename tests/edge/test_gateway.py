@@ -284,6 +284,8 @@ def test_a_camera_that_shows_nothing_is_no_empty_scene(
         eventually(lambda: max(site.cloud.frame_numbers("door")) > back)
         unlooked = set(range(from_then_on + 2, back)) & set(site.cloud.frame_numbers("door"))
     assert not unlooked, "a frame that shows nothing says nothing"
+    told = [event.label for _, event in sorted(site.cloud.events.items()) if event.kind == "camera"]
+    assert told[:3] == ["ok", state, "ok"]
 
 
 def test_a_camera_that_is_not_there_is_reported_and_the_others_go_on(

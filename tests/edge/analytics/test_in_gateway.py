@@ -99,7 +99,8 @@ def test_what_happens_before_a_camera_reaches_the_cloud_with_its_pictures(lamp_r
     assert outcome == Outcome(waiting=0, failures=())
 
     assert {tuple(result.detections.tracks.tolist()) for result in cloud.frames.values()} == {(1,)}
-    crossing, entry = sorted(cloud.events.values(), key=lambda event: event.kind, reverse=True)
+    crossing, entry, *camera = sorted(cloud.events.values(), key=lambda event: event.kind, reverse=True)
+    assert [event.label for event in camera] == ["ok", "ended"]
     assert (crossing.kind, crossing.rule, crossing.value, crossing.track) == ("line", "gate", 1.0, 1)
     assert (entry.kind, entry.rule, entry.label, entry.alarm) == ("enter", "right", "lamp", False)
     assert crossing.alarm
