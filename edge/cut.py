@@ -1,16 +1,19 @@
 """Cutting a batch out of a stream, as large as the uplink takes."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from models.errors import WireError
-from models.records import Record, batch_of
+from models.records import FrameResult, PicturePart, Record, batch_of
 from models.wire import encode_batch
 
 # Frames that show nothing compress to almost nothing; without a bound a night of them would be one message that is
 # larger than the memory, or than what the cloud takes once it is decompressed.
 MAX_RECORDS = 5_000
 _FULL = 0.9  # of the limit: another try would not gain what it costs
+_AIM = 0.96
 _TRIES = 6
 
 
@@ -33,6 +36,7 @@ def cut(stream: str, first: int, records: Sequence[Record], *, limit_bytes: int,
     best: Cut | None = None
     too_many = min(len(records), MAX_RECORDS) + 1
     count = max(1, min(guess, too_many - 1))
+    weights = list(accumulate(_weight(record) for record in records[: too_many - 1]))
     for _ in range(_TRIES):
         try:
             tried = _encode(stream, first, records[:count])
@@ -51,7 +55,8 @@ def cut(stream: str, first: int, records: Sequence[Record], *, limit_bytes: int,
             too_many = count
         fitting = best.records if best else 0
         # in proportion, but at least one step and never beyond what is known to be too many
-        count = max(fitting + 1, min(too_many - 1, int(count * limit_bytes * 0.97 / size)))
+        room = weights[count - 1] * limit_bytes * _AIM / size
+        count = max(fitting + 1, min(too_many - 1, bisect_right(weights, room)))
         if count >= too_many:
             break
     if best is None and too_many > 1:
@@ -59,6 +64,16 @@ def cut(stream: str, first: int, records: Sequence[Record], *, limit_bytes: int,
     if best is not None and len(best.message) <= limit_bytes:
         return best
     raise WireError(f"a record of stream {stream} takes more than {limit_bytes} bytes in a message of its own")
+
+
+def _weight(record: Record) -> float:
+    """Roughly its bytes in a message; only how records compare matters."""
+    match record:
+        case FrameResult():
+            return 2 + 3 * len(record.labels)
+        case PicturePart():
+            return 60 + len(record.data)
+    return 60
 
 
 def _encode(stream: str, first: int, records: Sequence[Record]) -> Cut:
