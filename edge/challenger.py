@@ -15,47 +15,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.active_model import ActiveModel
+from edge.agreement import Agreement, Sight, compare, sight
 from edge.analytics.analytics import Moment
 from edge.background import step_behind
+from edge.candidates import Candidates, Disagreement
 from edge.loading import LoadedModel
 from models.detections import Detections, UInt8
 from models.errors import ModelError
-from models.golden import iou
-from models.records import Challenge
+from models.records import Challenge, PicturePart
 from models.tally import AnswerTally
 
 log = logging.getLogger(__name__)
 
-MIN_IOU = 0.5
 _TIMES = 512
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sight:
-    """What a model saw in a frame, and one label for each detection."""
-
-    found: Detections
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """The IoU of each pair of detections that match, and the highest score of those that are left over."""
-
-    ious: tuple[float, ...] = ()
-    left_over: float | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Disagreement:
-    """A frame on which the two differ: a candidate for training. `doubt` is the highest score without a match."""
-
-    camera: str
-    moment: Moment
-    image: UInt8
-    ours: Sight
-    theirs: Sight
-    doubt: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +81,17 @@ class Challenger:
     """Looks with `model`, of which somebody takes care. `consider` is for the thread that finishes frames, `run` for
     one of its own, the rest for anybody."""
 
-    def __init__(self, model: ActiveModel, *, cpu_share: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        model: ActiveModel,
+        *,
+        cpu_share: float,
+        candidates: Candidates | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.model = model
         self._cpu_share = cpu_share
+        self._candidates = candidates
         self._clock = clock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -144,7 +124,7 @@ class Challenger:
             self._image = np.empty_like(image)
         np.copyto(self._image, image)
         with self._work:
-            self._task = _Task(camera, moment, self._image, _sight(found, labels))
+            self._task = _Task(camera, moment, self._image, sight(found, labels))
             self._work.notify()
 
     def run(self) -> None:
@@ -176,11 +156,12 @@ class Challenger:
             return figures.challenge()
         return _Figures(model).challenge() if model is not None else None
 
-    def disagreement(self) -> Disagreement | None:
-        """The frame on which the two differed most since the last call, if they did."""
+    def candidate(self) -> list[PicturePart]:
+        """A picture of the frame on which the two differed most since the last call, if they did, and if pictures are
+        wanted."""
         with self._lock:
             worst, self._worst = self._worst, None
-        return worst
+        return self._candidates.picture(worst) if worst is not None and self._candidates is not None else []
 
     def trouble(self) -> str:
         """What broke it since the last call, or ""."""
@@ -201,37 +182,17 @@ class Challenger:
             log.error("%s", self._trouble)
             return
         ms = (time.thread_time() - started) * 1000
-        theirs = _sight(found, model.manifest.labels)
+        theirs = sight(found, model.manifest.labels)
         agreement = compare(task.ours, theirs)
         doubt = agreement.left_over
         with self._lock:
             if self._figures is None or self._figures.model is not model:
                 self._figures = _Figures(model)
             self._figures.add(task.ours, theirs, agreement, ms)
-            if doubt is not None and (self._worst is None or doubt > self._worst.doubt):
+            if (
+                doubt is not None
+                and self._candidates is not None
+                and (self._worst is None or doubt > self._worst.doubt)
+            ):
                 image = task.image.copy()  # the next frame goes where this one is
                 self._worst = Disagreement(task.camera, task.moment, image, task.ours, theirs, doubt)
-
-
-def _sight(found: Detections, labels: Sequence[str]) -> Sight:
-    return Sight(found, tuple(labels[index] for index in found.class_ids.tolist()))
-
-
-def compare(ours: Sight, theirs: Sight) -> Agreement:
-    """Pair detections of the same label at IoU >= 0.5, the best overlap first."""
-    pairs = sorted(
-        (
-            (overlap, mine, other)
-            for mine, label in enumerate(ours.labels)
-            for other, their_label in enumerate(theirs.labels)
-            if label == their_label and (overlap := iou(ours.found.xyxy[mine], theirs.found.xyxy[other])) >= MIN_IOU
-        ),
-        reverse=True,
-    )
-    mine_left, theirs_left = dict(enumerate(ours.found.scores.tolist())), dict(enumerate(theirs.found.scores.tolist()))
-    ious = []
-    for overlap, mine, other in pairs:
-        if mine in mine_left and other in theirs_left:
-            del mine_left[mine], theirs_left[other]
-            ious.append(overlap)
-    return Agreement(tuple(ious), max((*mine_left.values(), *theirs_left.values()), default=None))

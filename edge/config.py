@@ -58,8 +58,8 @@ class GatewayConfig:
     cloud has not acknowledged `ack_timeout_s` after it was sent is sent again; `byte_budget` bounds what a day or a
     month sends. `workers` frames are inferred side by side, each on one core. The model `challenger`, which has a
     pointer and a root of trust of its own, is compared with the running one on as many frames as the part
-    `challenger_cpu` of one core is enough for. Prometheus is answered at `metrics_port` of this machine itself; 0: it
-    is not."""
+    `challenger_cpu` of one core is enough for; at most `challenger_pictures` a day of what they see differently leave.
+    Prometheus is answered at `metrics_port` of this machine itself; 0: it is not."""
 
     model: str
     cameras: tuple[CameraConfig, ...]
@@ -77,6 +77,7 @@ class GatewayConfig:
     memory_limit_bytes: int | None = None
     challenger: str | None = None
     challenger_cpu: float = 0.1
+    challenger_pictures: int = 0
     ack_timeout_s: float = 10.0
     byte_budget: ByteBudget | None = None
     workers: int = 1
@@ -110,6 +111,8 @@ class GatewayConfig:
             )
         if not 0.001 <= self.challenger_cpu <= 1:
             raise ValueError(f"challenger_cpu must be in 0.001..1, got {self.challenger_cpu:g}")
+        if not 0 <= self.challenger_pictures <= 100_000:
+            raise ValueError(f"challenger_pictures must be in 0..100000 a day, got {self.challenger_pictures}")
         if not 0.1 <= self.ack_timeout_s <= 600:
             raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
         if not 1 <= self.workers <= MAX_WORKERS:

@@ -16,6 +16,7 @@ from edge.analytics.snapshots import Snapshots
 from edge.budget import Budget
 from edge.cameras.config import CameraConfig
 from edge.cameras.opencv import prepare_opencv
+from edge.candidates import Candidates
 from edge.challenger import Challenger
 from edge.config import GatewayConfig
 from edge.machine import Machine
@@ -224,7 +225,12 @@ def _open_challenger(config: GatewayConfig) -> Challenger | None:
     store = ModelStore(config.state / MODELS, model=config.challenger, trust=config.trust)
     active = ActiveModel(store, keep_s=0, budget=Budget(memory_bytes=config.memory_limit_bytes))
     active.resume()
-    return Challenger(active, cpu_share=config.challenger_cpu)
+    candidates = Candidates(
+        config.challenger_pictures,
+        blur={camera.name: camera.blur for camera in config.cameras},
+        part_bytes=part_bytes(config.uplink.message_limit_bytes),
+    )
+    return Challenger(active, cpu_share=config.challenger_cpu, candidates=candidates)
 
 
 def _pointer(config: GatewayConfig, model: str) -> Path:

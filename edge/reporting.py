@@ -105,6 +105,7 @@ class Reporter:
         standing = self._standing()
         if self._challenger is not None:
             standing = replace(standing, challenge=self._challenger.report())
+            self._spool.append(*self._challenger.candidate())
             if trouble := self._challenger.trouble():
                 self._vitals.error(trouble)
         for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):

@@ -6,70 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edge.active_model import ActiveModel
 from edge.analytics.analytics import Moment
-from edge.challenger import Challenger, Sight, compare
+from edge.candidates import Candidates
+from edge.challenger import Challenger
 from edge.model_store import ModelStore
 from models.detections import Detections, UInt8
 from models.manifest import read_manifest, write_manifest
-from models.records import Challenge
+from models.records import Challenge, PicturePart
 from tests.edge.odd_models import BLUE, WHITE, moody_graph, run_of
 
 GREEN = np.full((48, 64, 3), (0, 200, 0), np.uint8)
-
-
-def sight(*things: tuple[str, float, tuple[float, float, float, float]]) -> Sight:
-    found = Detections.of([box for _, _, box in things], [score for _, score, _ in things], [0] * len(things))
-    return Sight(found, tuple(label for label, _, _ in things))
-
-
-BOX, NEAR, FAR = (0.0, 0.0, 10.0, 10.0), (1.0, 0.0, 11.0, 10.0), (50.0, 50.0, 60.0, 60.0)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "pairs", "left_over"),
-    [
-        (sight(), sight(), 0, None),  # both see nothing: they agree
-        (sight(("cup", 0.9, BOX)), sight(("cup", 0.4, NEAR)), 1, None),
-        (sight(("cup", 0.9, BOX)), sight(("mug", 0.4, BOX)), 0, 0.9),
-        (sight(("cup", 0.9, BOX)), sight(("cup", 0.4, FAR)), 0, 0.9),
-        (sight(("cup", 0.9, BOX)), sight(), 0, 0.9),
-        (sight(), sight(("cup", 0.0, BOX)), 0, 0.0),
-        # one of two lies on the first
-        (sight(("cup", 0.9, BOX)), sight(("cup", 0.8, NEAR), ("cup", 0.7, BOX)), 1, 0.8),
-    ],
-)
-def test_detections_match_by_label_and_overlap(ours: Sight, theirs: Sight, pairs: int, left_over: float | None) -> None:
-    for one, other in ((ours, theirs), (theirs, ours)):
-        agreement = compare(one, other)
-        assert len(agreement.ious) == pairs
-        assert agreement.left_over == (None if left_over is None else pytest.approx(left_over))
-
-
-things = st.lists(
-    st.tuples(
-        st.sampled_from(["cup", "mug"]),
-        st.floats(0, 1, width=32),
-        st.tuples(st.floats(0, 40), st.floats(0, 40)).map(lambda at: (at[0], at[1], at[0] + 20, at[1] + 20)),
-    ),
-    max_size=6,
-)
-
-
-@given(things, things)
-def test_nothing_matches_twice_and_a_sight_agrees_with_itself(
-    ours: list[tuple[str, float, tuple[float, float, float, float]]],
-    theirs: list[tuple[str, float, tuple[float, float, float, float]]],
-) -> None:
-    agreement = compare(sight(*ours), sight(*theirs))
-    assert len(agreement.ious) <= min(len(ours), len(theirs))
-    assert (agreement.left_over is None) == (len(agreement.ious) == len(ours) == len(theirs))
-    assert compare(sight(*ours), sight(*ours)).left_over is None
 
 
 class Clock:
@@ -90,19 +41,20 @@ class Shadow:
         self.active.offer_unsigned(run)
         self.clock = Clock()
         self._eventually = eventually
-        self.challenger = Challenger(self.active, cpu_share=0.1, clock=self.clock)
+        candidates = Candidates(48, blur={"yard": ("green",)}, part_bytes=500, clock=self.clock)
+        self.challenger = Challenger(self.active, cpu_share=0.1, candidates=candidates, clock=self.clock)
         self.thread = threading.Thread(target=self.challenger.run)
         self.thread.start()
         self._number = 0
 
-    def show(self, image: UInt8, *labels: str, after_s: float = 100.0) -> None:
+    def show(self, image: UInt8, *labels: str, after_s: float = 100.0, camera: str = "door") -> None:
         """A picture in which the running model saw `labels`, and wait for the challenger."""
         self._number += 1
         self.clock.now += after_s
         height, width = image.shape[:2]
         found = Detections.of([(0, 0, width, height)] * len(labels), [0.9] * len(labels), range(len(labels)))
         moment = Moment(self._number, self._number * 1000, 0.0, (width, height), "colour", 1, whole=True)
-        self.challenger.consider(moment, image, found, labels, camera="door")
+        self.challenger.consider(moment, image, found, labels, camera=camera)
         self._eventually(lambda: self.challenger.idle)
 
     def report(self) -> Challenge:
@@ -143,16 +95,48 @@ def test_what_both_saw_is_compared_and_reported_by_window(make_shadow: Callable[
     assert (after.model, after.frames) == ("hue", 0)
 
 
-def test_the_frame_on_which_they_differ_most_is_a_candidate(make_shadow: Callable[..., Shadow]) -> None:
+def test_the_frame_on_which_they_differ_most_becomes_a_picture(make_shadow: Callable[..., Shadow]) -> None:
     shadow = make_shadow()
     shadow.show(BLUE, "blue")
     shadow.show(GREEN, "red")
     shadow.show(BLUE)
-    found = shadow.challenger.disagreement()
-    assert found is not None
-    assert (found.camera, found.moment.number, found.theirs.labels) == ("door", 2, ("green",))
-    assert (found.image == GREEN).all()
-    assert shadow.challenger.disagreement() is None
+    parts = shadow.challenger.candidate()
+    assert {(part.camera, part.frame, part.kind, part.xyxy) for part in parts} == {
+        ("door", 2, "disagreement", (0.0, 0.0, 64.0, 48.0))
+    }
+    assert [part.part for part in parts] == list(range(parts[0].parts))
+    assert max(len(part.data) for part in parts) <= 500
+    assert np.abs(decoded(parts).astype(int) - GREEN).max() < 10
+    assert shadow.challenger.candidate() == [], "one a window"
+
+
+def test_a_day_has_room_for_so_many_pictures(make_shadow: Callable[..., Shadow]) -> None:
+    shadow = make_shadow()
+    taken = 0
+    for _ in range(24 * 6):
+        shadow.show(BLUE, "red", after_s=600.0)
+        taken += bool(shadow.challenger.candidate())
+    assert 48 <= taken <= 50
+
+
+def test_what_must_not_be_recognised_is_not_even_if_only_the_challenger_saw_it(
+    make_shadow: Callable[..., Shadow],
+) -> None:
+    shadow = make_shadow()
+    noise = np.random.default_rng(0).integers(0, 120, (48, 64, 3)).astype(np.uint8)
+    noise[:, :, 1] += 120
+    shadow.show(noise, "red", camera="door")
+    clear = decoded(shadow.challenger.candidate())
+    shadow.show(noise, "red", camera="yard", after_s=100_000)
+    blurred = decoded(shadow.challenger.candidate())
+    assert blurred[:8, :8].std(axis=(0, 1)).max() < 0.2 * clear[:8, :8].std(axis=(0, 1)).max()
+
+
+def decoded(parts: list[PicturePart]) -> UInt8:
+    jpeg = np.frombuffer(b"".join(part.data for part in parts), np.uint8)
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
 
 
 def test_it_rests_until_its_share_of_the_processor_is_due_again(make_shadow: Callable[..., Shadow]) -> None:

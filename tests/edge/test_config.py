@@ -60,6 +60,7 @@ CAMERA: dict[str, Any] = MINIMAL["cameras"][0]
         ({"memory_limit_bytes": 160}, "memory_limit_bytes must be at least"),
         ({"challenger": "coco"}, "challenger must be another model than 'coco'"),
         ({"challenger": "Coco"}, "challenger must be lower-case"),
+        ({"challenger_pictures": -1}, "challenger_pictures must be in 0..100000 a day, got -1"),
         ({"challenger_cpu": 0}, "challenger_cpu must be in 0.001..1, got 0"),
         ({"uplink": {"kind": "carrier-pigeon"}}, "must be one of ipc, aws, mqtt"),
         ({"uplink": {"kind": "ipc", "limit_bytes": 10}}, "limit_bytes must be in 1000..131072"),

@@ -222,7 +222,12 @@ def test_a_challenger_that_arrives_is_compared_and_answers_nobody(
     eventually: Eventually,
 ) -> None:
     site.point(make_release(1))
-    site.start(CameraConfig("belt", str(make_video(3000)), fps=60), challenger="hue", challenger_cpu=1.0)
+    site.start(
+        CameraConfig("belt", str(make_video(3000)), fps=60),
+        challenger="hue",
+        challenger_cpu=1.0,
+        challenger_pictures=99,
+    )
     eventually(lambda: len(site.cloud.frames) > 10)
     keys = create_keys(tmp_path / "other keys", "hue")
     (site.trust / "hue.root.json").write_bytes(keys.root)
@@ -235,6 +240,9 @@ def test_a_challenger_that_arrives_is_compared_and_answers_nobody(
     assert (told.model, told.release) == ("hue", 7)
     assert 0 < told.agreed < told.frames, "it calls red by another name"
     assert told.ours == told.theirs == sum(told.their_scores)
+    eventually(lambda: len(site.cloud.pictures) > 0)
+    shown = next(iter(site.cloud.pictures.values()))
+    assert (shown.kind, shown.frame % 3) == ("disagreement", 2)
     assert {(result.model, result.release) for result in site.cloud.frames.values()} == {("colour", 1)}
 
 
