@@ -16,6 +16,8 @@ def assign(cost: Float64, *, limit: float) -> tuple[list[int], list[int]]:
     # most frames leave nothing to choose; then what is possible is what is best, at a quarter of the time
     if len(set(rows)) == len(rows) and len(set(columns)) == len(columns):
         return rows, columns
-    _, column_of, _ = lap.lapjv(cost, extend_cost=True, cost_limit=limit)
+    # nothing above the limit is ever paired; and what is not a number would keep the solver from ending
+    finite = np.where(cost <= limit, cost, 2 * limit + 1)
+    _, column_of, _ = lap.lapjv(finite, extend_cost=True, cost_limit=limit)
     pairs = [(row, column) for row, column in enumerate(column_of.tolist()) if column >= 0]
     return [row for row, _ in pairs], [column for _, column in pairs]

@@ -1,10 +1,13 @@
 """What the configuration of analytics refuses, and what it says."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.analytics.config import AnalyticsConfig
+from edge.analytics.config import AnalyticsConfig, PictureConfig, TrackerConfig
+from edge.cameras.config import CameraConfig
 from models.configuration import parse
 from models.errors import ConfigError
 
@@ -26,6 +29,15 @@ def test_a_configuration_is_read_from_a_table() -> None:
     assert config.zones[0].polygon[2] == (0.9, 0.9)
     assert config.zones[0].alarms == ("dwell",)
     assert config.aggregate_s == 30.0
+
+
+def test_the_example_of_the_documentation_is_understood() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "analytics.md"
+    example = page.read_text().split("```json")[1].split("```")[0]
+    camera = parse(CameraConfig, json.loads(example), where="docs/analytics.md")
+    assert camera.analytics.zones[0].alarms == ("dwell",)
+    assert camera.analytics.pictures == PictureConfig()
+    assert camera.analytics.tracker == TrackerConfig()
 
 
 @pytest.mark.parametrize(
