@@ -23,7 +23,8 @@ _WAITING = 1_000  # segments in a direction, before the sender has to wait
 @dataclass
 class Knobs:
     """May be turned at any time, and hold for what enters from then on: `delay_s` each way, and `loss`, the part of the
-    segments that are lost, also when they are repeated. A link that is `dead` delivers nothing and tells nobody."""
+    segments that are lost, also when they are repeated. A link that is `dead` delivers nothing and tells nobody; what
+    TCP goes on repeating meanwhile arrives when it is not dead any more."""
 
     delay_s: float = 0.0
     loss: float = 0.0
@@ -102,8 +103,7 @@ class BadLink:
         try:
             with contextlib.suppress(OSError):
                 while (segment := await reader.read(_SEGMENT_BYTES)) and not delivering.done():
-                    if not self.knobs.dead:
-                        await under_way.put((self._loop.time() + self._lateness_s(), segment))
+                    await under_way.put((self._loop.time() + self._lateness_s(), segment))
             await under_way.put((self._loop.time() + self.knobs.delay_s, b""))
             await delivering
         finally:
@@ -115,6 +115,8 @@ class BadLink:
                 due, segment = await under_way.get()
                 # a queue: whoever is late makes those behind it late
                 await asyncio.sleep(due - self._loop.time())
+                while self.knobs.dead:
+                    await asyncio.sleep(_REPAIR_S)
                 if not segment:
                     return
                 writer.write(segment)

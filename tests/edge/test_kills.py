@@ -1,12 +1,8 @@
 """The real gateway process, killed at any time: what was recorded is in the cloud once, and a file loses no frame."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,99 +10,20 @@ from pathlib import Path
 import pytest
 
 import tidegate
-from models.errors import UplinkError
-from models.mqtt import Connection
-from models.topics import results_filter, shard_of
-from simulator.authority import Authority
-from simulator.broker import INGEST, LocalBroker
-from simulator.small_cloud import SmallCloud
-from simulator.witness import Witness
+from tests.flows.plant import Plant, finish
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
 Eventually = Callable[..., None]
-GATEWAY = "line-1"
 FRAMES = 400
-
-
-class Plant:
-    """A broker, a small cloud behind it, and a gateway process that can be started again and again."""
-
-    def __init__(self, folder: Path, make_video: MakeVideo, package: Path, trust: Path) -> None:
-        self.folder = folder
-        self.cloud = SmallCloud()
-        self._witness = Witness(folder / "state" / "spool.db")
-        authority = Authority(folder / "authority")
-        self.broker = LocalBroker(folder / "broker", authority)
-        self.broker.start()
-        own = authority.device(GATEWAY)
-        self._config = folder / "gateway.toml"
-        self._config.write_text(
-            f"""
-            model = "colour"
-            window_s = 0.3
-            ack_timeout_s = 1.0
-            trust = "{trust}"
-            state = "{folder / "state"}"
-            package = "{package}"
-            cameras = [{{name = "belt", uri = "{make_video(FRAMES)}", fps = 120}}]
-            [uplink]
-            kind = "mqtt"
-            host = "{self.broker.host}"
-            port = {self.broker.port}
-            ca = "{own.ca}"
-            certificate = "{own.certificate}"
-            key = "{own.key}"
-            """
-        )
-        self._connection = Connection(
-            authority.device(INGEST).broker(self.broker.host, self.broker.port),
-            client_id=INGEST,
-            subscriptions=[results_filter(shard_of(GATEWAY))],
-        )
-        self._thread = threading.Thread(target=self._answer)
-        self._thread.start()
-        assert self._connection.wait_until_ready(20)
-
-    def start(self, *flags: str) -> subprocess.Popen[bytes]:
-        root = Path(tidegate.__file__).parent
-        command = [sys.executable, "-m", "tidegate", "gateway", "run", "--name", GATEWAY]
-        return subprocess.Popen(
-            [*command, "--config", str(self._config), "--json", *flags],
-            cwd=root,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def recorded(self) -> list[tuple[str, int]]:
-        return [(record.stream, record.seq) for record in self._witness.frames()]
-
-    def close(self) -> None:
-        self._connection.close()
-        self._thread.join()
-        self.broker.close()
-
-    def _answer(self) -> None:
-        for message in self._connection.messages():
-            answer = self.cloud.take(message.topic, message.payload)
-            if answer is not None:
-                try:
-                    self._connection.publish(answer.topic, answer.payload)
-                except UplinkError:
-                    continue  # the gateway will ask again
 
 
 @pytest.fixture
 def plant(tmp_path: Path, make_video: MakeVideo, make_release: MakeRelease, trust: Path) -> Iterator[Plant]:
-    plant = Plant(tmp_path / "plant", make_video, make_release(1), trust)
+    camera = f'{{name = "belt", uri = "{make_video(FRAMES)}", fps = 120}}'
+    plant = Plant(tmp_path / "plant", camera=camera, package=make_release(1), trust=trust)
     yield plant
     plant.close()
-
-
-def finish(process: subprocess.Popen[bytes], timeout_s: float = 60) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=timeout_s)
-    return process.returncode, out.decode(), err.decode()
 
 
 def test_kills_at_any_time_lose_nothing_that_was_recorded_and_no_frame_of_a_file(plant: Plant) -> None:

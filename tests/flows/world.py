@@ -30,9 +30,10 @@ EPOCH_S = 1_800_000_000
 
 
 class World:
-    """`fps` frames a second; health and the tide every WINDOW_S. `now` is in seconds, of every clock there is."""
+    """`fps` frames a second (0.2: one in five); health and the tide every WINDOW_S. `now` is in seconds, of every clock
+    there is."""
 
-    def __init__(self, folder: Path, *, limit_bytes: int = 5_000, fps: int = 1, seed: int = 0) -> None:
+    def __init__(self, folder: Path, *, limit_bytes: int = 5_000, fps: float = 1, seed: int = 0) -> None:
         self.now = float(EPOCH_S)
         self.down = False  # the gateway's end of the link: nothing can be handed on
         self.away = False  # ingest takes nothing in
@@ -120,7 +121,7 @@ class World:
         self.spool.close()
 
     def _record(self) -> None:
-        for _ in range(self.fps):
+        while self.recorded < (self.now - EPOCH_S) * self.fps:
             number = self.recorded
             left = float(number * 3 % 600)
             found = replace(

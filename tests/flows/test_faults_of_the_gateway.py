@@ -1,0 +1,417 @@
+"""The real gateway process while its link, disk, clock, camera and models fail: what it recorded reaches the cloud."""
+
+import ctypes
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import pytest
+
+from models.records import Tombstone
+from models.wire import StreamAck, encode_acks
+from simulator.bad_link import BadLink, Knobs
+from simulator.camera_server import Camera, CameraServer
+from simulator.scenes import Shot, Truth
+from tests.flows.plant import Plant, finish, wait_for
+from tests.flows.shifted_clock import set_clock
+
+MakeVideo = Callable[..., Path]
+MakeRelease = Callable[..., Path]
+Kind = Literal["mqtt", "aws"]
+FRAMES = 400
+DAY_S = 86_400
+
+
+class MakePlant(Protocol):
+    def __call__(
+        self,
+        *,
+        camera: str = "",
+        kind: Kind = "mqtt",
+        pointers: Path | None = None,
+        state: Path | None = None,
+        ack_timeout_s: float = 1.0,
+    ) -> Plant:
+        """A plant with release 1 and a file of FRAMES frames, unless told otherwise."""
+        ...
+
+
+@pytest.fixture
+def make_plant(tmp_path: Path, belt: str, make_release: MakeRelease, trust: Path) -> Iterator[MakePlant]:
+    plants: list[Plant] = []
+
+    def make(
+        *,
+        camera: str = "",
+        kind: Kind = "mqtt",
+        pointers: Path | None = None,
+        state: Path | None = None,
+        ack_timeout_s: float = 1.0,
+    ) -> Plant:
+        plant = Plant(
+            tmp_path / "plant",
+            camera=camera or belt,
+            trust=trust,
+            package=None if pointers else make_release(1),
+            pointers=pointers,
+            kind=kind,
+            state=state,
+            ack_timeout_s=ack_timeout_s,
+        )
+        plants.append(plant)
+        if kind == "aws" and plant.broker.kind != "mosquitto":
+            pytest.skip("the embedded broker knows no MQTT 5; install mosquitto")
+        return plant
+
+    yield make
+    for plant in plants:
+        plant.close()
+
+
+@pytest.fixture
+def belt(make_video: MakeVideo) -> str:
+    return f'{{name = "belt", uri = "{make_video(FRAMES)}", fps = 100}}'
+
+
+def seen(plant: Plant) -> int:
+    return len(plant.cloud.frame_numbers("belt"))
+
+
+def see_more(plant: Plant, count: int = 1, *, timeout_s: float = 40) -> None:
+    """Wait until so many more frames are in the cloud, or all of them are."""
+    wanted = min(FRAMES, seen(plant) + count)
+    wait_for(lambda: seen(plant) >= wanted, timeout_s=timeout_s)
+
+
+def check_all_are_there_once(plant: Plant) -> None:
+    assert plant.cloud.frame_numbers("belt") == list(range(FRAMES)), "every frame of the file, once"
+    assert set(plant.recorded()) == {(stream, seq) for _, stream, seq in plant.cloud.frames}
+    assert plant.cloud.losses == []
+
+
+@pytest.mark.parametrize("kind", [pytest.param("mqtt", marks=pytest.mark.soak), "aws"])
+def test_kills_and_cuts_on_a_line_that_loses_a_third(kind: Kind, make_plant: MakePlant) -> None:
+    plant = make_plant(kind=kind)
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    plant.link.knobs = Knobs(delay_s=0.05, loss=0.3)
+    process = plant.start()
+    for step in range(3):
+        see_more(plant)
+        if step == 1:
+            plant.link.cut()
+            time.sleep(chance.uniform(0, 1))
+            plant.link.mend()
+            plant.link.knobs = Knobs(delay_s=0.05, loss=0.3)
+        else:
+            time.sleep(chance.uniform(0, 0.5))
+            process.kill()
+            finish(process)
+            process = plant.start()
+    code, out, err = finish(process, timeout_s=120)
+    assert code == 0, err
+    assert json.loads(out)["waiting"] == 0
+    check_all_are_there_once(plant)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["mqtt", "aws"])
+def test_a_line_with_a_third_lost_and_two_seconds_each_way(kind: Kind, make_plant: MakePlant) -> None:
+    plant = make_plant(kind=kind, ack_timeout_s=15)
+    plant.link.knobs = Knobs(delay_s=2.0, loss=0.3)
+    began = time.monotonic()
+    code, _, err = finish(plant.start(), timeout_s=280)
+    print(f"{time.monotonic() - began:.0f} s, {plant.link.connections} connections, {plant.cloud.messages} messages")
+    assert code == 0, err
+    check_all_are_there_once(plant)
+
+
+def test_a_line_that_goes_silent_is_waited_for(make_plant: MakePlant) -> None:
+    plant = make_plant()
+    process = plant.start()
+    wait_for(lambda: seen(plant) > 20)
+    plant.link.knobs.dead = True  # nobody is told: no packet comes, none is refused
+    before = seen(plant)
+    time.sleep(3)
+    assert seen(plant) == before
+    plant.link.knobs.dead = False
+    code, _, err = finish(process)
+    assert code == 0, err
+    check_all_are_there_once(plant)
+
+
+@pytest.mark.parametrize("kind", ["mqtt", pytest.param("aws", marks=pytest.mark.soak)])
+def test_hostile_and_refusing_answers_are_reported_once_and_change_nothing(kind: Kind, make_plant: MakePlant) -> None:
+    plant = make_plant(kind=kind)
+    process = plant.start()
+    wait_for(lambda: seen(plant) > 20)
+    plant.say(b"garbage that is no protobuf")
+    plant.say(b"x" * 200_000)
+    plant.say(encode_acks([StreamAck("00000000000000ff", 5)]))
+    wait_for(lambda: any(report.messages_ignored == 3 for report in plant.reports()))
+    # a batch that the cloud set aside: acknowledged, and named
+    stream = next(key[1] for key in plant.cloud.frames)
+    plant.silent = True
+    wait_for(lambda: plant.cloud.held["line-1", stream] > 0)
+    plant.say(encode_acks([StreamAck(stream, plant.cloud.held["line-1", stream], refused=(Tombstone(1, 1, "no"),))]))
+    plant.silent = False
+    code, _, err = finish(process)
+    assert code == 0, err
+    check_all_are_there_once(plant)
+    told = [report for report in plant.reports() if "ignored" in report.last_error]
+    assert len(told) == 1
+    assert plant.reports()[-1].messages_ignored == 3
+
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
+    """A file system of that size; the test is skipped where this user may not mount one."""
+    folder.mkdir()
+    options = f"size={size_bytes}".encode()
+    if libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, options) != 0:
+        pytest.skip(f"a small disk cannot be mounted: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield folder
+    finally:
+        libc.umount2(str(folder).encode(), 2)  # MNT_DETACH
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves not a byte free."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65_536, 4_096, 1):
+            while True:
+                try:
+                    if file.write(b"\0" * size) < size:
+                        break
+                except OSError:
+                    break
+    return ballast
+
+
+def test_a_disk_that_is_full_and_has_room_again_costs_no_frame(tmp_path: Path, make_plant: MakePlant) -> None:
+    with small_disk(tmp_path / "disk", 4 << 20) as disk:
+        plant = make_plant(state=disk / "state")
+        process = plant.start()
+        wait_for(lambda: seen(plant) > 50)
+        plant.link.cut()  # so that nothing leaves the spool, and what is seen needs room
+        ballast = fill(disk)
+        time.sleep(3)
+        assert process.poll() is None
+        ballast.unlink()
+        plant.link.mend()
+        code, _, err = finish(process)
+        assert code == 0, err
+        assert "cannot be written" in err
+        assert "Traceback" not in err
+        check_all_are_there_once(plant)
+        assert any("cannot be written" in report.last_error for report in plant.reports())
+        plant.close()
+
+
+@pytest.mark.soak
+def test_a_disk_that_is_full_at_the_start_is_one_line_and_the_next_start_goes_on(
+    tmp_path: Path, make_plant: MakePlant
+) -> None:
+    with small_disk(tmp_path / "disk", 4 << 20) as disk:
+        plant = make_plant(state=disk / "state")
+        process = plant.start()
+        wait_for(lambda: seen(plant) > 50)
+        process.kill()
+        finish(process)
+        ballast = fill(disk)
+        process = plant.start()
+        time.sleep(3)
+        if process.poll() is None:  # it may as well wait for room
+            ballast.unlink()
+            code, _, err = finish(process)
+            assert code == 0, err
+        else:
+            code, _, err = finish(process)
+            assert code == 1
+            assert "Traceback" not in err
+            ballast.unlink()
+            code, _, err = finish(plant.start())
+            assert code == 0, err
+        check_all_are_there_once(plant)
+        plant.close()
+
+
+def damage(spool: Path, *, whole: bool) -> None:
+    """Rubbish over half of the pages, or over all there is."""
+    chance = random.Random(0)
+    for file in [spool, spool.with_name("spool.db-wal")] if whole else [spool]:
+        with file.open("r+b") as pages:
+            for offset in range(0 if whole else 4_096, file.stat().st_size, 4_096 if whole else 8_192):
+                pages.seek(offset)
+                pages.write(chance.randbytes(min(4_096, file.stat().st_size - offset)))
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["between two runs", "while it runs"])
+def test_a_damaged_spool_is_reported_and_costs_at_most_what_was_damaged(running: bool, make_plant: MakePlant) -> None:
+    plant = make_plant()
+    process = plant.start()
+    wait_for(lambda: seen(plant) > 50)
+    plant.link.cut()
+    time.sleep(1)
+    if not running:
+        process.kill()
+        finish(process)
+    damage(plant.state / "spool.db", whole=running)
+    plant.link.mend()
+    if not running:
+        process = plant.start()
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert "Traceback" not in err
+    there = plant.cloud.frame_numbers("belt")
+    lost = sum(stone.last - stone.first + 1 for _, stone in plant.cloud.losses)
+    missing = set(range(FRAMES)) - set(there)
+    assert len(missing) <= lost, "what is not there was reported as lost"
+    # what rots under an open database is often healed by what SQLite still has in memory
+    assert any("damaged" in report.last_error for report in plant.reports()) or (running and not missing)
+
+
+def test_a_clock_that_is_set_back_a_day_and_forward_a_year_neither_loses_nor_reorders(
+    tmp_path: Path, make_plant: MakePlant, make_release: MakeRelease
+) -> None:
+    pointers = tmp_path / "work"
+    point(pointers, make_release(1))
+    plant = make_plant(pointers=pointers)
+    clock = plant.folder / "clock"
+    on_clock = {"SHIFTED_CLOCK": str(clock)}
+    set_clock(clock, 0)
+
+    def start() -> subprocess.Popen[bytes]:
+        return plant.start(program="tests.flows.shifted_clock", environment=on_clock)
+
+    process = start()
+    wait_for(lambda: seen(plant) > 50)
+    set_clock(clock, -DAY_S)
+    wait_for(lambda: seen(plant) > 120)
+    set_clock(clock, 365 * DAY_S)
+    wait_for(lambda: seen(plant) > 200)
+    process.kill()
+    finish(process)
+    process = start()  # its model's signatures have expired by this clock; the copy in the store runs on
+    wait_for(lambda: seen(plant) > 280)
+    set_clock(clock, 0)
+    code, _, err = finish(process)
+    assert code == 0, err
+    check_all_are_there_once(plant)
+    frames = sorted(plant.cloud.frames.items(), key=lambda item: item[1].frame)
+    walls = [result.captured_at_us for _, result in frames]
+    jumps = [later - earlier for earlier, later in pairwise(walls) if abs(later - earlier) > 3_600e6]
+    assert [round(jump / (DAY_S * 1e6)) for jump in jumps] == [-1, 366, -365], "wall time is told as it was"
+    for (one, earlier), (other, later) in pairwise(frames):
+        if one[1] == other[1]:  # of one stream
+            assert later.steady_us > earlier.steady_us
+    assert max(report.clock_jumps for report in plant.reports()) >= 1
+
+
+class Flat:
+    """A scene of nothing but a colour; frame n as in make_video."""
+
+    def truth(self, number: int) -> Truth:
+        return Truth(("blue", "green", "red")[number % 3])
+
+    def frame(self, number: int) -> Shot:
+        return Shot(np.full((48, 128, 3), np.eye(3)[number % 3] * 200, np.uint8), self.truth(number))
+
+
+def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(make_plant: MakePlant) -> None:
+    with CameraServer({"door": Camera(Flat(), fps=30)}) as server:
+        cable = BadLink(int(server.url.rsplit(":", 1)[1]))
+        camera = f'{{name = "belt", uri = "http://127.0.0.1:{cable.port}/door", numbered = true, stall_s = 1.0}}'
+        plant = make_plant(camera=camera)
+        process = plant.start()
+        wait_for(lambda: seen(plant) > 20)
+        cable.cut()
+        wait_for(lambda: plant.reports()[-1].camera_state == "down")
+        cable.mend()
+        wait_for(lambda: plant.reports()[-1].camera_state == "ok", timeout_s=30)
+        see_more(plant, 20)
+        cable.knobs.dead = True
+        wait_for(lambda: plant.reports()[-1].camera_state == "stalled")
+        cable.knobs.dead = False
+        see_more(plant, 20)
+        process.send_signal(signal.SIGTERM)
+        code, _, err = finish(process)
+        assert code == 0, err
+        cable.close()
+    numbers = plant.cloud.frame_numbers("belt")
+    assert len(set(numbers)) == len(numbers)
+    colours = ("blue", "green", "red")
+    assert all(result.labels[0] == colours[result.frame % 3] for result in plant.cloud.frames.values())
+    in_the_cloud = {(stream, seq) for _, stream, seq in plant.cloud.frames}
+    waiting = set(plant.recorded()) - in_the_cloud
+    assert len(waiting) <= 10, "at most what was recorded in the last moments waits in the spool"
+
+
+def point(pointers: Path, package: Path) -> None:
+    """As a model component does."""
+    pointer = pointers / "tidegate.Model.colour" / "pointer"
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    draft = pointer.with_suffix(".draft")
+    draft.write_text(f"{package}\n")
+    draft.rename(pointer)
+
+
+def test_a_model_that_is_cut_short_on_the_disk_is_replaced_and_costs_no_frame(
+    tmp_path: Path, make_plant: MakePlant, make_release: MakeRelease
+) -> None:
+    pointers = tmp_path / "work"
+    point(pointers, make_release(1))
+    plant = make_plant(pointers=pointers)
+    process = plant.start()
+    wait_for(lambda: seen(plant) > 20)
+    point(pointers, make_release(2))
+    wait_for(lambda: any(result.release == 2 for result in list(plant.cloud.frames.values())))
+    process.kill()
+    finish(process)
+    for model in sorted((plant.state / "models").rglob("*.onnx")):
+        os.truncate(model, model.stat().st_size // 2)
+    process = plant.start()
+    see_more(plant, 20)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert "Traceback" not in err
+    check_all_are_there_once(plant)
+    assert plant.reports()[-1].release == 2
+
+
+def test_swaps_that_are_killed_cost_no_frame_and_end_with_the_release_that_is_wanted(
+    tmp_path: Path, make_plant: MakePlant, make_release: MakeRelease
+) -> None:
+    pointers = tmp_path / "work"
+    packages = {release: make_release(release) for release in (1, 2, 3)}
+    point(pointers, packages[1])
+    plant = make_plant(pointers=pointers)
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for release in (2, 1, 3):
+        process = plant.start()
+        see_more(plant)
+        point(pointers, packages[release])
+        time.sleep(chance.uniform(0, 0.4))
+        process.kill()
+        finish(process)
+    code, _, err = finish(plant.start())
+    assert code == 0, err
+    check_all_are_there_once(plant)
+    assert plant.reports()[-1].release == 3
