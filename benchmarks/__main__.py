@@ -11,6 +11,8 @@ from rich.table import Table
 
 BARS = (
     "wire_bytes",
+    "spool_append",
+    "spool_wear",
     "tracker_cpu",
     "bytes_per_detection",
     "encode_cpu",

@@ -3,6 +3,7 @@
 Pure: what was spent is counted in the spool, and the time is an argument.
 """
 
+import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -27,10 +28,10 @@ class ByteBudget:
     per: Literal["day", "month"] = "day"
 
     def __post_init__(self) -> None:
-        least = {"day": 100_000, "month": 3_000_000}[self.per]
+        least = {"day": 300_000, "month": 9_000_000}[self.per]
         if not least <= self.limit_bytes <= 1 << 50:
             raise ValueError(
-                f"limit_bytes must be at least {least} a {self.per}, which is little more than health takes, "
+                f"limit_bytes must be at least {least} a {self.per}, which is what health may take, "
                 f"got {self.limit_bytes}"
             )
 
@@ -57,9 +58,8 @@ def period_of(per: Literal["day", "month"], at_us: int) -> Period:
     begin = at.replace(hour=0, minute=0, second=0, microsecond=0)
     if per == "day":
         return Period(f"{begin:%Y-%m-%d}", (at - begin) / timedelta(days=1))
-    begin = begin.replace(day=1)
-    end = (begin + timedelta(days=32)).replace(day=1)
-    return Period(f"{begin:%Y-%m}", (at - begin) / (end - begin))
+    days = calendar.monthrange(at.year, at.month)[1]
+    return Period(f"{begin:%Y-%m}", (at - begin.replace(day=1)) / timedelta(days=days))
 
 
 def next_thin(thin: int, *, frames_held: bool, anything_held: bool) -> int:

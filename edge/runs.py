@@ -18,13 +18,16 @@ MAX_RECORDS = 128
 MAX_BYTES = 64 << 10  # a larger record is a run of its own
 _ENTRY = struct.Struct(">II")
 _PLAIN, _COMPRESSED = b"\0", b"\1"
+_LARGE = 4 << 10  # a single record of more than that is a picture, which gets no smaller
 _MAX_RUN_BYTES = 64 << 20  # what a damaged one may claim to be
 
 
 def pack(payloads: Sequence[bytes]) -> bytes:
     """These records, encoded, as one run."""
-    entries = b"".join(_ENTRY.pack(len(payload), zlib.crc32(payload)) for payload in payloads)
-    return _pack(entries + b"".join(payloads))
+    entries = [_ENTRY.pack(len(payload), zlib.crc32(payload)) for payload in payloads]
+    if len(payloads) == 1 and len(payloads[0]) > _LARGE:
+        return b"".join((_PLAIN, *entries, *payloads))
+    return _pack(b"".join((*entries, *payloads)))
 
 
 def unpack(run: bytes, count: int) -> list[bytes | None]:
@@ -67,8 +70,7 @@ def split(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 def _pack(plain: bytes) -> bytes:
     compressed = zstandard.ZstdCompressor(level=1).compress(plain)
-    # a picture gets no smaller
-    return _COMPRESSED + compressed if len(compressed) < len(plain) * 0.9 else _PLAIN + plain
+    return _COMPRESSED + compressed if len(compressed) < len(plain) else _PLAIN + plain
 
 
 def _unpack(run: bytes) -> bytes:

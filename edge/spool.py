@@ -177,14 +177,13 @@ class Spool:
             work = self._work
             if work.count >= _MAX_PENDING or work.size >= _MAX_PENDING_BYTES:
                 self._changed.wait_for(self._takes_more)
-            work, was_empty = self._work, not self._work
+            work = self._work
             for lane, payload, record in encoded:
                 if isinstance(record, FrameResult):
                     work.cameras[record.camera] = record.frame
                     lane = self._frame_lane(record.camera)
                 work.add(lane, [payload])
-            # waking the other thread for each frame would cost more than all the rest
-            if was_empty or work.is_urgent:
+            if work.is_urgent:
                 self._changed.notify_all()
 
     def flush(self) -> None:
@@ -246,7 +245,6 @@ class Spool:
         """Records 1..last of the stream are in the lake: forget them, with the next commit."""
         with self._changed:
             self._work.acks[stream] = max(last, self._work.acks.get(stream, 0))
-            self._changed.notify_all()
 
     def bury(self, stream: str, first: int, last: int, reason: str) -> None:
         """Put a tombstone in the place of records first..last, which can't be sent."""
@@ -328,8 +326,7 @@ class Spool:
         retries = delays(self._commit_s, _RETRY_S)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._work or self._closing)
-                # the group: all that comes until then shares one fsync
+                # all that comes until then shares one fsync; to be woken by the first of it would cost more than it
                 self._changed.wait_for(lambda: self._closing or self._work.is_urgent, timeout=self._commit_s)
                 if self._closing:
                     return
@@ -443,17 +440,14 @@ class Spool:
 
     def _write_records(self, work: _Work) -> None:
         now_us = _now_us()
-        for camera, frame in work.cameras.items():
-            self._books.cameras[camera] = self._books.cameras.get(camera, ("", -1))[0], frame
-        frames = json.dumps({camera: frame for camera, (_, frame) in self._books.cameras.items()})
+        frames = self._note_frames(work.cameras) if work.cameras else None
         for lane, payloads in work.records.items():
             name = self._books.live.get(lane) or self._open_stream(lane, now_us)
             for portion in split(payloads):
                 state = self._books.streams[name]
                 last = state.last + len(portion)
                 payload = pack(portion)
-                cameras = frames if lane in ("frames", "spare") else None
-                self._database.add(Run(state.number, state.last + 1, last, now_us, payload, cameras=cameras))
+                self._database.add(Run(state.number, state.last + 1, last, now_us, payload, cameras=frames))
                 self._books.streams[name] = replace(
                     state,
                     last=last,
@@ -461,6 +455,12 @@ class Spool:
                     bytes=state.bytes + len(payload),
                     oldest_us=state.oldest_us or now_us,
                 )
+
+    def _note_frames(self, cameras: dict[str, int]) -> str:
+        """Every camera's last frame, as the runs of this commit say it."""
+        for camera, frame in cameras.items():
+            self._books.cameras[camera] = self._books.cameras.get(camera, ("", -1))[0], frame
+        return json.dumps({camera: frame for camera, (_, frame) in self._books.cameras.items()})
 
     def _open_stream(self, lane: Lane, now_us: int) -> str:
         streams = self._books.streams

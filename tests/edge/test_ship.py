@@ -3,84 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge import ship
-from edge.ship import Shipper
-from edge.spool import Spool
-from models.detections import Detections
-from models.records import FrameResult, Health, Tombstone
+from models.records import Health, Tombstone
 from models.topics import acks_topic
 from models.wire import StreamAck, encode_acks
-from simulator.small_cloud import SmallCloud, SmallUplink
-
-GATEWAY = "g1"
-TIMEOUT_S = 10.0
-
-
-class World:
-    """A spool, a link and a cloud; time passes only when told to."""
-
-    def __init__(self, folder: Path, *, limit_bytes: int = 5_000) -> None:
-        self.now = 1000.0
-        self.folder = folder
-        self.cloud = SmallCloud()
-        self.uplink = SmallUplink(self.cloud, limit_bytes=limit_bytes)
-        self.recorded = 0
-        self.random = np.random.default_rng(0)
-        self.start()
-
-    def start(self) -> None:
-        self.spool = Spool(self.folder / "spool.db")
-        self.shipper = Shipper(
-            self.spool, self.uplink, gateway=GATEWAY, ack_timeout_s=TIMEOUT_S, clock=lambda: self.now
-        )
-
-    def pass_by(self, seconds: float) -> None:
-        """Time goes on without a step."""
-        self.now += seconds
-
-    def restart(self) -> None:
-        self.spool.close()
-        self.start()
-
-    def save(self) -> dict[Path, bytes]:
-        """The spool's files as they are now."""
-        return {path: path.read_bytes() for path in self.folder.glob("spool.db*")}
-
-    def restore(self, files: dict[Path, bytes]) -> None:
-        """A new start, with these files in place of what was written since."""
-        self.spool.close()
-        for path, content in files.items():
-            path.write_bytes(content)
-        self.start()
-
-    def record(self, count: int) -> None:
-        for _ in range(count):
-            found = Detections.of(self.random.uniform(0, 600, (1, 4)), [0.5], [0])
-            self.spool.append(
-                FrameResult.of("door", self.recorded, self.recorded * 1_000_000, "coco", 1, found, ("thing",))
-            )
-            self.recorded += 1
-        self.spool.flush()
-
-    def run(self, seconds: float, *, tides: bool = True) -> None:
-        for _ in range(int(seconds * 2)):
-            self.now += 0.5
-            if tides:
-                self.shipper.tide()
-            self.shipper.step()
-            self.hear()
-            self.spool.flush()
-
-    def hear(self) -> None:
-        for message in self.uplink.arrived():
-            self.shipper.acknowledged(message.payload)
-
-    def stream(self) -> str:
-        (stream,) = {key[1] for key in self.cloud.held}
-        return stream
+from tests.edge.ship_world import GATEWAY, TIMEOUT_S, World
 
 
 @pytest.fixture
