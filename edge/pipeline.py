@@ -126,7 +126,7 @@ class Lane:
         self.finisher = finisher
         self._active = model
         self._ready = ready
-        self._depth = depth
+        self.depth = depth
         self._buffers: SimpleQueue[UInt8 | None] = SimpleQueue()
         self._tickets = 0
         self._due = 0
@@ -151,11 +151,11 @@ class Lane:
     def drain(self) -> bool:
         """Return when all that was submitted is finished, or False when the lane is closed before."""
         buffers: list[UInt8] = []
-        while len(buffers) < self._depth and (buffer := self._buffers.get()) is not None:
+        while len(buffers) < self.depth and (buffer := self._buffers.get()) is not None:
             buffers.append(buffer)
         for free in buffers:
             self._buffers.put(free)
-        if len(buffers) < self._depth:
+        if len(buffers) < self.depth:
             self._buffers.put(None)
             return False
         return True

@@ -88,7 +88,7 @@ class Watch:
         self._observer.away()
 
     def _look(self) -> None:
-        self._camera = camera = open_camera(self._config, self._tally)
+        self._camera = camera = open_camera(self._config, self._tally, keep=self._lane.depth + 1)
         try:
             if self._closed.is_set():
                 return

@@ -23,15 +23,15 @@ from simulator.scenes import Scene
 _BOUNDARY = "tidegate"
 _JPEG_QUALITY = 85
 
-Shows = Literal["scene", "frozen", "black", "cover", "garbage", "nothing"]
+Shows = Literal["scene", "frozen", "black", "cover", "garbage", "nothing", "gone"]
 
 
 class Camera:
     """One scene at one rate, shared by all who watch it.
 
     `shows` may be changed at any time: the "scene"; "frozen", its last picture again and again, though numbers go on;
-    "black" with a sensor's noise; a "cover" on the lens, dim and even; "garbage" instead of JPEG; or "nothing" at all,
-    with connections left open. Without `stamped` pictures carry no numbers.
+    "black" with a sensor's noise; a "cover" on the lens, dim and even; "garbage" instead of JPEG; "nothing" at all,
+    with connections left open; or it is "gone", and hangs up. Without `stamped` pictures carry no numbers.
     """
 
     def __init__(self, scene: Scene, *, fps: float, stamped: bool = True) -> None:
@@ -49,10 +49,10 @@ class Camera:
         self._thread.start()
 
     def next(self, after: int) -> tuple[int, bytes] | None:
-        """The newest frame (number, JPEG) once there is one newer than `after`; None when the camera is closed."""
+        """The newest frame (number, JPEG) once there is one newer than `after`; None when it is closed or gone."""
         with self._news:
             self._news.wait_for(lambda: self._closed or (self._number > after and self.shows != "nothing"))
-            return None if self._closed else (self._number, self._jpeg)
+            return None if self._closed or self.shows == "gone" else (self._number, self._jpeg)
 
     def mark_handed_out(self, number: int) -> None:
         with self._news:
@@ -149,6 +149,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         camera = self.cameras.get(self.path.strip("/"))
         if camera is None:
             self.send_error(404, f"no camera at {self.path}")
+            return
+        if camera.shows == "gone":
+            self.close_connection = True
             return
         self.send_response(200)
         self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")

@@ -87,6 +87,8 @@ class _Handler(socketserver.StreamRequestHandler):
             self._reply(401, headers, {"WWW-Authenticate": 'Basic realm="camera"'})
         elif camera is None:
             self._reply(404, headers)
+        elif camera.shows == "gone":
+            raise ConnectionResetError("nobody is there")
         elif method == "OPTIONS":
             self._reply(200, headers, {"Public": "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN"})
         elif method == "DESCRIBE":

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from models.errors import CameraError
 from models.frame import Frame
 
-RING_IMAGES = 7
+KEEP = 6
 
 Sight = Literal["ok", "frozen", "dark"]
 
@@ -21,8 +21,8 @@ class Camera(Protocol):
     `close`, which any thread may call; whatever else stops it raises CameraError, and StalledError where the camera is
     there but shows nothing new.
 
-    A frame's image lies in one of a few buffers that are used in turn: it may be overwritten once RING_IMAGES - 1 later
-    frames were delivered. Whoever needs it for longer copies it.
+    A frame's image lies in one of a few buffers that are used in turn: it may be overwritten once `keep` later frames
+    were delivered (KEEP, where whoever opens the camera does not say). Whoever needs it for longer copies it.
     """
 
     @property

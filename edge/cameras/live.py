@@ -41,9 +41,10 @@ class LiveCamera:
         view: View,
         sight: SightWatch,
         stillness: Stillness | None,
+        keep: int,
     ) -> None:
         self._source = source
-        self._pictures = Pictures(source, view)
+        self._pictures = Pictures(source, view, keep=keep)
         self._tally = tally
         self._name = name
         self._numbered = numbered

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edge.cameras.camera import Camera, Tally
+from edge.cameras.camera import KEEP, Camera, Tally
 from edge.cameras.config import CameraConfig, MotionConfig
 from edge.cameras.folder import ImageFolder
 from edge.cameras.live import LiveCamera
@@ -17,15 +17,17 @@ from edge.polygons import Polygon
 from models.errors import CameraError
 
 
-def open_camera(config: CameraConfig, tally: Tally) -> Camera:
+def open_camera(config: CameraConfig, tally: Tally, *, keep: int = KEEP) -> Camera:
     """The camera as configured, going on after frame `tally.last`; CameraError when it is not there.
 
-    A live camera gives its newest frames, a recording (a file, a folder) every one.
+    A live camera gives its newest frames, a recording (a file, a folder) every one. An image stays as it is until
+    `keep` later ones were delivered.
     """
     view = View(rotate=config.rotate, crop=config.crop, masks=config.masks)
     stillness = _stillness(config.motion, config.regions)
     if not config.is_live:
-        return RecordedCamera(_recording(recorded_at(config)), tally, fps=config.fps, view=view, stillness=stillness)
+        recording = _recording(recorded_at(config))
+        return RecordedCamera(recording, tally, fps=config.fps, view=view, stillness=stillness, keep=keep)
     return LiveCamera(
         _live(config),
         tally,
@@ -36,6 +38,7 @@ def open_camera(config: CameraConfig, tally: Tally) -> Camera:
         view=view,
         sight=SightWatch(frozen_s=config.frozen_s, dark_s=config.dark_s),
         stillness=stillness,
+        keep=keep,
     )
 
 

@@ -21,10 +21,17 @@ class RecordedCamera:
     """
 
     def __init__(
-        self, source: Recording, tally: Tally, *, fps: float | None, view: View, stillness: Stillness | None
+        self,
+        source: Recording,
+        tally: Tally,
+        *,
+        fps: float | None,
+        view: View,
+        stillness: Stillness | None,
+        keep: int,
     ) -> None:
         self._source = source
-        self._pictures = Pictures(source, view)
+        self._pictures = Pictures(source, view, keep=keep)
         self._tally = tally
         self._period_s = 1 / fps if fps else 0.0
         self._stillness = stillness

@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from typing import NamedTuple
 
-from edge.cameras.camera import RING_IMAGES
 from edge.cameras.source import Source
 from edge.cameras.view import View
 from models.detections import UInt8
@@ -18,9 +17,11 @@ class Picture(NamedTuple):
 
 
 class Ring:
-    """As many buffers as are in use at once: who fills one and who looks at it may be two threads."""
+    """As many buffers as are in use at once: who fills one and who looks at it may be two threads. Whoever looks has
+    done with a picture once `keep` later ones were delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
         self._lock = threading.Lock()
         self._free: list[UInt8] = []
         self._delivered: deque[UInt8] = deque()
@@ -36,20 +37,20 @@ class Ring:
             self._free.append(buffer)
 
     def deliver(self, buffer: UInt8) -> None:
-        """Somebody looks at this one now, and has done with the one RING_IMAGES - 1 before it."""
+        """Somebody looks at this one now, and has done with the one `keep` before it."""
         with self._lock:
             self._delivered.append(buffer)
-            if len(self._delivered) >= RING_IMAGES:
+            if len(self._delivered) > self._keep:
                 self._free.append(self._delivered.popleft())
 
 
 class Pictures:
     """A source's pictures: `retrieve`, and then perhaps `look`; what that gives is delivered or dropped."""
 
-    def __init__(self, source: Source, view: View) -> None:
+    def __init__(self, source: Source, view: View, *, keep: int) -> None:
         self._source = source
         self._view = view
-        self._ring = Ring()
+        self._ring = Ring(keep)
         self._raw: UInt8 | None = None
 
     def retrieve(self) -> UInt8 | None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.cameras.camera import RING_IMAGES, Camera, StalledError, Tally
+from edge.cameras.camera import KEEP, Camera, StalledError, Tally
 from edge.cameras.config import CameraConfig, MotionConfig
 from edge.cameras.opencv import prepare_opencv
 from edge.cameras.opening import open_camera
@@ -118,12 +119,12 @@ def video(tmp_path: Path) -> Path:
 Open = Callable[..., Camera]
 
 
-def open_file(path: Path, tally: Tally, **settings: Any) -> Camera:
-    return open_camera(CameraConfig("camera", str(path), **settings), tally)
+def open_file(path: Path, tally: Tally, *, keep: int = KEEP, **settings: Any) -> Camera:
+    return open_camera(CameraConfig("camera", str(path), **settings), tally, keep=keep)
 
 
-def open_live(uri: str, tally: Tally, **settings: Any) -> Camera:
-    return open_camera(CameraConfig("camera", uri, **settings), tally)
+def open_live(uri: str, tally: Tally, *, keep: int = KEEP, **settings: Any) -> Camera:
+    return open_camera(CameraConfig("camera", uri, **settings), tally, keep=keep)
 
 
 class Tricolour:
@@ -222,14 +223,15 @@ def test_a_closed_camera_ends_even_when_closed_from_another_thread(opened: Open)
         pass
 
 
-def test_a_picture_stays_as_it_is_while_the_next_ones_are_delivered(opened: Open) -> None:
-    camera = opened(Tally(), rotate=180)
-    shown: list[tuple[UInt8, UInt8]] = []
-    for frame in islice(camera, 30):
-        shown = [*shown[-RING_IMAGES + 2 :], (frame.image, frame.image.copy())]
+@pytest.mark.parametrize("keep", [1, KEEP])
+def test_a_picture_stays_as_it_is_while_the_next_ones_are_delivered(opened: Open, keep: int) -> None:
+    camera = opened(Tally(), rotate=180, keep=keep)
+    shown: deque[tuple[UInt8, UInt8]] = deque(maxlen=keep)
+    for frame in islice(camera, 20):
+        shown.append((frame.image, frame.image.copy()))
         assert all(np.array_equal(image, copy) for image, copy in shown)
     camera.close()
-    assert len(shown) == RING_IMAGES - 1
+    assert len(shown) == keep
 
 
 def test_buffers_are_used_again(opened: Open, request: pytest.FixtureRequest) -> None:
@@ -238,7 +240,7 @@ def test_buffers_are_used_again(opened: Open, request: pytest.FixtureRequest) ->
     camera = opened(Tally(), fps=200)
     places = {frame.image.__array_interface__["data"][0] for frame in islice(camera, 35)}
     camera.close()
-    assert len(places) <= RING_IMAGES + 3
+    assert len(places) <= KEEP + 4
 
 
 def test_every_camera_can_be_turned_cut_and_masked(opened: Open) -> None:

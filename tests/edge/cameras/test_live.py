@@ -86,6 +86,7 @@ class World:
             view=View(),
             sight=SightWatch(frozen_s=frozen_s, dark_s=dark_s),
             stillness=Stillness(MotionGate(threshold=20, area=0.01), every_s=60) if motion else None,
+            keep=6,
         )
         self.frames = iter(self.camera)
 

@@ -78,6 +78,24 @@ def test_a_camera_that_falls_silent_is_stalled_and_goes_on_when_it_speaks_again(
         again.close()
 
 
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_camera_that_was_gone_can_be_opened_again(kind: type[Server], camera: Simulated) -> None:
+    tally = Tally()
+    with kind({"line": camera}) as server:
+        opened = watch(f"{server.url}/line", tally)
+        last = next(iter(opened)).number
+        camera.shows = "gone"
+        with pytest.raises(CameraError, match="has gone away"):
+            list(opened)
+        with pytest.raises(CameraError, match="does not answer"):
+            watch(f"{server.url}/line", tally)
+        camera.shows = "scene"
+        again = watch(f"{server.url}/line", tally)
+        assert next(iter(again)).number > last
+        opened.close()
+        again.close()
+
+
 def test_garbage_in_between_is_no_picture_and_no_end_of_the_gateway(camera: Simulated) -> None:
     tally = Tally()
     with CameraServer({"line": camera}) as server:
