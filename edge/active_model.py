@@ -24,6 +24,7 @@ DISK_RETRY_S = 10.0
 _RECENT = 128  # frames whose times are kept
 _ENOUGH = 64  # of them to judge a model by
 _JUDGE_S = 2.0
+_ALIVE_S = 30.0  # a process that has lived so long with a model was not killed by opening it
 _UNKNOWN = Memory()
 
 
@@ -32,6 +33,7 @@ class _Serving:
     """A model and how long its last frames took, in one value: they change together, without a lock for each frame."""
 
     model: LoadedModel
+    since: float = field(default_factory=time.monotonic)
     recent_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     @property
@@ -178,14 +180,20 @@ class ActiveModel:
         if serving is not None:
             release = serving.model.manifest.release
             self._store.now_runs(release)
-            if over:
-                self._store.has_passed(release)
-            elif serving.recent_ms:
-                self._store.has_answered(release)
+            if serving.recent_ms or time.monotonic() - serving.since > _ALIVE_S:
+                if over:
+                    self._store.has_passed(release)
+                else:
+                    self._store.has_lived(release)
         with self._changes:
             del self._given_up[: len(given_up)]
         if let_go:
             give_back()
+
+    def close(self) -> None:
+        """The process ends in order: it is not the model on trial that ends it."""
+        with contextlib.suppress(OSError):
+            self._store.has_lived(self._store.trial.release)
 
     def _weigh(self, loaded: LoadedModel, memory: Memory) -> None:
         """ModelError when it is over budget, beside the current one, before it has seen a frame."""

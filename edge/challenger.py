@@ -142,10 +142,11 @@ class Challenger:
             self._task = None
 
     def close(self) -> None:
-        """Let `run` return."""
+        """Let `run` return, in a process that ends in order."""
         with self._work:
             self._closed = True
             self._work.notify()
+        self.model.close()
 
     def report(self) -> Challenge | None:
         """How the two compared since the last call; None while there is no challenger."""
@@ -182,6 +183,7 @@ class Challenger:
             log.error("%s", self._trouble)
             return
         ms = (time.thread_time() - started) * 1000
+        self.model.answered(model, ms)
         theirs = sight(found, model.manifest.labels)
         agreement = compare(task.ours, theirs)
         doubt = agreement.left_over

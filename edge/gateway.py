@@ -1,5 +1,6 @@
 """A gateway: cameras, model, spool and uplink put together, and the windows that they share."""
 
+import contextlib
 import fcntl
 import logging
 import math
@@ -60,8 +61,11 @@ def run_gateway(
     refused) raises a TidegateError before the first frame.
     """
     prepare_opencv()
-    with _locked(config.state), Spool(config.state / SPOOL, limit_bytes=config.spool_limit_bytes) as spool:
-        active = _open_model(config)
+    with (
+        _locked(config.state),
+        Spool(config.state / SPOOL, limit_bytes=config.spool_limit_bytes) as spool,
+        contextlib.closing(_open_model(config)) as active,
+    ):
         uplink = uplink or open_uplink(config.uplink, gateway=gateway)
         try:
             return _Gateway(config, gateway, spool, active, uplink, keep_running=keep_running).run(stop)

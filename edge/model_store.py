@@ -45,7 +45,7 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`starts`: how often `release` was opened without having answered a frame since. `before_ms` and
+    """`starts`: how often `release` was opened by a process that then died at once. `before_ms` and
     `before_replay_ms`: what a camera's and a golden frame took the model before, 0 where that is not known."""
 
     release: int = 0
@@ -130,13 +130,13 @@ class ModelStore:
             return
         trial = self._trial if going_on else Trial(release, 0, before_ms, before_replay_ms)
         if trial.starts >= _STARTS:
-            why = f"the gateway died {trial.starts} times in a row before it had answered a frame"
+            why = f"the gateway died {trial.starts} times in a row as soon as it was opened"
             self.has_failed(release, why)
             raise PackageError(f"{self._model}@{release} is given up: {why}")
         self._write_trial(replace(trial, starts=trial.starts + 1))
 
-    def has_answered(self, release: int) -> None:
-        """Remember that it has answered a frame, if it is the one on trial."""
+    def has_lived(self, release: int) -> None:
+        """Remember that opening it did not end the process, if it is the one on trial."""
         if release == self._trial.release:
             self._write_trial(replace(self._trial, starts=0))
 

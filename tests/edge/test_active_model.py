@@ -189,7 +189,7 @@ def test_a_release_that_stood_its_trial_stays_though_a_frame_fails(
     active = new_active(keep_s=0)
     for package in (make_release(1), make_moody(2)):
         active.offer(package)
-        active.settle()
+        take_long(active, 1.0)
     again = new_active()
     again.resume()
     for gateway in (active, again):
@@ -223,7 +223,7 @@ def test_a_release_that_takes_the_process_with_it_is_given_up_after_five_starts(
     last = new_active()
     last.resume()
     assert see(last, BLUE)[0].label == "colour@1"
-    with pytest.raises(PackageError, match="died 5 times in a row before it had answered a frame"):
+    with pytest.raises(PackageError, match="died 5 times in a row as soon as it was opened"):
         last.offer(make_moody(3).with_name("odd-2"))
 
 
@@ -239,6 +239,19 @@ def test_a_release_that_answers_may_start_as_often_as_it_likes(
         assert model.label == "colour@2"
         again.answered(model, 1.0)
         again.settle()
+
+
+def test_a_gateway_that_ends_in_order_before_it_saw_anything_blames_nobody(
+    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease
+) -> None:
+    active.offer(make_release(1))
+    active.offer(make_release(2))
+    active.close()
+    for _ in range(8):
+        again = new_active()
+        again.resume()
+        assert label(again) == "colour@2"
+        again.close()
 
 
 def test_a_release_many_times_slower_than_the_one_before_never_sees_a_frame(
