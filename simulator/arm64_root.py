@@ -64,8 +64,9 @@ def build(folder: Path, *, suite: str = SUITE, mirror: str = MIRROR) -> Path:
         (folder / part).mkdir(parents=True)
     _bring_qemu(folder, mirror)
     _extract(_PACKAGES, folder / "root", suite=suite, mirror=mirror, architecture="arm64")
-    for name in ("bin", "lib", "sbin"):  # what base-files would bring
-        (folder / "root" / name).symlink_to(f"usr/{name}")
+    lib = folder / "root" / "lib"
+    if not lib.exists():
+        lib.symlink_to("usr/lib")  # as base-files would; bookworm's packages still have files there
     _bring_wheels(folder, _python_version(folder / "root"))
     (folder / "site" / "sitecustomize.py").write_text(_CUSTOMIZE)
     launcher = folder / PYTHON

@@ -22,7 +22,6 @@ from cloud.sign import create_keys, sign_release
 from models.durable import write_atomic
 from models.manifest import read_manifest
 from simulator import processes
-from simulator.arm64_root import PYTHON
 from simulator.authority import Authority
 from simulator.broker import INGEST, LocalBroker
 from tests.edge.lite import lite
@@ -31,19 +30,9 @@ from tests.edge.lite import lite
 pytestmark = [pytest.mark.soak, pytest.mark.arm64, pytest.mark.timeout(900)]
 
 CHECKOUT = Path(tidegate.__file__).resolve().parent
-ROOT = Path(os.environ.get("TIDEGATE_ARM64", CHECKOUT / ".arm64"))
 GATEWAY = "pi-1"
 FRAMES = 60
 PATIENCE_S = 300
-
-
-@pytest.fixture
-def arm64_python() -> Path:
-    """A command that takes what Python takes and is an arm64 Python."""
-    python = ROOT / PYTHON
-    if not (ROOT / "built").is_file():
-        pytest.skip(f"no qemu-aarch64 and arm64 root in {ROOT}: `make arm64` makes both")
-    return python
 
 
 @pytest.fixture
