@@ -14,8 +14,8 @@ from models.wire import decode_batch
 
 @dataclass(slots=True)
 class Traffic:
-    """What one gateway sent: messages; bytes (topic included) of those with frames in them, and of those with health
-    alone; the frames and detections; and the bytes of the same frames as one JSON message a frame, and as one gzipped
+    """What one gateway sent: messages; bytes (topic included) of those with frames in them, and of those
+    without; the frames and detections; and the bytes of the same frames as one JSON message a frame, and as one gzipped
     JSON message a batch."""
 
     messages: int = 0

@@ -29,7 +29,7 @@ class Quarantine:
         # a gateway may be called "..", so its name is never a folder's whole name
         gateway = self.folder / f"gateway-{refusal.arrival.gateway}"
         file = gateway / f"{envelope.stream}-{envelope.first}-{envelope.last}.bin"
-        message = seal(envelope.stream, envelope.first, envelope.last, envelope.body)
+        message = seal(envelope.stream, envelope.first, envelope.last, envelope.body, version=envelope.version)
         try:
             gateway.mkdir(parents=True, exist_ok=True)
             file.write_bytes(message)

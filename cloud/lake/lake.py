@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 from deltalake import DeltaTable
 
-from cloud.lake.schema import HEALTH, TABLES, TableSpec
+from cloud.lake.schema import FRAMES, HEALTH, TABLES, TableSpec
 from cloud.lake.table import lake_errors
 from cloud.lake.tables import GatewayHealth, health_rows
 from models.errors import LakeError
@@ -40,12 +40,13 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         """LakeError when there is no lake in the folder."""
         missing = [spec.name for spec in TABLES if not DeltaTable.is_deltatable(str(folder / spec.name))]
-        if missing:
+        if FRAMES.name in missing:
             raise LakeError(
                 f"{folder} is not a lake: no table {', '.join(missing)} in it; expected the folder that "
                 f"`tidegate ingest --lake` writes"
             )
         self._folder = folder
+        self._missing = missing  # that an older tidegate did not make
 
     def query(self, sql: str) -> pa.Table:
         """The answer to DuckDB SQL over the views frames, results (a row per detection), events, aggregates,
@@ -73,6 +74,8 @@ class Lake:
         return health_rows(table.sort_by([("reported_at", "ascending"), ("gateway", "ascending")]))
 
     def _dataset(self, spec: TableSpec) -> pa_dataset.Dataset:
+        if spec.name in self._missing:
+            return pa_dataset.dataset(spec.schema.empty_table())
         with lake_errors(self._folder / spec.name, "be read"):
             return DeltaTable(self._folder / spec.name).to_pyarrow_dataset()
 

@@ -110,6 +110,14 @@ def test_a_bad_body_is_set_aside_acknowledged_as_refused_and_the_stream_goes_on(
     assert kept.read_bytes() == bad_message(4, 6)
 
 
+def test_a_bad_body_of_an_older_gateway_is_set_aside_as_it_came(ingest: Ingest, lake: Path) -> None:
+    message = seal(STREAM, 1, 3, b"this is not zstandard", version=1)
+
+    ingest.take_in([sent(message)])
+
+    assert (lake / "quarantine" / "gateway-gw-1" / f"{STREAM}-1-3.bin").read_bytes() == message
+
+
 def _bombs() -> dict[str, bytes]:
     empty_health = b"\x32\x00"
     huge = MAX_BODY_BYTES * 64

@@ -1,5 +1,6 @@
 """Reading the lake."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,18 @@ def test_a_folder_that_is_no_lake_says_so(tmp_path: Path) -> None:
         LakeError, match=r"is not a lake: no table losses, health, events, .*frames .* `tidegate ingest --lake`"
     ):
         Lake(tmp_path / "typo")
+
+
+def test_a_lake_of_an_older_tidegate_can_be_queried(folder: Path) -> None:
+    DeltaSink(folder).commit([frames_run(1, 3)], at=AT)
+    for table in ("events", "aggregates", "pictures"):
+        shutil.rmtree(folder / table)
+
+    answer = Lake(folder).query(
+        "SELECT (SELECT count(*) FROM frames) AS frames, (SELECT count(*) FROM events) AS events"
+    )
+
+    assert answer.to_pylist() == [{"frames": 3, "events": 0}]
 
 
 def test_results_have_a_row_per_detection(folder: Path) -> None:
