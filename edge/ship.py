@@ -36,6 +36,7 @@ _FIRST_GUESS = 200  # records in a message
 _MOST_RECORDS = 5_000  # in one message, however well they compress: they are all in memory at once
 _MOST_RAW_BYTES = MAX_BODY_BYTES // IN_FLIGHT  # as spooled, which is more than on the wire; ingest bounds bodies too
 _IDLE_S = 1.0
+_THIN_S = 30.0  # between two changes: what the last one did must show first
 _COURSES = 64  # remembered beyond those in use
 _AT_ONCE: tuple[Lane, ...] = ("alarms", "health")  # a health message is a window's, or says that something changed
 
@@ -114,6 +115,7 @@ class Shipper:
         self._lock = threading.RLock()
         self._wake = spool.urgent
         self._pace = Pace(BACKLOG_BYTES_PER_S)
+        self._thinned_at = clock()
         self._courses: dict[str, _Course] = {}
         self._guesses: dict[Lane, int] = {}
         self._unsent: dict[_CutAs, Cut] = {}  # at most one
@@ -154,7 +156,9 @@ class Shipper:
             if self._budget is not None:
                 self._thin(streams)
             for stream in streams:
-                self._course(stream).due = stream.last
+                course = self._course(stream)
+                course.due = stream.last
+                course.held = False
         self._wake.set()
 
     def step(self) -> None:
@@ -224,7 +228,8 @@ class Shipper:
             self._patience_s = next(self._patiences)
 
     def _send(self, stream: Stream, course: _Course, now: float) -> None:
-        course.held = False
+        if course.held:
+            return  # until the next window: room comes slowly, and many small messages would use it up
         while course.next <= stream.last and self._has_place(stream, course, now):
             due = course.next <= course.due
             if not due and stream.last - course.next + 1 < self._guess(stream):
@@ -283,6 +288,10 @@ class Shipper:
 
     def _thin(self, streams: list[Stream]) -> None:
         """Fit what is recorded from now on to what the budget had room for."""
+        now = self._clock()
+        if now - self._thinned_at < _THIN_S:
+            return
+        self._thinned_at = now
         behind = [stream for stream in streams if self._course(stream).held]
         live = [stream for stream in behind if stream.live and stream.lane == "frames"]
         thin = next_thin(self._account.thin, frames_held=bool(live), anything_held=bool(behind))

@@ -280,12 +280,12 @@ class Opened:
 def open_database(path: Path) -> Opened:
     """Open it, or make it; of a damaged one, all that can be read goes into a new one. SpoolError when there can be
     none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _finish_rescue(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _finish_rescue(path)
         return Opened(SpoolDatabase(_connect(path), path))
-    except sqlite3.Error as exc:
-        if _code(exc) not in _DAMAGE:
+    except (sqlite3.Error, OSError) as exc:
+        if isinstance(exc, OSError) or _code(exc) not in _DAMAGE:
             raise SpoolError(
                 f"the spool {path} cannot be opened: {exc}; is its folder writable, and the disk not full?"
             ) from exc
@@ -356,7 +356,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
         if version != (_VERSION if tables else 0):
             raise sqlite3.DatabaseError(f"format {version} is not known to this tidegate, which writes {_VERSION}")
-        database.executescript(_SCHEMA)
+        if not tables:  # or a full disk could not even be opened
+            database.executescript(_SCHEMA)
     except BaseException:
         database.close()
         raise
