@@ -1,7 +1,8 @@
 """Following things from frame to frame: ByteTrack (https://arxiv.org/abs/2110.06864), for any number of classes.
 
 What scores high is paired with every known track first; what scores low may then continue a track that was in sight
-just now. What scores high and is left over starts a new track.
+just now. What is left is tried with larger boxes (as C-BIoU does, https://arxiv.org/abs/2211.14317), because a gateway
+may look but a few times a second. What scores high and is left over then starts a new track.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from edge.analytics.assignment import assign
 from edge.analytics.config import TrackerConfig
 from edge.analytics.motion import Motion
-from models.detections import UNTRACKED, Detections, Int64
+from models.detections import UNTRACKED, Detections, Float32, Int64
 from models.overlap import Float64, overlaps
 
 # the largest cost of a pair, which is 1 - IoU and _OTHER_CLASS for a change of class: of one class a pair needs an IoU
@@ -20,6 +21,8 @@ from models.overlap import Float64, overlaps
 _FAR = 0.8
 _FAR_IF_NEW = 0.7  # for a track of one frame
 _FAR_IF_LOW = 0.5  # with what scores low
+_FAR_IF_GROWN = 0.7  # of boxes that are larger by _GROW of their size on each side
+_GROW = 0.75
 _OTHER_CLASS = 0.3
 _SAME = 0.8  # IoU; a detector that suppresses by class says a thing twice where it wavers between two
 _LONGEST_STEP = (60, 2.0)  # frames and seconds; after more nobody knows how fast anything is
@@ -119,28 +122,29 @@ class Tracker:
         """Rows of tracks, and the detections that continue them."""
         if not self._tracks or not len(found):
             return [], []
-        cost = self._cost(found, kinds)
+        boxes = self._motion.xyxy()
         high = (found.scores >= self._start_score).tolist()
+        high_ones = [column for column, is_high in enumerate(high) if is_high]
+        low_ones = [column for column, is_high in enumerate(high) if not is_high]
         tracks = list(enumerate(self._tracks))
-        rounds = (
-            ([row for row, track in tracks if track.hits > 1], True, _FAR),
-            ([row for row, track in tracks if track.hits == 1], True, _FAR_IF_NEW),
-            ([row for row, track in tracks if not track.misses], False, _FAR_IF_LOW),
-        )
-        rows: list[int] = []
-        columns: list[int] = []
-        for candidates, is_high, limit in rounds:
-            theirs = [row for row in candidates if row not in rows]
-            ours = [column for column, it_is in enumerate(high) if it_is is is_high and column not in columns]
-            if theirs and ours:
-                taken, by = assign(_part(cost, theirs, ours), limit=limit)
-                rows += [theirs[place] for place in taken]
-                columns += [ours[place] for place in by]
-        return rows, columns
+        known = [row for row, track in tracks if track.hits > 1]
+        new = [row for row, track in tracks if track.hits == 1]
+        in_sight = [row for row, track in tracks if not track.misses]
+        lately = [row for row, track in tracks if track.misses < _FEWEST_LOOKS]
 
-    def _cost(self, found: Detections, kinds: Sequence[int]) -> Float64:
-        """What it costs to continue each track with each detection, (tracks, n)."""
-        cost = 1 - overlaps(self._motion.xyxy(), found.xyxy)
+        pairs = _Pairs([], [])
+        cost = self._cost(boxes, found.xyxy, kinds)
+        pairs.add(cost, known, high_ones, limit=_FAR)
+        pairs.add(cost, new, high_ones, limit=_FAR_IF_NEW)
+        pairs.add(cost, in_sight, low_ones, limit=_FAR_IF_LOW)
+        if any(pairs.left(lately, high_ones)):
+            # what moves by more than its own size from look to look, or turns, overlaps nothing
+            pairs.add(self._cost(_grown(boxes), _grown(found.xyxy), kinds), lately, high_ones, limit=_FAR_IF_GROWN)
+        return pairs.rows, pairs.columns
+
+    def _cost(self, boxes: Float64, found: Float64 | Float32, kinds: Sequence[int]) -> Float64:
+        """What it costs to continue each track, at its box, with each detection, (tracks, n)."""
+        cost = 1 - overlaps(boxes, found)
         own = [track.kind for track in self._tracks]
         if len({*own, *kinds}) > 1:
             cost += _OTHER_CLASS * (np.array(own)[:, None] != np.array(kinds))
@@ -181,7 +185,31 @@ class Tracker:
         self._motion.add(found.xyxy[new])
 
 
-def _part(cost: Float64, rows: list[int], columns: list[int]) -> Float64:
-    if (len(rows), len(columns)) == cost.shape:
-        return cost  # nearly always
-    return cost[np.array(rows)[:, None], columns]
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Tracks (by row) and the detections that continue them (by column), found in several rounds."""
+
+    rows: list[int]
+    columns: list[int]
+
+    def left(self, rows: list[int], columns: list[int]) -> tuple[list[int], list[int]]:
+        """Those that are in no pair yet; nobody, unless there are such on both sides."""
+        rows = [row for row in rows if row not in self.rows]
+        columns = [column for column in columns if column not in self.columns]
+        return (rows, columns) if rows and columns else ([], [])
+
+    def add(self, cost: Float64, rows: list[int], columns: list[int], *, limit: float) -> None:
+        """Pair what is left of these rows and columns."""
+        rows, columns = self.left(rows, columns)
+        if not rows:
+            return
+        if (len(rows), len(columns)) != cost.shape:
+            cost = cost[np.array(rows)[:, None], columns]
+        taken, by = assign(cost, limit=limit)
+        self.rows.extend(rows[place] for place in taken)
+        self.columns.extend(columns[place] for place in by)
+
+
+def _grown(xyxy: Float64 | Float32) -> Float64:
+    margin = _GROW * (xyxy[:, 2:] - xyxy[:, :2])
+    return np.concatenate((xyxy[:, :2] - margin, xyxy[:, 2:] + margin), axis=1, dtype=np.float64)

@@ -101,6 +101,18 @@ def test_a_slow_gateway_follows_too(step: int) -> None:
     assert sum(switches(numbers[who]) for who in range(3)) == 0
 
 
+def test_what_moves_by_its_own_width_from_look_to_look_is_followed() -> None:
+    shown = list(perform([Actor(lambda t: (50 + 10 * t, 150))], 60, jitter=0.02, seed=6))
+    assert set(numbers_of(shown, follow(shown, step=6), step=6)[0]) == {1}
+
+
+def test_what_comes_two_widths_from_where_another_went_is_another() -> None:
+    cast = [Actor(lambda t: (100, 200), present=range(20)), Actor(lambda t: (250, 200), present=range(20, 60))]
+    shown = list(perform(cast, 60, jitter=0.02, seed=7))
+    numbers = numbers_of(shown, follow(shown))
+    assert (set(numbers[0]), set(numbers[1])) == ({1}, {2})
+
+
 def test_a_class_that_flickers_changes_neither_the_track_nor_its_class() -> None:
     tracker = Tracker(TrackerConfig())
     rng = np.random.default_rng(7)
