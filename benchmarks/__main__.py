@@ -22,6 +22,7 @@ BARS = (
     "detectors_int8",
     "classifier_int8",
     "motion_gate",
+    "gateway_memory",
     "end_to_end",
     "two_workers",
     "cpu_loop",

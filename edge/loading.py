@@ -172,6 +172,7 @@ def _open(folder: Path, manifest: Manifest, name: str, keep: Path | None) -> Loa
             f"{manifest.name}@{manifest.release} does not answer here as it did when it was made: {differences[0]}"
         )
     replayed_ms = (time.perf_counter() - started) * 1000 / len(expected.answers[name])
+    runner.trim(next(iter(expected.frames.values())))
     return LoadedModel(manifest, runner, name, digest, folder, replay_ms=replayed_ms)
 
 

@@ -8,14 +8,7 @@ so each package is opened with a fresh metadata folder, and `floor` in the signe
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlparse
-
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, ExpiredMetadataError, RepositoryError
-from tuf.ngclient.config import UpdaterConfig
-from tuf.ngclient.fetcher import FetcherInterface
-from tuf.ngclient.updater import Updater
 
 from models.durable import sync_folder, sync_tree, write_atomic
 from models.errors import PackageError
@@ -23,8 +16,6 @@ from models.manifest import MANIFEST, Manifest, read_manifest, sha256_file
 
 METADATA = "tuf"
 ACCEPTED = "accepted.json"
-MAX_TARGET_BYTES = 1 << 30
-_CHUNK_BYTES = 1 << 20
 
 
 def accept(package: Path, *, root: bytes, into: Path) -> Manifest:
@@ -32,12 +23,15 @@ def accept(package: Path, *, root: bytes, into: Path) -> Manifest:
 
     Raises PackageError when anything is unsigned, touched, truncated or expired; `into` then does not exist.
     """
+    # python-tuf is worth 6 MB, and a gateway that starts with a release it accepted before has no use for it
+    from models.signatures import copy_verified
+
     if into.exists():
         raise PackageError(f"{into} exists already: an accepted release is never overwritten")
     into.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}."))
     try:
-        digests = _copy_verified(package, root, staging)
+        digests = copy_verified(package, root, staging)
         manifest = read_manifest(staging)
         for variant in manifest.variants:
             if digests.get(variant.file) != variant.sha256:
@@ -86,66 +80,3 @@ def recheck(accepted: Path) -> Manifest:
                 f"{accepted / name} has changed since it was accepted (sha256 {found[:12]}, not {str(digest)[:12]})"
             )
     return read_manifest(accepted)
-
-
-def _copy_verified(package: Path, root: bytes, into: Path) -> dict[str, str]:
-    metadata = package / METADATA
-    if not (metadata / "timestamp.json").is_file():
-        raise PackageError(
-            f"{package} is not signed: expected TUF metadata in {METADATA}/ (sign with `tidegate release`)"
-        )
-    digests: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as fresh:
-        try:
-            updater = Updater(
-                metadata_dir=fresh,
-                metadata_base_url=metadata.resolve().as_uri(),
-                target_base_url=package.resolve().as_uri(),
-                fetcher=_FolderFetcher(),
-                config=UpdaterConfig(prefix_targets_with_hash=False),
-                bootstrap=root,
-            )
-            updater.refresh()
-            for name in _target_names(Path(fresh) / "targets.json"):
-                target = updater.get_targetinfo(name)
-                if target is None or not _is_inside(name) or target.length > MAX_TARGET_BYTES:
-                    raise PackageError(f"{package}: {name!r} is not a file that a package may hold")
-                (into / name).parent.mkdir(parents=True, exist_ok=True)
-                updater.download_target(target, str(into / name))
-                digests[name] = target.hashes["sha256"]
-        except ExpiredMetadataError as exc:
-            raise PackageError(f"{package}: its signature has expired ({exc}); sign the release again") from exc
-        except DownloadHTTPError as exc:
-            raise PackageError(f"{package}: a signed file is missing ({exc})") from exc
-        except (RepositoryError, DownloadError, OSError, ValueError, KeyError) as exc:
-            raise PackageError(
-                f"{package}: its bytes are not what was signed, or not by a key this gateway trusts ({exc}); "
-                f"fetch it again, and check which root of trust this gateway was provisioned with"
-            ) from exc
-    if MANIFEST not in digests:
-        raise PackageError(f"{package}: {MANIFEST} is not among the signed files")
-    return digests
-
-
-def _target_names(path: Path) -> list[str]:
-    # the updater has verified this file; it only has no call that lists what is in it
-    return sorted(json.loads(path.read_bytes())["signed"]["targets"])
-
-
-def _is_inside(name: str) -> bool:
-    path = Path(name)
-    return not path.is_absolute() and ".." not in path.parts and path.parts[:1] not in ((), (METADATA,), (ACCEPTED,))
-
-
-class _FolderFetcher(FetcherInterface):
-    """Reads file:// URLs, which is all that a package on disk needs."""
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        path = Path(unquote(urlparse(url).path))
-        if not path.is_file():  # nor a pipe, which would never end
-            # 404 is how TUF learns that there is no newer root
-            raise DownloadHTTPError(path.name, 404)
-        with path.open("rb") as file:
-            # by pieces: TUF stops at the signed length, however long the file is
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
