@@ -155,7 +155,7 @@ class _Uplink:
         if self._world.down:
             raise UplinkError("the link is down")
         batch = decode_batch(payload)
-        kinds = ("events", "health", "frames", "tombstones")
+        kinds = ("events", "health", "frames", "tombstones", "aggregates", "pictures")
         self._world.published.append(next(kind for kind in kinds if getattr(batch, kind)))
         self._world.up.send(Message(topic, payload), self._world.now)
 
