@@ -12,6 +12,8 @@ from models.detections import UInt8
 from models.errors import CameraError
 
 OPEN_TIMEOUT_S = 5.0
+_RAW_PIXELS = 640 * 480  # larger pictures don't fit through USB 2 often enough as they are
+_MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 _MISSING_TAIL = 0.02  # a container's frame count is an estimate; a file that ends earlier than this is cut off
 
 
@@ -30,7 +32,10 @@ class _Capture:
         self._capture = capture
 
     def grab(self) -> bool:
-        return bool(self._capture.grab())
+        try:
+            return bool(self._capture.grab())
+        except cv2.error:  # a driver's answer that OpenCV does not expect
+            return False
 
     def retrieve(self, into: UInt8 | None) -> UInt8 | None:
         # OpenCV brings an array of its own where `into` has another shape
@@ -108,8 +113,13 @@ class UsbCamera(_Capture):
 
     def __init__(self, uri: str, *, size: tuple[int, ...] | None) -> None:
         assert uri.startswith(LOCAL)
-        wanted = zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), size or (), strict=False)
-        capture = _open(local_index(uri), cv2.CAP_V4L2, (cv2.CAP_PROP_BUFFERSIZE, 1), *wanted)
+        index = local_index(uri)
+        wanted = list(zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), size or (), strict=False))
+        capture = None
+        if size is not None and size[0] * size[1] > _RAW_PIXELS:
+            capture = _open(index, cv2.CAP_V4L2, (cv2.CAP_PROP_BUFFERSIZE, 1), (cv2.CAP_PROP_FOURCC, _MJPG), *wanted)
+        if capture is None:
+            capture = _open(index, cv2.CAP_V4L2, (cv2.CAP_PROP_BUFFERSIZE, 1), *wanted)
         if capture is None:
             raise CameraError(f"camera {uri} does not answer; is it plugged in, and may this user read /dev/video*?")
         super().__init__(capture)

@@ -1,5 +1,5 @@
 """What every camera keeps, on each adapter: a file, a folder, MJPEG over HTTP, RTSP (ours), and Picamera2 (a fake
-module). USB needs hardware."""
+module). USB has a test of its own (tests/edge/cameras/test_usb.py)."""
 
 import http.server
 import importlib
