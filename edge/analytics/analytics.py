@@ -11,6 +11,8 @@ from edge.analytics.zones import Zone
 from models.detections import Detections
 from models.records import Aggregate, Event
 
+_MOST_DETECTIONS = 300  # of a canonical graph in one frame
+
 __all__ = ["Analytics", "Moment", "Seen"]
 
 
@@ -30,7 +32,7 @@ class Analytics:
     def __init__(self, config: AnalyticsConfig, *, camera: str) -> None:
         self._config = config
         self._camera = camera
-        self._tracker = Tracker(config.tracker)
+        self._tracker: Tracker | None = None
         self._lines = [Line(line) for line in config.lines]
         self._zones = {zone.name: Zone(zone) for zone in config.zones}
         self._aggregates = Aggregates(config.aggregate_s, camera=camera)
@@ -45,7 +47,11 @@ class Analytics:
         if moment.whole or not self._config.track:
             followed = Followed(found.tracks, (False,) * len(found), kinds)
         else:
-            followed = self._tracker.follow(
+            # no frame's number was there before, in no run of this gateway, and no frame starts more tracks than this
+            tracker = self._tracker = self._tracker or Tracker(
+                self._config.tracker, after=moment.number * _MOST_DETECTIONS % 2**62
+            )
+            followed = tracker.follow(
                 found,
                 kinds,
                 frames=max(1, moment.number - last.number),
@@ -60,7 +66,8 @@ class Analytics:
         last, self._last = self._last, None
         if last is None:
             return ()
-        events = self._happened(Sight(self._camera, last, (), self._tracker.end()))
+        ended = self._tracker.end() if self._tracker is not None else ()
+        events = self._happened(Sight(self._camera, last, (), ended))
         return (*events, *self._aggregates.close())
 
     def _tell(self, moment: Moment, found: Detections, followed: Followed) -> tuple[Event | Aggregate, ...]:

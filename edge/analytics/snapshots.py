@@ -8,7 +8,7 @@ from edge.analytics.config import AnalyticsConfig, PictureKind
 from edge.pictures import PART_BYTES, Corners, jpeg_of, new_picture_id, parts_of
 from edge.privacy import conceal
 from models.detections import Detections, UInt8
-from models.records import Aggregate, Event, PicturePart
+from models.records import MAX_PICTURE_PARTS, Aggregate, Event, PicturePart
 
 _DAY_S = 86_400
 _SAVED_S = 3_600  # how much of the budget can be saved up
@@ -88,6 +88,9 @@ class Snapshots:
         fit_to_leave = conceal(image, found, labels, blur=self._blur)
         quality, longest_px = self._config.quality, self._config.longest_px
         jpeg, xyxy = jpeg_of(fit_to_leave, area, quality=quality, longest_px=longest_px)
+        if len(jpeg) > MAX_PICTURE_PARTS * self._part_bytes:  # through an uplink of very small messages
+            self.withheld += 1
+            return event, []
         self._saved -= len(jpeg)
         self._taken_at = self._saved_at
         picture = new_picture_id()

@@ -68,13 +68,13 @@ class _Track:
 
 
 class Tracker:
-    """One camera's tracks. Their numbers count from 1 and are never used again."""
+    """One camera's tracks. Their numbers count up from `after`, and are never used again."""
 
-    def __init__(self, config: TrackerConfig) -> None:
+    def __init__(self, config: TrackerConfig, *, after: int = 0) -> None:
         self._start_score = config.start_score
         self._confirm = config.confirm
         self._lost_s = config.lost_s
-        self._last_number = 0
+        self._last_number = after
         self._motion = Motion()
         self._tracks: list[_Track] = []  # in the motion's order
 

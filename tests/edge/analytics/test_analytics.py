@@ -56,6 +56,23 @@ def test_every_detection_comes_back_in_its_place_with_its_track() -> None:
     assert seen.found.tracks.tolist() == [1, 0]
 
 
+def test_a_restarted_gateway_uses_no_number_again() -> None:
+    numbers: set[int] = set()
+    frame = 0
+    for _ in range(3):
+        analytics = Analytics(AnalyticsConfig(), camera="line-1")
+        for _ in range(2):
+            rng = np.random.default_rng(frame)
+            corner = rng.uniform(0, 10_000, (300, 2))
+            found = Detections.of(np.hstack((corner, corner + 20)), [0.9] * 300, [0] * 300)
+            tracks = analytics.see(moment(frame), found, ("person",) * 300).found.tracks
+            fresh = {track for track in tracks.tolist() if track} - numbers
+            assert not numbers or min(fresh) > max(numbers)
+            numbers |= fresh
+            frame += 1
+    assert len(numbers) > 1700
+
+
 @pytest.mark.parametrize(
     ("path", "values"),
     [

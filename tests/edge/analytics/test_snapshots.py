@@ -152,6 +152,14 @@ def test_who_vanished_is_not_looked_for_in_the_frame_after() -> None:
     assert len(told) > 2
 
 
+def test_what_has_too_many_parts_is_withheld() -> None:
+    huge = np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8)
+    config = config_of("snapshot", PictureConfig(longest_px=4096, quality=100, gap_s=0))
+    snapshots = Snapshots(config, camera="line-1", part_bytes=256)
+    assert snapshots.take(huge, event(), NOTHING, ())[1] == []
+    assert snapshots.withheld == 1
+
+
 @pytest.mark.parametrize(
     "box",
     [(-50.0, -50.0, 20.0, 20.0), (630.0, 470.0, 900.0, 900.0), (0.0, 0.0, 640.0, 480.0), (640.0, 10.0, 640.0, 10.0)],
