@@ -1,5 +1,6 @@
 """What python-tuf says about a package's signatures. models/trust.py decides what follows from it."""
 
+import errno
 import json
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from models.trust import ACCEPTED, METADATA
 
 MAX_TARGET_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def copy_verified(package: Path, root: bytes, into: Path) -> dict[str, str]:
     """Copy what is signed to the folder `into`; the sha256 of each file, by name. PackageError when anything is
-    unsigned, touched, truncated or expired; what is in the folder then is worth nothing."""
+    unsigned, touched, truncated or expired, OSError when there is no room; what is in the folder then is worth
+    nothing."""
     metadata = package / METADATA
     if not (metadata / "timestamp.json").is_file():
         raise PackageError(
@@ -51,6 +54,8 @@ def copy_verified(package: Path, root: bytes, into: Path) -> dict[str, str]:
         except DownloadHTTPError as exc:
             raise PackageError(f"{package}: a signed file is missing ({exc})") from exc
         except (RepositoryError, DownloadError, OSError, ValueError, KeyError) as exc:
+            if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
+                raise  # nothing is wrong with the package
             raise PackageError(
                 f"{package}: its bytes are not what was signed, or not by a key this gateway trusts ({exc}); "
                 f"fetch it again, and check which root of trust this gateway was provisioned with"

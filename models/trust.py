@@ -21,7 +21,8 @@ ACCEPTED = "accepted.json"
 def accept(package: Path, *, root: bytes, into: Path) -> Manifest:
     """Verify `package` against the trusted `root` and copy what is signed to the new folder `into`.
 
-    Raises PackageError when anything is unsigned, touched, truncated or expired; `into` then does not exist.
+    Raises PackageError when anything is unsigned, touched, truncated or expired, and OSError when there is no room for
+    it; `into` then does not exist.
     """
     # python-tuf is worth 6 MB, and a gateway that starts with a release it accepted before has no use for it
     from models.signatures import copy_verified
