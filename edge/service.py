@@ -112,7 +112,13 @@ def check(config: GatewayConfig, config_file: Path, programs: Sequence[Path]) ->
         raise ConfigError(
             f"{config_file}: uplink kind ipc is for a component that Greengrass starts; a service needs mqtt or aws"
         )
+    if config.state not in (Path("state"), STATE):
+        raise ConfigError(
+            f"{config_file}: a service keeps its state in {STATE}; leave out state = {str(config.state)!r}"
+        )
     needed = [*(("the program", path) for path in programs), ("the configuration", config_file), *_named(config)]
+    if config.package is None:
+        needed.append(("the folder of pointers", config.pointers))
     for what, path in needed:
         place = config_file.parent / path
         if any(place.is_relative_to(hidden) for hidden in _HIDDEN):
@@ -147,8 +153,9 @@ def secrets(config: GatewayConfig, config_file: Path) -> list[Path]:
 
 def _named(config: GatewayConfig) -> Iterator[tuple[str, Path]]:
     """What the configuration names and must be there."""
-    if not config.allow_unsigned:
-        yield "root of trust", config.trust / f"{config.model}.root.json"
+    models = [*(() if config.allow_unsigned else (config.model,)), *((config.challenger,) if config.challenger else ())]
+    for model in models:
+        yield "root of trust", config.trust / f"{model}.root.json"
     if config.package is not None:
         yield "package", config.package
     for camera in config.cameras:

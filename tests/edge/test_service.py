@@ -150,6 +150,22 @@ def test_what_lies_in_somebodys_home_can_not_be_seen(site: Path) -> None:
         check(config("usb:0", uplink=MQTT), site / "gateway.toml", [site.parent / "home/pi/bin/tidegate"])
 
 
+def test_the_folder_of_pointers_can_be_seen_and_the_state_is_where_systemd_puts_it(site: Path) -> None:
+    hidden = config("usb:0", uplink=MQTT, pointers=site.parent / "home" / "models")
+    with pytest.raises(ConfigError, match=r"the folder of pointers .*/home/models lies where"):
+        check(hidden, site / "gateway.toml", [])
+    with pytest.raises(
+        ConfigError, match=r"a service keeps its state in /var/lib/tidegate; leave out state = '/srv/x'"
+    ):
+        check(config("usb:0", uplink=MQTT, state=Path("/srv/x")), site / "gateway.toml", [])
+    check(config("usb:0", uplink=MQTT, state=service.STATE), site / "gateway.toml", [])
+
+
+def test_a_challenger_is_trusted_by_a_root_of_its_own(site: Path) -> None:
+    with pytest.raises(ConfigError, match=r"root of trust .*/trust/other.root.json is not there"):
+        check(config("usb:0", uplink=MQTT, challenger="other"), site / "gateway.toml", [])
+
+
 def test_what_the_service_may_not_read_is_said(site: Path) -> None:
     (site / "ca.crt").chmod(0o600)
     with pytest.raises(ConfigError, match=r"ca .*/ca.crt can't be read by user tidegate"):
