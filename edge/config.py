@@ -13,6 +13,7 @@ DEFAULT_LIMIT_BYTES = {
     "aws": 128 * 1024,  # what AWS IoT Core takes
     "mqtt": 128 * 1024,
 }
+MAX_CAMERAS = 32  # a health message that names them all fits a message of nucleus lite
 MAX_WORKERS = 3  # more frames under way than a camera keeps pictures for would be overwritten
 
 
@@ -89,6 +90,10 @@ class GatewayConfig:
         names = [camera.name for camera in self.cameras]
         if not names:
             raise ValueError("cameras must name at least one camera")
+        if len(names) > MAX_CAMERAS:
+            raise ValueError(
+                f"cameras must be at most {MAX_CAMERAS}, got {len(names)}; start another gateway beside it"
+            )
         if len(set(names)) != len(names):
             raise ValueError(f"cameras must have different names, got {', '.join(names)}")
         if not 0.1 <= self.window_s <= 3600:

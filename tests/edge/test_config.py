@@ -65,6 +65,8 @@ CAMERA: dict[str, Any] = MINIMAL["cameras"][0]
         ({"uplink": {"kind": "carrier-pigeon"}}, "must be one of ipc, aws, mqtt"),
         ({"uplink": {"kind": "ipc", "limit_bytes": 10}}, "limit_bytes must be in 1000..131072"),
         ({"uplink": {"port": 0}}, "port must be in 1..65535"),
+        ({"metrics_port": 80}, "metrics_port must be 0 or in 1024..65535, got 80"),
+        ({"cameras": [{"name": f"c{n}", "uri": "usb:0"} for n in range(33)]}, "cameras must be at most 32, got 33"),
         ({"allow_unsigned": True}, "allow_unsigned is for a package folder"),
     ],
 )

@@ -23,9 +23,9 @@ Eventually = Callable[..., None]
 
 
 @contextmanager
-def running(folder: Path, trust: Path, package: Path, camera: CameraConfig, **settings: Any) -> Iterator[SmallCloud]:
+def running(folder: Path, trust: Path, camera: CameraConfig, **settings: Any) -> Iterator[SmallCloud]:
     cloud, stop = SmallCloud(), threading.Event()
-    config = GatewayConfig("colour", (camera,), trust=trust, state=folder / "state", package=package, **settings)
+    config = GatewayConfig("colour", (camera,), trust=trust, state=folder / "state", **settings)
 
     def run() -> None:
         run_gateway(config, gateway="g1", stop=stop, keep_running=True, uplink=SmallUplink(cloud))
@@ -51,7 +51,7 @@ def test_a_running_gateway_answers_on_both_ways(
 ) -> None:
     port, state = free_port(), tmp_path / "state"
     camera = CameraConfig("belt", str(make_video(40)))
-    with running(tmp_path, trust, make_release(7), camera, metrics_port=port, window_s=3600):
+    with running(tmp_path, trust, camera, package=make_release(7), metrics_port=port, window_s=3600):
         eventually(lambda: read_status(state) is not None)
         eventually(lambda: asked(state).overview.total.frames_inferred == 40)
         status = asked(state)
@@ -74,8 +74,29 @@ def test_the_cloud_is_told_of_a_change_long_before_the_window_is_over(
 ) -> None:
     monkeypatch.setattr(windows, "NEWS_S", 0.2)
     camera = CameraConfig("belt", str(make_video(60)), fps=30)
-    with running(tmp_path, trust, make_release(7), camera, window_s=3600) as cloud:
+    with running(tmp_path, trust, camera, package=make_release(7), window_s=3600) as cloud:
         eventually(lambda: bool(cloud.reports()) and cloud.reports()[-1].camera_state == "ended", timeout_s=20)
         assert 1 <= len(cloud.reports()) <= 3, "it was ok, and then it had ended"
         (camera_health,) = cloud.reports()[-1].cameras
         assert (camera_health.name, camera_health.state) == ("belt", "ended")
+
+
+def test_the_cloud_is_told_of_a_new_model_as_soon_as_it_runs(
+    tmp_path: Path,
+    trust: Path,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(windows, "NEWS_S", 0.2)
+    pointer = tmp_path / "work" / "tidegate.Model.colour" / "pointer"
+    pointer.parent.mkdir(parents=True)
+    camera = CameraConfig("belt", str(make_video(3000)), fps=30)
+    with running(tmp_path, trust, camera, pointers=tmp_path / "work", window_s=3600) as cloud:
+        for release in (1, 2):
+            pointer.write_text(f"{make_release(release)}\n")
+            eventually(lambda release=release: release in [report.release for report in cloud.reports()], timeout_s=20)
+        pointer.write_text(f"{tmp_path / 'nowhere'}\n")
+        eventually(lambda: "nowhere" in cloud.reports()[-1].failed_release, timeout_s=20)
+        assert cloud.reports()[-1].release == 2

@@ -1,20 +1,25 @@
 """Health tells what happened in a window, release by release."""
 
+import string
 import time
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.config import DEFAULT_LIMIT_BYTES, MAX_CAMERAS
 from edge.loading import LoadedModel
 from edge.vitals import CameraState, Standing, Vitals
 from models.detections import Detections
 from models.manifest import Manifest, read_manifest
-from models.records import CameraHealth, Health
+from models.records import CameraHealth, Challenge, Health, batch_of
 from models.runner import Runner, open_runner
+from models.topics import results_topic
+from models.wire import encode_batch
 
 
 class Clock:
@@ -232,6 +237,29 @@ def test_the_overview_counts_on_over_windows(vitals: Vitals, loaded: LoadedModel
 def test_before_the_first_window_there_is_an_overview_too(vitals: Vitals) -> None:
     overview = vitals.overview(None, Standing(), at_us=1)
     assert (overview.window, overview.total.model, overview.total.digest) == ((), "colour", "")
+
+
+def test_the_longest_message_fits_the_smallest_uplink(clock: Clock, loaded: LoadedModel) -> None:
+    random = Random(0)
+
+    def words(count: int) -> str:
+        return "".join(random.choices(string.ascii_letters + string.digits, k=count))
+
+    vitals = Vitals("colour", clock=clock)
+    for _ in range(MAX_CAMERAS):
+        tally = vitals.add_camera(words(64))
+        tally.seen = tally.skipped = tally.missed = tally.still = random.randrange(1 << 24)
+    labels = tuple(words(24) for _ in range(80))
+    model = replace(loaded, manifest=replace(loaded.manifest, labels=labels))
+    for label in range(80):
+        vitals.answered(*answer(model, random.random(), tuple(random.random() for _ in range(9)), label=label))
+    vitals.error(words(500))
+    scores = tuple(random.randrange(1 << 20) for _ in range(10))
+    challenge = Challenge("colour", 4, f"{random.getrandbits(256):064x}", 1000, 900, 800, 700, 600, 0.9, scores, scores)
+    standing = Standing(10**6, 10**9, 12345.678, 10**5, 10**5, 10**3, 10**10, 10**4, 9, words(500), challenge)
+    (health,) = vitals.cut(model, standing, at_us=1_700_000_000_123_456)
+    message = encode_batch(batch_of("0123456789abcdef", 2**40, [health]))
+    assert len(message) + len(results_topic("g" * 64)) <= DEFAULT_LIMIT_BYTES["ipc"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 3), st.booleans()), max_size=30))
