@@ -1,5 +1,6 @@
 """Pictures of events: the whole frame or a crop of what it is about, within a budget of bytes."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,6 +10,8 @@ from edge.pictures import PART_BYTES, Corners, jpeg_of, new_picture_id, parts_of
 from edge.privacy import conceal
 from models.detections import Detections, UInt8
 from models.records import MAX_PICTURE_PARTS, Aggregate, Event, PicturePart
+
+log = logging.getLogger(__name__)
 
 _DAY_S = 86_400
 _SAVED_S = 3_600  # how much of the budget can be saved up
@@ -39,6 +42,7 @@ class Snapshots:
         self._rate = config.pictures.daily_bytes / _DAY_S  # bytes a second
         self._saved = self._rate * _SAVED_S
         self._saved_at = clock()
+        self._saves = True
         self._taken_at = float("-inf")
         self._last = (-1, "")  # the frame of the last snapshot, and its id
         self.withheld = 0
@@ -113,7 +117,14 @@ class Snapshots:
         now = self._clock()
         self._saved = min(self._rate * _SAVED_S, self._saved + self._rate * (now - self._saved_at))
         self._saved_at = now
-        return self._saved > 0 and (alarm or now - self._taken_at >= self._config.gap_s)
+        if (self._saved > 0) != self._saves:
+            self._saves = self._saved > 0
+            daily = self._config.daily_bytes
+            if self._saves:
+                log.info("camera %s: there is room for pictures again", self._camera)
+            else:
+                log.warning("camera %s: pictures are withheld, its daily_bytes (%d) are used up", self._camera, daily)
+        return self._saves and (alarm or now - self._taken_at >= self._config.gap_s)
 
 
 def _around(xyxy: Corners) -> Corners:

@@ -111,6 +111,21 @@ def test_two_events_of_a_frame_share_their_snapshot() -> None:
     assert len(more) == len(parts)
 
 
+def test_that_the_budget_is_used_up_is_said_once_and_that_it_is_not_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    budget = PictureConfig(daily_bytes=2_400_000, gap_s=0)
+    snapshots = Snapshots(config_of("snapshot", budget), camera="line-1", clock=clock)
+    with caplog.at_level("INFO"):
+        for frame in range(10):
+            snapshots.take(scene(), event(frame=frame), NOTHING, ())
+        clock.now += 3600
+        snapshots.take(scene(), event(frame=11), NOTHING, ())
+    assert [record.message for record in caplog.records] == [
+        "camera line-1: pictures are withheld, its daily_bytes (2400000) are used up",
+        "camera line-1: there is room for pictures again",
+    ]
+
+
 def test_pictures_keep_to_their_budget_whatever_happens() -> None:
     clock = Clock()
     budget = PictureConfig(daily_bytes=2_400_000, gap_s=0)

@@ -1,0 +1,102 @@
+"""What becomes of a camera's frames once the model has answered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.analytics.analytics import Analytics
+from edge.analytics.config import AnalyticsConfig, PictureConfig, ZoneConfig
+from edge.analytics.snapshots import Snapshots
+from edge.loading import LoadedModel
+from edge.observe import Observer
+from edge.polygons import Polygon
+from edge.spool import Spool
+from edge.vitals import Vitals
+from models.detections import Detections, UInt8
+from models.frame import Frame
+from models.manifest import read_manifest
+from models.records import Event, FrameResult, PicturePart, Record
+from models.runner import open_runner
+from tests.edge.lamp import HEIGHT, WIDTH, lamp_run
+
+HERE = ZoneConfig("here", ((0, 0), (1, 0), (1, 1), (0, 1)), picture="snapshot")
+CONFIG = AnalyticsConfig(zones=(HERE,), aggregate_s=0, pictures=PictureConfig(gap_s=0, quality=95))
+
+
+class Site:
+    """An observer, and all that it put into its spool."""
+
+    def __init__(self, folder: Path, spool: Spool) -> None:
+        run = lamp_run(folder)
+        manifest = read_manifest(run)
+        self._model = LoadedModel(manifest, open_runner(run, manifest), "fp32", "digest")
+        self._spool = spool
+        self._number = 0
+
+    def observer(self, *, regions: tuple[Polygon, ...] = (), blur: tuple[str, ...] = ()) -> Observer:
+        vitals = Vitals("lamp")
+        vitals.add_camera("belt")
+        return Observer(
+            "belt",
+            regions=regions,
+            analytics=Analytics(CONFIG, camera="belt"),
+            snapshots=Snapshots(CONFIG, camera="belt", blur=blur),
+            challenger=None,
+            spool=self._spool,
+            vitals=vitals,
+        )
+
+    def show(self, observer: Observer, image: UInt8, *boxes: tuple[float, float, float, float], times: int = 1) -> None:
+        """Lamps in the next frames."""
+        for _ in range(times):
+            frame = Frame(image, self._number, 1_790_000_000_000_000_000 + self._number * 10**8, self._number * 10**8)
+            self._number += 1
+            observer.answered(frame, self._model, Detections.of(boxes, [0.9] * len(boxes), [0] * len(boxes)), 1.0)
+
+    def records(self) -> list[Record]:
+        self._spool.flush()
+        return [
+            record
+            for stream in self._spool.streams()
+            for _, record in self._spool.read(stream.name, after=0, limit=10_000)
+        ]
+
+    def events(self) -> list[tuple[str, int]]:
+        return [(record.kind, record.track) for record in self.records() if isinstance(record, Event)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with Spool(tmp_path / "spool.db") as spool:
+        yield Site(tmp_path, spool)
+
+
+def test_while_a_camera_is_frozen_or_dark_nothing_is_followed(site: Site) -> None:
+    observer, image = site.observer(), np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    lamp = (20.0, 20.0, 60.0, 60.0)
+    site.show(observer, image, lamp, times=5)
+    observer.shows(anything=False)
+    site.show(observer, image, lamp, times=5)
+    observer.shows(anything=True)
+    site.show(observer, image, lamp, times=5)
+    tracks = [record.detections.tracks.tolist() for record in site.records() if isinstance(record, FrameResult)]
+    assert tracks == [[1]] * 5 + [[0]] * 5 + [[2]] * 5
+    assert site.events() == [("enter", 1), ("leave", 1), ("enter", 2)]
+
+
+def test_what_is_outside_the_regions_is_no_event_but_blurred_on_every_picture(site: Site) -> None:
+    left_half: tuple[Polygon, ...] = (((0, 0), (0.5, 0), (0.5, 1), (0, 1)),)
+    observer = site.observer(regions=left_half, blur=("lamp",))
+    image = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
+    image[::2, 100:140] = 250  # stripes, a pixel high
+    site.show(observer, image, (20, 20, 60, 60), (100, 20, 140, 60), times=4)
+    assert site.events() == [("enter", 1)]
+    parts = [record for record in site.records() if isinstance(record, PicturePart)]
+    jpeg = np.frombuffer(b"".join(part.data for part in parts), np.uint8)
+    picture = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)).astype(int)
+    stripes = np.abs(np.diff(picture[:, 110:130, 0], axis=0)).mean(axis=1)
+    assert stripes[80:].min() > 100
+    assert stripes[25:55].mean() < 20
