@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models import tidegate_pb2 as pb
-from models.detections import Detections
+from models.detections import Detections, Int64
 from models.quantised import boxes_of, boxes_to_int, scores_of, scores_to_int
 from models.records import (
     BOX_SCALE,
@@ -23,42 +23,41 @@ from models.records import (
 MAX_SEQ = 2**62
 
 
-def frame_to_pb(result: FrameResult) -> pb.FrameRow:
+def write_frame(row: pb.FrameRow, result: FrameResult) -> None:
     """By itself, as the spool keeps it."""
+    row.camera, row.model, row.release = result.camera, result.model, result.release
+    row.frame, row.captured_at_us, row.steady_us = result.frame, result.captured_at_us, result.steady_us
+    row.SetInParent()  # also where all of it is 0
+    if not result.labels:
+        return
     found = result.detections
     boxes = boxes_to_int(found.xyxy)
     boxes[:, 2:] -= boxes[:, :2]
     x1, y1, width, height = boxes.T.tolist()
-    return pb.FrameRow(
-        camera=result.camera,
-        frame=result.frame,
-        captured_at_us=result.captured_at_us,
-        model=result.model,
-        release=result.release,
-        labels=result.labels,
-        class_id=found.class_ids.tolist(),
-        track=found.tracks.tolist(),
-        score=scores_to_int(found.scores).tolist(),
-        x1=x1,
-        y1=y1,
-        width=width,
-        height=height,
-        steady_us=result.steady_us,
-    )
+    row.labels.extend(result.labels)
+    row.class_id.extend(found.class_ids.tolist())
+    row.track.extend(found.tracks.tolist())
+    row.score.extend(scores_to_int(found.scores).tolist())
+    row.x1.extend(x1)
+    row.y1.extend(y1)
+    row.width.extend(width)
+    row.height.extend(height)
 
 
 def frame_from_pb(row: pb.FrameRow) -> FrameResult:
     """ValueError or OverflowError when it makes no sense, as of all that follow."""
+    columns = (row.score[:], row.class_id[:], row.track[:], row.x1[:], row.y1[:], row.width[:], row.height[:])
     # one array for all of it: this runs for every frame that is sent (OverflowError for a number above int64)
-    columns = np.array(
-        (row.score[:], row.class_id[:], row.track[:], row.x1[:], row.y1[:], row.width[:], row.height[:]), np.int64
-    )
-    corners = columns[3:].T
-    corners[:, 2:] += corners[:, :2]
-    found = Detections(boxes_of(corners, BOX_SCALE), scores_of(columns[0], SCORE_SCALE), columns[1], columns[2])
+    found = _found(np.array(columns, np.int64)) if any(columns) else Detections.empty()
     return FrameResult(
         row.camera, row.frame, row.captured_at_us, row.model, row.release, found, tuple(row.labels), row.steady_us
     )
+
+
+def _found(columns: Int64) -> Detections:
+    corners = columns[3:].T
+    corners[:, 2:] += corners[:, :2]
+    return Detections(boxes_of(corners, BOX_SCALE), scores_of(columns[0], SCORE_SCALE), columns[1], columns[2])
 
 
 def _fields(cls: type[object]) -> tuple[str, ...]:

@@ -57,18 +57,20 @@ class FrameResult:
         steady_ns: int = 0,
     ) -> Self:
         """A result rounded to the wire's precision, in the wire's order."""
-        scores = np.rint(np.clip(found.scores, 0, 1) * SCORE_SCALE)
-        order = np.lexsort((found.class_ids, found.tracks, -scores))
+        scores = np.rint(np.minimum(np.maximum(found.scores, 0), 1) * SCORE_SCALE)
+        order = np.lexsort((found.class_ids, found.tracks, -scores)).tolist()
         rounded = Detections(
-            (np.rint(found.xyxy[order] * BOX_SCALE) / BOX_SCALE).astype(np.float32),
-            (scores[order] / SCORE_SCALE).astype(np.float32),
-            found.class_ids[order],
-            found.tracks[order],
+            (np.rint(found.xyxy * BOX_SCALE) / BOX_SCALE).astype(np.float32, copy=False),
+            (scores / SCORE_SCALE).astype(np.float32, copy=False),
+            found.class_ids,
+            found.tracks,
         )
+        if order != list(range(len(order))):
+            rounded = rounded.where(np.array(order))
+            labels = tuple(labels[row] for row in order)
         captured_at_us = captured_at_ns // 1000
         # rounded together: two clocks in step stay in step, and their distance costs nothing on the wire
         steady_us = captured_at_us - (captured_at_ns - steady_ns) // 1000 if steady_ns else 0
-        labels = tuple(labels[row] for row in order.tolist())
         return cls(camera, frame, captured_at_us, model, release, rounded, labels, steady_us)
 
 

@@ -36,13 +36,13 @@ from models.messages import (
     event_from_pb,
     event_to_pb,
     frame_from_pb,
-    frame_to_pb,
     health_from_pb,
     health_to_pb,
     picture_from_pb,
     picture_to_pb,
     tombstone_from_pb,
     tombstone_to_pb,
+    write_frame,
 )
 from models.records import Aggregate, Batch, Event, FrameResult, Health, PicturePart, Record, Tombstone
 
@@ -163,7 +163,9 @@ def encode_record(record: Record) -> bytes:
     """A record as the spool keeps it."""
     match record:
         case FrameResult():
-            return pb.Record(frame=frame_to_pb(record)).SerializeToString()
+            row = pb.Record()
+            write_frame(row.frame, record)
+            return row.SerializeToString()
         case Health():
             return pb.Record(health=health_to_pb(record)).SerializeToString()
         case Event():
