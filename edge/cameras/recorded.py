@@ -61,7 +61,7 @@ class RecordedCamera:
         while not self._closed.is_set() and self._source.grab():
             # grabbing on to where we were is exact; seeking lands on key frames, and differs by container
             if number > self._tally.last:
-                if self._closed.wait(due - time.monotonic()):
+                if self._period_s and self._closed.wait(due - time.monotonic()):
                     return
                 due = max(due + self._period_s, time.monotonic())
                 image = self._pictures.retrieve()

@@ -1,9 +1,13 @@
 """Whether there is anything to be seen: an empty scene is told apart from a camera that froze, or is covered.
 
 A sensor is never twice the same: even of a still scene its noise changes some pixel from picture to picture, and an
-encoder that smooths it away shows it again with the next key frame. What is exactly the same for `frozen_s` does not
-come from a sensor. (A scene rendered without noise, or a test card, is frozen too: switch it off there.)
+encoder that smooths it away shows it again with the next key frame. A source that stands still gives the very same
+picture, or, through an encoder, the few same ones from key frame to key frame, most of them several times in a row.
+(A scene rendered without noise, or a test card, is frozen too: switch it off there. A film in a loop is not.)
 """
+
+import zlib
+from collections import OrderedDict
 
 import cv2
 import numpy as np
@@ -12,7 +16,8 @@ from edge.cameras.camera import Sight
 from edge.cameras.glance import brightest
 from models.detections import UInt8
 
-_ROWS = 30  # of a picture are compared; noise is in all of them
+_ROWS = 15  # of a picture are compared; noise is in all of them
+_KNOWN = 256  # pictures: more than any encoder makes between two key frames of a still source
 _LOOK_NS = 500_000_000  # how often a bright picture is checked for darkness
 # of 255: the brightest cells of a black picture are below, after dark and with some gain too
 _BLACK = 24.0
@@ -25,8 +30,10 @@ class SightWatch:
 
     def __init__(self, *, frozen_s: float, dark_s: float) -> None:
         self._frozen_ns, self._dark_ns = int(frozen_s * 1e9), int(dark_s * 1e9)
-        self._sample: UInt8 | None = None
-        self._same_since_ns = 0
+        self._known: OrderedDict[int, None] = OrderedDict()  # checksums of the last pictures, the newest at the end
+        self._newest = -1
+        self._new_ns = 0  # when there was a picture that was not known
+        self._since = self._repeated = 0  # pictures since then, and how many of them were as the one before
         self._looked_ns = -_LOOK_NS
         self._dark_since_ns: int | None = None
 
@@ -49,11 +56,18 @@ class SightWatch:
         return self._dark_since_ns is not None and steady_ns - self._dark_since_ns >= self._dark_ns
 
     def _is_frozen(self, image: UInt8, steady_ns: int) -> bool:
-        sample = image[:: max(1, image.shape[0] // _ROWS)]
-        if self._sample is None or not np.array_equal(sample, self._sample):
-            self._sample = sample.copy()
-            self._same_since_ns = steady_ns
-        return steady_ns - self._same_since_ns >= self._frozen_ns
+        picture = zlib.crc32(image[:: max(1, image.shape[0] // _ROWS)].tobytes())
+        if picture not in self._known:
+            self._new_ns, self._since, self._repeated = steady_ns, 0, 0
+            if len(self._known) == _KNOWN:
+                self._known.popitem(last=False)
+            self._known[picture] = None
+        else:
+            self._known.move_to_end(picture)
+            self._since += 1
+            self._repeated += picture == self._newest
+        self._newest = picture
+        return steady_ns - self._new_ns >= self._frozen_ns and 2 * self._repeated >= self._since
 
 
 def shows_nothing(image: UInt8) -> bool:

@@ -30,21 +30,27 @@ def test_an_empty_scene_is_neither_frozen_nor_dark() -> None:
     assert states(lambda at: scene(), 8) == ["ok"] * 8
 
 
-def test_a_single_pixels_noise_now_and_then_is_life_enough() -> None:
-    still = scene()
-
-    def picture(at: int) -> UInt8:
-        image = still.copy()
-        image[::8] += np.uint8(at // 20 % 2)  # an encoder's key frame every two seconds
-        return image
-
-    assert states(picture, 10) == ["ok"] * 10
-
-
 def test_the_very_same_picture_for_too_long_is_frozen_until_it_moves_again() -> None:
     stuck = scene()
     said = states(lambda at: stuck if 20 <= at < 80 else scene(), 10)
     assert said == ["ok"] * 5 + ["frozen"] * 3 + ["ok"] * 2
+
+
+def test_a_still_source_behind_an_encoder_is_frozen_too() -> None:
+    # key frame, two that refine it, and then the same until the next
+    pictures = [scene() for _ in range(3)]
+    said = states(lambda at: pictures[min(at % 20, 2)] if at >= 20 else scene(), 8)
+    assert said == ["ok"] * 5 + ["frozen"] * 3
+
+
+def test_a_live_scene_whose_noise_shows_only_in_key_frames_is_not() -> None:
+    keys = {at: scene() for at in range(0, 100, 20)}
+    assert states(lambda at: keys[at // 20 * 20], 10) == ["ok"] * 10
+
+
+def test_a_film_in_a_loop_is_not_frozen() -> None:
+    film = [scene() for _ in range(30)]
+    assert states(lambda at: film[at % 30], 12) == ["ok"] * 12
 
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])
