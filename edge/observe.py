@@ -1,5 +1,7 @@
 """Observing: camera, frames, model, detections, spool."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edge.analytics.analytics import Analytics, Moment, Seen
@@ -13,7 +15,7 @@ from edge.vitals import Vitals
 from models.detections import Detections
 from models.errors import ModelError
 from models.frame import Frame
-from models.records import FrameResult
+from models.records import FrameResult, Record
 
 
 class Observer:
@@ -58,8 +60,12 @@ class Observer:
             counting = np.flatnonzero(counts(found, self._regions, moment.size))
             found, labels = found.where(counting), tuple(labels[row] for row in counting.tolist())
         seen = Seen(found, labels) if self._blind else self._analytics.see(moment, found, labels)
-        # what counts nowhere is blurred all the same
-        records = self._snapshots.illustrate(frame.image, seen.records, everything, all_labels, frame=frame.number)
+        records: Sequence[Record] = seen.records
+        if records:
+            # what counts nowhere is blurred all the same, and so is what was overlooked or misnamed in just this frame
+            followed, names = self._analytics.followed()
+            whole, whole_labels = everything.joined(followed), (*all_labels, *names)
+            records = self._snapshots.illustrate(frame.image, seen.records, whole, whole_labels, frame=frame.number)
         self._spool.append(
             FrameResult.of(
                 self._camera,

@@ -57,3 +57,12 @@ class Detections:
     def where(self, mask: npt.NDArray[np.bool_] | Int64) -> "Detections":
         """The rows that a mask or an index array picks, in its order."""
         return Detections(self.xyxy[mask], self.scores[mask], self.class_ids[mask], self.tracks[mask])
+
+    def joined(self, others: "Detections") -> "Detections":
+        """These, and the others behind them."""
+        return Detections(
+            np.concatenate((self.xyxy, others.xyxy)),
+            np.concatenate((self.scores, others.scores)),
+            np.concatenate((self.class_ids, others.class_ids)),
+            np.concatenate((self.tracks, others.tracks)),
+        )

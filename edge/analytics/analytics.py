@@ -60,6 +60,15 @@ class Analytics:
         tracked = Detections(found.xyxy, found.scores, found.class_ids, followed.tracks)
         return Seen(tracked, labels, self._tell(moment, tracked, followed))
 
+    def followed(self) -> tuple[Detections, tuple[str, ...]]:
+        """All that is followed, where it is believed to be in the frame that was seen last, also what the model has
+        overlooked in it; and what it is by majority."""
+        if self._tracker is None:
+            return Detections.empty(), ()
+        boxes, kinds = self._tracker.believed()
+        found = Detections.of(boxes, [0.0] * len(boxes), kinds)
+        return found, tuple(self._labels[kind] for kind in kinds)
+
     def away(self) -> tuple[Event | Aggregate, ...]:
         """The camera ended or was away: nothing is followed from before to after, and what was inside has left when it
         was seen last."""

@@ -105,6 +105,10 @@ class Tracker:
             ended,
         )
 
+    def believed(self) -> tuple[Float64, tuple[int, ...]]:
+        """Where all tracks are believed to be, (tracks, 4) xyxy, also those that were not found, and their classes."""
+        return self._motion.xyxy(), tuple(track.kind for track in self._tracks)
+
     def end(self) -> tuple[int, ...]:
         """Give up all tracks, for the camera was away; the sure ones."""
         ended = tuple(track.number for track in self._tracks if track.hits >= self._confirm)
