@@ -2,7 +2,8 @@
 
 The order makes it safe: a picture is in the store before the commit that names it, parts that wait for more are there
 before the commit after which their gateway forgets them, and they are removed only after the commit that names the
-picture. Everything may happen again after a crash: a key's content is always the same.
+picture. Everything may happen again after a crash: a key's content is always the same. What waits for an end that the
+gateway gave up stays under `waiting/`, for whoever runs the store to let expire.
 """
 
 from collections.abc import Iterator, Sequence
