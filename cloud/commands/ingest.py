@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     if not 0.05 <= args.commit_s <= 60:
         raise UsageError(f"--commit-s must be in 0.05..60, got {args.commit_s}")
     lake, shards, broker = Path(args.lake), parse_shards(args.shards), _broker(args)
+    pictures = Pictures(open_store(args.pictures or str(lake / "objects")))
     # two clients of one id would push each other off the broker
     client_id = f"ingest-{socket.gethostname()}-{os.getpid()}"
     with Connection(broker, client_id=client_id, subscriptions=results_filters(shards)) as link:
-        pictures = Pictures(open_store(args.pictures or str(lake / "objects")))
         ingest = Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), pictures, args.commit_s)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -481,6 +481,27 @@ def test_a_result_is_rounded_as_the_wire_does() -> None:
     assert np.abs(result.detections.xyxy - found.xyxy).max() <= 1 / 8 + 1e-5
 
 
+def test_a_result_is_in_the_order_of_the_wire() -> None:
+    found = Detections(
+        np.arange(20, dtype=np.float32).reshape(5, 4),
+        np.array([0.5, 0.9, 0.5, 0.5, 0.5], np.float32),
+        np.array([3, 1, 2, 2, 2]),
+        np.array([7, 0, 9, 7, 0]),
+    )
+    result = FrameResult.of("a", 1, 1, "m", 1, found, ("a", "b", "c", "d", "e"))
+    assert result.labels == ("b", "e", "d", "a", "c")  # best first; of one score by track, then by class
+    assert result.detections.xyxy[:, 0].tolist() == [4, 16, 12, 0, 8]
+
+
+def test_two_clocks_in_step_stay_in_step_when_rounded() -> None:
+    offset_ns = 1_763_000_000_123_456_789
+    results = [
+        FrameResult.of("a", n, steady_ns + offset_ns, "m", 1, Detections.empty(), (), steady_ns=steady_ns)
+        for n, steady_ns in enumerate(range(10**12, 10**12 + 10**6, 33_333))
+    ]
+    assert len({result.captured_at_us - result.steady_us for result in results}) == 1
+
+
 @pytest.mark.parametrize(
     "values",
     [{"frame": -1}, {"frame": 2**63}, {"captured_at_us": -1}, {"captured_at_us": 2**62}, {"labels": ("x",)}],

@@ -37,6 +37,7 @@ def test_what_are_no_shards_is_refused(text: str) -> None:
         (["--lake", "LAKE", "--broker", "localhost:1", "--shards", "64"], 2, "--shards must be like"),
         (["--lake", "LAKE", "--broker", "example.com:8883", "--ca", "missing.pem"], 2, "missing.pem"),
         (["--lake", "FILE", "--broker", "localhost:1"], 1, "cannot be made"),
+        (["--lake", "LAKE", "--broker", "localhost:1", "--pictures", "ftp://x"], 1, "expected s3://BUCKET/PREFIX"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -47,7 +48,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     code: int,
     words: str,
 ) -> None:
-    for name in ("LAKE", "BROKER", "BROKER_CA", "BROKER_CERTIFICATE", "BROKER_KEY"):
+    for name in ("LAKE", "BROKER", "BROKER_CA", "BROKER_CERTIFICATE", "BROKER_KEY", "PICTURES"):
         monkeypatch.delenv(f"TIDEGATE_{name}", raising=False)
     (tmp_path / "file").write_text("not a folder")
     places = {"LAKE": str(tmp_path / "lake"), "FILE": str(tmp_path / "file")}
