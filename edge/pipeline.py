@@ -18,7 +18,7 @@ from edge.active_model import ActiveModel
 from edge.loading import LoadedModel
 from models.detections import Detections, UInt8
 from models.errors import ModelError
-from models.fitting import Placement, fit_into
+from models.fitting import Placement, fit, fit_into
 from models.frame import Frame
 from models.runner import Raw
 
@@ -68,14 +68,15 @@ class Pipeline:
         self._inferred: SimpleQueue[_Job | None] = SimpleQueue()
 
     def lane(self, finisher: Finisher) -> "Lane":
-        """A camera's way in. Beside the frames that are inferred one waits and one is finished, so that nobody waits
-        for anybody, and nothing gets older than that."""
-        return Lane(self._active, self._ready, finisher, depth=self._workers + 2)
+        """A camera's way in. Beside the frames that are inferred one waits, so that no worker does and nothing gets
+        older than that, and one is finished."""
+        return Lane(self._active, self._ready, finisher, fitted=self._workers + 1, depth=self._workers + 2)
 
     def work(self) -> None:
         """Infer what is ready, until `close`."""
         while (job := self._ready.get()) is not None:
             job.infer()
+            job.lane.free(job.fitted)
             self._inferred.put(job)
         self._inferred.put(None)
 
@@ -104,7 +105,7 @@ class Pipeline:
         else:
             self._active.answered(job.model, job.ms)
             job.lane.finisher.answered(job.frame, job.model, found, job.ms)
-        job.lane.free(job.fitted)
+        job.lane.done()
 
     def _read(self, job: _Job) -> Detections:
         """What the frame's model, or the one that steps in for it, sees; ModelError when there is none."""
@@ -113,56 +114,76 @@ class Pipeline:
                 return job.read()
             except ModelError as exc:
                 job.model = self._active.failed(job.model, exc)
-                job.fitted, job.placement = _fit(job.frame, job.model, job.fitted)
+                job.fitted, job.placement = fit(job.frame.image, job.model.runner.spec)
                 job.infer()
 
 
 class Lane:
-    """One camera's frames: submitted by one thread, finished in their order by another."""
+    """One camera's frames: submitted by one thread, finished in their order by another. At most `depth` are under way,
+    `fitted` of them inferred or waiting for that."""
 
     def __init__(
-        self, model: ActiveModel, ready: "SimpleQueue[_Job | None]", finisher: Finisher, *, depth: int
+        self,
+        model: ActiveModel,
+        ready: "SimpleQueue[_Job | None]",
+        finisher: Finisher,
+        *,
+        fitted: int,
+        depth: int,
     ) -> None:
         self.finisher = finisher
         self._active = model
         self._ready = ready
         self.depth = depth
-        self._buffers: SimpleQueue[UInt8 | None] = SimpleQueue()
+        self._room: SimpleQueue[bool] = SimpleQueue()  # True: for one more frame; False: closed
+        self._buffers: SimpleQueue[UInt8] = SimpleQueue()
         self._tickets = 0
         self._due = 0
         self._early: dict[int, _Job] = {}
         for _ in range(depth):
+            self._room.put(True)
+        for _ in range(fitted):
             self._buffers.put(np.empty((0, 0, 3), np.uint8))
 
     def submit(self, frame: Frame) -> bool:
         """Fit this frame and let it be inferred, as soon as there is room for it; False once closed. Its picture must
         stay as it is until it is finished, or until `depth` more were submitted."""
-        buffer = self._buffers.get()
-        if buffer is None:
-            self._buffers.put(None)
+        if not self._room.get():
+            self._room.put(False)
             return False
+        buffer = self._buffers.get()
         model = self._active.current
         assert model is not None, "ActiveModel.wait() comes first"
-        fitted, placement = _fit(frame, model, buffer)
-        self._ready.put(_Job(self, self._tickets, frame, model, fitted, placement))
+        spec = model.runner.spec
+        if buffer.shape[:2] != (spec.height, spec.width):
+            buffer = np.empty((spec.height, spec.width, 3), np.uint8)
+        placement = fit_into(buffer, frame.image, spec)
+        self._ready.put(_Job(self, self._tickets, frame, model, buffer, placement))
         self._tickets += 1
         return True
 
     def drain(self) -> bool:
         """Return when all that was submitted is finished, or False when the lane is closed before."""
-        buffers: list[UInt8] = []
-        while len(buffers) < self.depth and (buffer := self._buffers.get()) is not None:
-            buffers.append(buffer)
-        for free in buffers:
-            self._buffers.put(free)
-        if len(buffers) < self.depth:
-            self._buffers.put(None)
-            return False
-        return True
+        free = 0
+        while free < self.depth and self._room.get():
+            free += 1
+        for _ in range(free):
+            self._room.put(True)
+        if free < self.depth:
+            self._room.put(False)
+        return free == self.depth
 
     def close(self) -> None:
         """Take no more frames; whoever waits to submit one is let go."""
-        self._buffers.put(None)
+        self._room.put(False)
+
+    def free(self, buffer: UInt8) -> None:
+        """This picture was inferred."""
+        self._buffers.put(buffer)
+
+    def done(self) -> None:
+        """A frame is finished."""
+        self._room.put(True)
 
     def in_order(self, job: _Job) -> list[_Job]:
         """The frames that are due now that this one is inferred."""
@@ -172,13 +193,3 @@ class Lane:
             due.append(first)
             self._due += 1
         return due
-
-    def free(self, buffer: UInt8) -> None:
-        self._buffers.put(buffer)
-
-
-def _fit(frame: Frame, model: LoadedModel, buffer: UInt8) -> tuple[UInt8, Placement]:
-    spec = model.runner.spec
-    if buffer.shape[:2] != (spec.height, spec.width):
-        buffer = np.empty((spec.height, spec.width, 3), np.uint8)
-    return buffer, fit_into(buffer, frame.image, spec)
