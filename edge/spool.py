@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -23,16 +23,9 @@ from typing import Self, TypeVar
 from edge.backoff import delays
 from edge.lanes import GIVEN_UP_FIRST, Lane, lane_of
 from edge.runs import pack, part, split, unpack
-from edge.spool_database import (
-    DiskFailingError,
-    DiskFullError,
-    Run,
-    SpoolLostError,
-    StreamState,
-    in_memory,
-    open_database,
-    rescue,
-)
+from edge.spool_books import MAX_PENDING_BYTES, Books, Work
+from edge.spool_database import DiskFailingError, DiskFullError, Run, SpoolDatabase, SpoolLostError, StreamState
+from edge.spool_rescue import Opened, open_database, replace_database
 from models.errors import SpoolError, WireError
 from models.records import FrameResult, Record, Tombstone
 from models.wire import decode_record, encode_record
@@ -43,8 +36,6 @@ COMMIT_S = 0.9  # with the commit itself, records are at most a second from the 
 LIMIT_BYTES = 256 << 20
 LIMIT_BYTES_IN_MEMORY = 16 << 20  # when the disk is gone
 _MAX_PENDING = 2_000  # records, and below that many bytes; whoever records waits when the disk takes no more
-_MAX_PENDING_BYTES = 8 << 20
-_COMMIT_EARLY = 1_000
 _MAKE_ROOM = 0.05  # of the limit, at a time
 _FILLING = 0.5  # of the limit: from there on frames are told apart into wanted most and least
 _THIN_WHEN_FILLING = 8
@@ -77,64 +68,6 @@ class Depth:
     age_s: float
 
 
-@dataclass(slots=True)
-class _Work:
-    """What the next commit writes."""
-
-    records: dict[Lane, list[bytes]] = field(default_factory=dict)
-    count: int = 0
-    size: int = 0
-    cameras: dict[str, int] = field(default_factory=dict)
-    acks: dict[str, int] = field(default_factory=dict)
-    spent: dict[str, int] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.count or self.acks)
-
-    @property
-    def is_urgent(self) -> bool:
-        return self.count >= _COMMIT_EARLY or self.size >= _MAX_PENDING_BYTES // 2 or "alarms" in self.records
-
-    def add(self, lane: Lane, payloads: list[bytes]) -> None:
-        self.records.setdefault(lane, []).extend(payloads)
-        self.count += len(payloads)
-        self.size += sum(map(len, payloads))
-
-    def followed_by(self, later: "_Work") -> "_Work":
-        """Both, in this order."""
-        both = _Work(cameras={**self.cameras, **later.cameras})
-        for work in (self, later):
-            for lane, payloads in work.records.items():
-                both.add(lane, payloads)
-            for stream, last in work.acks.items():
-                both.acks[stream] = max(last, both.acks.get(stream, 0))
-            for period, size in work.spent.items():
-                both.spent[period] = size + both.spent.get(period, 0)
-        return both
-
-
-@dataclass(slots=True)
-class _Books:
-    """What the database holds, so that asking costs no query. Copied before a transaction, put back if it fails."""
-
-    streams: dict[str, StreamState]
-    cameras: dict[str, tuple[str, int]]  # source and last frame
-    spent: dict[str, int]
-    live: dict[Lane, str] = field(default_factory=dict)
-    dropped: int = 0
-
-    def copy(self) -> "_Books":
-        return _Books(dict(self.streams), dict(self.cameras), dict(self.spent), dict(self.live), self.dropped)
-
-    @property
-    def bytes(self) -> int:
-        return sum(state.bytes for state in self.streams.values())
-
-    @property
-    def records(self) -> int:
-        return sum(state.records for state in self.streams.values())
-
-
 class Spool:
     """One writer to a database. Any thread may call any method; commits happen on a thread of the spool's own.
 
@@ -151,7 +84,8 @@ class Spool:
         self._commit_s = commit_s
         self._changed = threading.Condition()
         self._database_lock = threading.RLock()
-        self._work = _Work()
+        self._work = Work()
+        self._recorders_wait = 0
         self._trouble = ""
         self._disk_gone = ""
         self._incidents: list[str] = []
@@ -161,11 +95,8 @@ class Spool:
         self._frames_seen: dict[str, int] = {}
         self._closing = False
         opened = open_database(path)
-        self._database = opened.database
-        self._note_incident(opened.incident)
-        self._books = _Books(
-            self._database.streams(), self._database.cameras(), self._database.spent(), dropped=opened.lost
-        )
+        self._database = self._taken_over(opened)
+        self._books = Books(opened.streams, self._database.cameras(), self._database.spent(), dropped=opened.lost)
         self._thread = threading.Thread(target=self._commit_now_and_then, name="spool", daemon=True)
         self._thread.start()
 
@@ -175,8 +106,10 @@ class Spool:
         encoded = [(lane_of(record), encode_record(record), record) for record in records]
         with self._changed:
             work = self._work
-            if work.count >= _MAX_PENDING or work.size >= _MAX_PENDING_BYTES:
+            if work.count >= _MAX_PENDING or work.size >= MAX_PENDING_BYTES:
+                self._recorders_wait += 1
                 self._changed.wait_for(self._takes_more)
+                self._recorders_wait -= 1
             work = self._work
             for lane, payload, record in encoded:
                 if isinstance(record, FrameResult):
@@ -310,7 +243,7 @@ class Spool:
         self.close()
 
     def _takes_more(self) -> bool:
-        return self._closing or (self._work.count < _MAX_PENDING and self._work.size < _MAX_PENDING_BYTES)
+        return self._closing or (self._work.count < _MAX_PENDING and self._work.size < MAX_PENDING_BYTES)
 
     def _frame_lane(self, camera: str) -> Lane:
         if self._thin == 1:
@@ -347,17 +280,21 @@ class Spool:
             log.info("the spool can be written again")
         self._trouble = trouble
 
-    def _note_incident(self, incident: str) -> None:
-        if incident:
+    def _taken_over(self, opened: Opened) -> SpoolDatabase:
+        if opened.incident:
             with self._changed:
-                self._incidents.append(incident)
+                self._incidents.append(opened.incident)
+        if not opened.on_disk:
+            self._disk_gone = opened.incident
+            self._limit_bytes = min(self._limit_bytes, LIMIT_BYTES_IN_MEMORY)
+        return opened.database
 
     def _commit(self) -> None:
         with self._database_lock:
             with self._changed:
                 if not self._work:
                     return
-                work, self._work = self._work, _Work()
+                work, self._work = self._work, Work()
             try:
                 self._mended(lambda: self._write(work))
             except SpoolError as exc:
@@ -369,7 +306,8 @@ class Spool:
             finally:
                 with self._changed:
                     self._choose_thin()
-                    self._changed.notify_all()
+                    if self._recorders_wait:  # waking the other thread for nothing is a good part of a commit
+                        self._changed.notify_all()
             if "alarms" in work.records:
                 self.urgent.set()
 
@@ -392,27 +330,19 @@ class Spool:
 
     def _replace_database(self, why: str) -> None:
         before = self._books
-        try:
-            if self._rescues == _RESCUES:
-                raise SpoolError(f"it was damaged {_RESCUES} times before")
-            opened = rescue(self._path, why, known=before.streams, old=self._database)
-            self._rescues += 1
-        except SpoolError as exc:
-            opened = in_memory(self._path, str(exc), known=before.streams, old=self._database)
-            self._disk_gone = opened.incident
-            self._limit_bytes = min(self._limit_bytes, LIMIT_BYTES_IN_MEMORY)
-        self._note_incident(opened.incident)
-        self._database, self._failures = opened.database, 0
-        self._books = _Books(
-            self._database.streams(), before.cameras, before.spent, dropped=before.dropped + opened.lost
+        opened = replace_database(
+            self._path, why, old=self._database, known=before.streams, on_disk=self._rescues < _RESCUES
         )
+        self._rescues += 1
+        self._database, self._failures = self._taken_over(opened), 0
+        self._books = Books(opened.streams, before.cameras, before.spent, dropped=before.dropped + opened.lost)
         with self._transaction():
             self._database.note_cameras(before.cameras)
             for period, size in before.spent.items():
                 self._database.note_spent(period, size)
             self._make_room()
 
-    def _write(self, work: _Work) -> None:
+    def _write(self, work: Work) -> None:
         with self._transaction():
             # first: an acknowledgement can't mean what was recorded after it
             self._write_acks(work)
@@ -420,7 +350,7 @@ class Spool:
                 self._write_records(work)
                 self._make_room()
 
-    def _write_acks_alone(self, work: _Work) -> _Work:
+    def _write_acks_alone(self, work: Work) -> Work:
         """Let go of what is in the lake, for which a full disk has room, since it makes some; what is left to do."""
         self._database.checkpoint()
         with suppress(SpoolError):
@@ -429,7 +359,7 @@ class Spool:
             return replace(work, acks={}, spent={})
         return work
 
-    def _write_acks(self, work: _Work) -> None:
+    def _write_acks(self, work: Work) -> None:
         for stream, last in work.acks.items():
             self._forget(stream, last)
         if work.acks:
@@ -438,7 +368,7 @@ class Spool:
             self._books.spent[period] = self._books.spent.get(period, 0) + size
             self._database.note_spent(period, self._books.spent[period])
 
-    def _write_records(self, work: _Work) -> None:
+    def _write_records(self, work: Work) -> None:
         now_us = _now_us()
         frames = self._note_frames(work.cameras) if work.cameras else None
         for lane, payloads in work.records.items():
@@ -484,7 +414,7 @@ class Spool:
         for first, until, its_size, is_stone in self._database.sizes(state.number, last):
             records -= 0 if is_stone else min(until, last) - max(first - 1, state.acked)
             size -= its_size if until <= last else 0
-        oldest_us = self._database.forget(state.number, last, state.last)
+        oldest_us = self._database.forget(stream, state, last)
         self._books.streams[stream] = replace(state, acked=last, records=records, bytes=size, oldest_us=oldest_us)
 
     def _make_room(self) -> None:
@@ -524,7 +454,7 @@ class Spool:
         if begin < first:
             (run,) = self._database.runs(state.number, begin, begin)
             rest = part(run.payload, run.last - run.first + 1, 0, first - run.first)
-            self._database.shorten(run, first - 1, rest)
+            self._database.add(replace(run, last=first - 1, payload=rest))
             freed -= len(rest)
         self._database.remove(state.number, first, last)
         self._database.add(Run(state.number, first, last, state.oldest_us, b"", reason))
@@ -540,7 +470,11 @@ class Spool:
     def _read(self, stream: str, after: int, limit: int, limit_bytes: int) -> list[tuple[int, Record]]:
         found: list[tuple[int, Record]] = []
         size = 0
+        expected = after + 1
         for seq, item in self._waiting(self._books.streams[stream].number, after):
+            if seq != expected:
+                raise SpoolLostError(f"the spool {self._path} misses records {expected}..{seq - 1} of stream {stream}")
+            expected = item.last + 1 if isinstance(item, Tombstone) else seq + 1
             size += len(item) if isinstance(item, bytes) else 0
             if found and (len(found) == limit or size > limit_bytes):
                 break
@@ -551,6 +485,8 @@ class Spool:
                 found.append((seq, decode_record(item)))
             except WireError:
                 found.append((seq, _unreadable(seq)))
+        if not found and after < self._books.streams[stream].last:
+            raise SpoolLostError(f"the spool {self._path} misses all records after {after} of stream {stream}")
         for seq, record in found:
             if isinstance(record, Tombstone) and record == _unreadable(seq):
                 with suppress(SpoolError), self._transaction():  # it goes out as one in any case

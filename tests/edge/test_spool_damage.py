@@ -1,6 +1,8 @@
 """A database that rots, goes or finds no room, while the gateway runs: what can be read is saved, and it goes on."""
 
 import os
+import random
+import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -286,3 +288,58 @@ def test_a_card_that_turns_read_only_leaves_a_gateway_that_works(
         assert frames(spool) == list(range(110))
     finally:
         subprocess.run(["chattr", "-i", *map(str, reversed(kept))], capture_output=True, check=False)
+
+
+def test_a_damaged_database_on_a_full_disk_is_read_into_memory(small_disk: Path) -> None:
+    path = small_disk / "spool.db"
+    with Spool(path) as spool:
+        fill(spool, range(3_000))
+    with path.open("r+b") as file:
+        file.seek(9 * PAGE)
+        file.write(os.urandom(PAGE))
+    ballast = use_up(small_disk)
+    with Spool(path) as spool:
+        assert "in memory only" in spool.trouble
+        assert len(frames(spool)) > 2_500
+        fill(spool, range(3_000, 3_010))
+        assert set(range(3_000, 3_010)) <= set(frames(spool))
+    ballast.unlink()
+    with Spool(path) as spool:
+        assert spool.trouble == ""
+        assert len(frames(spool)) > 2_500
+
+
+@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.soak)])
+def test_whatever_bytes_rot_it_starts_makes_up_nothing_and_goes_on(tmp_path: Path, examples: int) -> None:
+    whole = tmp_path / "whole.db"
+    with Spool(whole) as spool:
+        for number in range(0, 2_000, 40):
+            fill(spool, range(number, number + 40))
+            spool.append(Event("door", number, 1, "line", "fence", alarm=True))
+        spool.flush()
+    good, seed = whole.read_bytes(), secrets.randbits(32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for example in range(examples):
+        rotten = bytearray(good)
+        for _ in range(chance.choice([1, 1, 5, 50])):
+            place, size = chance.randrange(len(rotten)), chance.choice([1, 16, PAGE])
+            rotten[place : place + size] = chance.randbytes(size)
+        path = tmp_path / str(example) / "spool.db"
+        path.parent.mkdir()
+        path.write_bytes(rotten[: len(good)])
+        before = -1
+        with Spool(path) as spool:
+            for stream in spool.streams():
+                expected = stream.acked + 1
+                for seq, record in spool.read(stream.name, after=stream.acked, limit=100_000):
+                    assert seq == expected
+                    expected = record.last + 1 if isinstance(record, Tombstone) else seq + 1
+                    if isinstance(record, FrameResult):
+                        assert record.frame == seq - 1
+                assert expected == stream.last + 1
+            before = spool.depth.records
+            fill(spool, range(2_000, 2_010))
+            assert spool.trouble == ""
+        with Spool(path) as spool:
+            assert spool.depth.records >= before + 10

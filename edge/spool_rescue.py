@@ -1,0 +1,156 @@
+"""Opening the spool's database, and going on when it is damaged: all that can still be read goes into a new one."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge.spool_database import DiskFailingError, DiskFullError, Run, SpoolDatabase, SpoolLostError, StreamState
+from models.durable import sync_folder
+from models.errors import SpoolError
+
+log = logging.getLogger(__name__)
+
+_FILES = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open database and its streams; what had to be done to it first, for a person to read (empty: nothing); how
+    many records that are known to have been there could not be saved; and whether it is on a disk."""
+
+    database: SpoolDatabase
+    streams: dict[str, StreamState]
+    incident: str = ""
+    lost: int = 0
+    on_disk: bool = True
+
+
+def open_database(path: Path) -> Opened:
+    """Open it, or make it; a damaged one is replaced. SpoolError when there can be none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _finish(path)
+        database = SpoolDatabase.at(path)
+    except SpoolLostError as exc:
+        return replace_database(path, str(exc), old=SpoolDatabase.as_it_is(path), known={})
+    except (SpoolError, OSError) as exc:
+        raise SpoolError(f"{exc}; is the folder of {path} writable, and its disk not full?") from exc
+    try:
+        return Opened(database, database.streams())
+    except SpoolLostError as exc:
+        return replace_database(path, str(exc), old=database, known={})
+
+
+def replace_database(
+    path: Path, why: str, *, old: SpoolDatabase, known: Mapping[str, StreamState], on_disk: bool = True
+) -> Opened:
+    """A new database in the place of a damaged one, which is closed and set aside, with all that can still be read
+    there, and tombstones for what can't; in memory when it can't be on the disk, or is not to be. `known`: streams that
+    the damaged one is known to hold."""
+    if on_disk:
+        try:
+            return _on_disk(path, why, old, known)
+        except (SpoolError, OSError) as exc:
+            why = f"{why}; and no new one can be made: {exc}"
+    return _in_memory(path, why, old, known)
+
+
+def _on_disk(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, StreamState]) -> Opened:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place, aside = _place(path), path.with_name(f"{path.name}.damaged")
+    _remove(place)
+    fresh = SpoolDatabase.at(place)
+    try:
+        saved, lost = _copy(old, fresh, known)
+    finally:
+        fresh.close()
+    old.close()
+    _move(path, aside)  # only the latest is kept, or they would fill the disk
+    _finish(path)
+    incident = f"the spool was damaged: {saved} records saved, at least {lost} lost; set aside as {aside} ({why})"
+    log.error("%s", incident)
+    database = SpoolDatabase.at(path)
+    return Opened(database, database.streams(), incident, lost)
+
+
+def _in_memory(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, StreamState]) -> Opened:
+    database = SpoolDatabase.in_memory(path)
+    saved, lost = _copy(old, database, known)
+    old.close()
+    incident = (
+        f"results wait in memory only, since the disk of the spool {path} takes nothing: replace it and restart; "
+        f"{saved} records saved, at least {lost} lost ({why})"
+    )
+    log.error("%s", incident)
+    return Opened(database, database.streams(), incident, lost, on_disk=False)
+
+
+def _copy(old: SpoolDatabase, fresh: SpoolDatabase, known: Mapping[str, StreamState]) -> tuple[int, int]:
+    """Copy what can be read; how many records that were, and how many are known to be lost."""
+    streams = old.surviving_streams()
+    for name, memory in known.items():
+        state = streams.get(name, memory)
+        streams[name] = replace(memory, last=max(state.last, memory.last), acked=max(state.acked, memory.acked))
+    saved = lost = 0
+    for name, stream in streams.items():
+        try:
+            with fresh.transaction():
+                got, missed = _copy_stream(old, fresh, stream)
+                fresh.add_stream(name, stream)
+        except (DiskFullError, DiskFailingError):
+            raise
+        except SpoolError:  # what can be read contradicts itself
+            got, missed = 0, stream.last - stream.acked
+        saved, lost = saved + got, lost + missed
+    with fresh.transaction():
+        fresh.note_cameras(old.surviving_cameras())
+        for period, size in old.spent().items():
+            fresh.note_spent(period, size)
+    return saved, lost
+
+
+def _copy_stream(old: SpoolDatabase, fresh: SpoolDatabase, stream: StreamState) -> tuple[int, int]:
+    """Copy what can be read, with tombstones for what lies between."""
+    saved, lost, done = 0, 0, stream.acked
+    for run in old.surviving_runs(stream.number):
+        if run.last > done and (run.first > done or done == stream.acked):
+            lost += _bury(fresh, stream, done + 1, run.first - 1)
+            fresh.add(run)
+            saved += 0 if run.reason is not None else run.last - max(run.first - 1, done)
+            done = run.last
+    return saved, lost + _bury(fresh, stream, done + 1, stream.last)
+
+
+def _bury(fresh: SpoolDatabase, stream: StreamState, first: int, last: int) -> int:
+    if first > last:
+        return 0
+    fresh.add(Run(stream.number, first, last, stream.opened_us, b"", "lost in a damaged spool"))
+    return last - first + 1
+
+
+def _place(path: Path) -> Path:
+    """Where the new database is made, before it is put in its place."""
+    return path.with_name(f"{path.name}.rescue")
+
+
+def _finish(path: Path) -> None:
+    """Put a rescued database in its place, also where that was interrupted."""
+    if not path.exists() and _place(path).exists():
+        _move(_place(path), path)
+
+
+def _move(path: Path, to: Path) -> None:
+    # the log last: SQLite ignores one without a database, and would take one beside the wrong database for its own
+    _remove(to)
+    for suffix in _FILES:
+        part = path.with_name(path.name + suffix)
+        with suppress(FileNotFoundError):
+            part.replace(to.with_name(to.name + suffix))
+    sync_folder(path.parent)
+
+
+def _remove(path: Path) -> None:
+    for suffix in reversed(_FILES):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
