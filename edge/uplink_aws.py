@@ -23,6 +23,7 @@ from awscrt.io import (
     EventLoopGroup,
     SocketOptions,
     TlsContextOptions,
+    TlsVersion,
 )
 
 from edge.inbox import Inbox
@@ -199,6 +200,7 @@ def _tls_context(ca: Path, certificate: Path, key: Path, *, alpn: str) -> Client
     try:
         options = TlsContextOptions.create_client_with_mtls_from_path(str(certificate), str(key))
         options.override_default_trust_store_from_path(None, str(ca))
+        options.min_tls_ver = TlsVersion.TLSv1_2
         options.alpn_list = [alpn] if alpn else None
         return ClientTlsContext(options)
     except (OSError, RuntimeError, AwsCrtError) as exc:

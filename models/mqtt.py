@@ -183,7 +183,8 @@ class Connection:
     def _on_disconnect(self, client: paho.Client, _: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         self._subscribed.clear()
         if not self._closed:
-            self._say_down(str(reason))
+            # MQTT 3.1.1 has no reasons: paho then has only this to say
+            self._say_down("the connection was lost" if str(reason) == "Unspecified error" else str(reason))
 
     def _on_connect_fail(self, client: paho.Client, _: Any) -> None:
         # paho calls this while it handles what went wrong, and passes nothing on

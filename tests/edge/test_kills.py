@@ -20,7 +20,7 @@ FRAMES = 400
 
 @pytest.fixture
 def plant(tmp_path: Path, make_video: MakeVideo, make_release: MakeRelease, trust: Path) -> Iterator[Plant]:
-    camera = f'{{name = "belt", uri = "{make_video(FRAMES)}", fps = 120}}'
+    camera = {"name": "belt", "uri": str(make_video(FRAMES)), "fps": 120}
     plant = Plant(tmp_path / "plant", camera=camera, package=make_release(1), trust=trust)
     yield plant
     plant.close()

@@ -1,11 +1,13 @@
 """A real gateway process, a real broker behind a bad link, and a small cloud behind that."""
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -19,25 +21,28 @@ from simulator.bad_link import BadLink
 from simulator.broker import INGEST, LocalBroker
 from simulator.small_cloud import SmallCloud
 from simulator.witness import Witness
+from tests.edge.lite import lite
 
 GATEWAY = "line-1"
+Kind = Literal["mqtt", "aws", "ipc"]
 
 
 class Plant:
     """One gateway of the colour model, whose process can be started again and again.
 
-    `camera` is an inline TOML table; the model is either `package`, or what a pointer under `pointers` leads to.
+    `camera` as in the configuration; the model is either `package`, or what a pointer under `pointers` leads to. Of
+    kind "ipc" it is the Greengrass component, below a nucleus that is connected to the broker.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        camera: str,
+        camera: Mapping[str, object],
         trust: Path,
         package: Path | None = None,
         pointers: Path | None = None,
-        kind: Literal["mqtt", "aws"] = "mqtt",
+        kind: Kind = "mqtt",
         ack_timeout_s: float = 1.0,
         state: Path | None = None,
     ) -> None:
@@ -54,26 +59,34 @@ class Plant:
         self.broker.start()
         self.link = BadLink(self.broker.port)
         own = authority.device(GATEWAY)
-        model = f'package = "{package}"' if package else f'pointers = "{pointers}"'
-        self._config = folder / "gateway.toml"
-        self._config.write_text(
-            f"""
-            model = "colour"
-            window_s = 0.3
-            ack_timeout_s = {ack_timeout_s}
-            trust = "{trust}"
-            state = "{self.state}"
-            {model}
-            cameras = [{camera}]
-            [uplink]
-            kind = "{kind}"
-            host = "{self.broker.host}"
-            port = {self.link.port}
-            ca = "{own.ca}"
-            certificate = "{own.certificate}"
-            key = "{own.key}"
-            """
-        )
+        settings: dict[str, object] = {
+            "model": "colour",
+            "window_s": 0.3,
+            "ack_timeout_s": ack_timeout_s,
+            "trust": str(trust),
+            "state": str(self.state),
+            "cameras": [dict(camera)],
+            **({"package": str(package)} if package else {"pointers": str(pointers)}),
+        }
+        self._environment: dict[str, str] = {}
+        self._command = [sys.executable, "-m", "edge.component"]
+        self._stack = ExitStack()
+        if kind == "ipc":
+            nucleus = lite(GATEWAY, folder / "root", own.broker("localhost", self.link.port), {"gateway": settings})
+            self._environment.update(self._stack.enter_context(nucleus).environment)
+        else:
+            settings["uplink"] = {
+                "kind": kind,
+                "host": self.broker.host,
+                "port": self.link.port,
+                "ca": str(own.ca),
+                "certificate": str(own.certificate),
+                "key": str(own.key),
+            }
+            config = folder / "gateway.toml"
+            config.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in settings.items()))
+            self._command = [sys.executable, "-m", "tidegate", "gateway", "run", "--name", GATEWAY, "--json"]
+            self._command += ["--config", str(config)]
         self._connection = Connection(
             authority.device(INGEST).broker(self.broker.host, self.broker.port),
             client_id=INGEST,
@@ -84,20 +97,31 @@ class Plant:
         assert self._connection.wait_until_ready(20)
 
     def start(
-        self, *flags: str, program: str = "tidegate", environment: Mapping[str, str] | None = None
+        self, *flags: str, program: str = "", environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """`program` is the module to run, which takes tidegate's arguments."""
-        root = Path(tidegate.__file__).parent
-        command = [sys.executable, "-m", program, "gateway", "run", "--name", GATEWAY]
+        """`program` is a module to run with tidegate's arguments, in its place."""
+        command = [*self._command, *flags]
+        if program:
+            command[2] = program
         process = subprocess.Popen(
-            [*command, "--config", str(self._config), "--json", *flags],
-            cwd=root,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+            command,
+            cwd=Path(tidegate.__file__).parent,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **self._environment, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         self.processes.append(process)
         return process
+
+    def complete(self, process: subprocess.Popen[bytes], frames: int, *, timeout_s: float = 120) -> str:
+        """Let it go on until all frames of its file are in the cloud, and end well; what it said."""
+        if self._environment:  # a component goes on until it is told to end
+            wait_for(lambda: len(self.cloud.frames) == frames or process.poll() is not None, timeout_s=timeout_s)
+            process.terminate()
+        code, _, err = finish(process, timeout_s)
+        assert code == 0, err
+        assert "Traceback" not in err
+        return err
 
     def say(self, payload: bytes) -> None:
         """Send something to the gateway's acknowledgements, as only ingest can."""
@@ -118,6 +142,7 @@ class Plant:
             if process.poll() is None:
                 process.kill()
                 process.communicate()
+        self._stack.close()
         self._connection.close()
         self._thread.join()
         self.link.close()
@@ -131,6 +156,15 @@ class Plant:
                     self._connection.publish(answer.topic, answer.payload)
                 except UplinkError:
                     continue  # the gateway will ask again
+
+
+def _toml(value: object) -> str:
+    """Strings, numbers and lists are written as in JSON; tables are inline."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
+    return json.dumps(value)
 
 
 def finish(process: subprocess.Popen[bytes], timeout_s: float = 60) -> tuple[int, str, str]:

@@ -1,17 +1,16 @@
 """The real gateway process while its link, disk, clock, camera and models fail: what it recorded reaches the cloud."""
 
 import ctypes
-import json
 import os
 import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -21,21 +20,26 @@ from models.wire import StreamAck, encode_acks
 from simulator.bad_link import BadLink, Knobs
 from simulator.camera_server import Camera, CameraServer
 from simulator.scenes import Shot, Truth
-from tests.flows.plant import Plant, finish, wait_for
+from tests.flows.plant import Kind, Plant, finish, wait_for
 from tests.flows.shifted_clock import set_clock
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
-Kind = Literal["mqtt", "aws"]
 FRAMES = 400
+# paho, in the simulated nucleus of this process, forgets its socket when a handshake fails; Python closes it
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 DAY_S = 86_400
+
+
+def soak(*values: object) -> object:
+    return pytest.param(*values, marks=pytest.mark.soak)
 
 
 class MakePlant(Protocol):
     def __call__(
         self,
         *,
-        camera: str = "",
+        camera: Mapping[str, object] | None = None,
         kind: Kind = "mqtt",
         pointers: Path | None = None,
         state: Path | None = None,
@@ -46,12 +50,14 @@ class MakePlant(Protocol):
 
 
 @pytest.fixture
-def make_plant(tmp_path: Path, belt: str, make_release: MakeRelease, trust: Path) -> Iterator[MakePlant]:
+def make_plant(
+    tmp_path: Path, belt: Mapping[str, object], make_release: MakeRelease, trust: Path
+) -> Iterator[MakePlant]:
     plants: list[Plant] = []
 
     def make(
         *,
-        camera: str = "",
+        camera: Mapping[str, object] | None = None,
         kind: Kind = "mqtt",
         pointers: Path | None = None,
         state: Path | None = None,
@@ -78,8 +84,8 @@ def make_plant(tmp_path: Path, belt: str, make_release: MakeRelease, trust: Path
 
 
 @pytest.fixture
-def belt(make_video: MakeVideo) -> str:
-    return f'{{name = "belt", uri = "{make_video(FRAMES)}", fps = 100}}'
+def belt(make_video: MakeVideo) -> Mapping[str, object]:
+    return {"name": "belt", "uri": str(make_video(FRAMES)), "fps": 100}
 
 
 def seen(plant: Plant) -> int:
@@ -98,7 +104,7 @@ def check_all_are_there_once(plant: Plant) -> None:
     assert plant.cloud.losses == []
 
 
-@pytest.mark.parametrize("kind", [pytest.param("mqtt", marks=pytest.mark.soak), "aws"])
+@pytest.mark.parametrize("kind", [soak("mqtt"), "aws", soak("ipc")])
 def test_kills_and_cuts_on_a_line_that_loses_a_third(kind: Kind, make_plant: MakePlant) -> None:
     plant = make_plant(kind=kind)
     seed = random.randrange(2**32)
@@ -118,39 +124,35 @@ def test_kills_and_cuts_on_a_line_that_loses_a_third(kind: Kind, make_plant: Mak
             process.kill()
             finish(process)
             process = plant.start()
-    code, out, err = finish(process, timeout_s=120)
-    assert code == 0, err
-    assert json.loads(out)["waiting"] == 0
+    plant.complete(process, FRAMES)
     check_all_are_there_once(plant)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("kind", ["mqtt", "aws"])
+@pytest.mark.parametrize("kind", [soak("mqtt"), soak("aws"), soak("ipc")])
 def test_a_line_with_a_third_lost_and_two_seconds_each_way(kind: Kind, make_plant: MakePlant) -> None:
     plant = make_plant(kind=kind, ack_timeout_s=15)
     plant.link.knobs = Knobs(delay_s=2.0, loss=0.3)
     began = time.monotonic()
-    code, _, err = finish(plant.start(), timeout_s=280)
+    plant.complete(plant.start(), FRAMES, timeout_s=280)
     print(f"{time.monotonic() - began:.0f} s, {plant.link.connections} connections, {plant.cloud.messages} messages")
-    assert code == 0, err
     check_all_are_there_once(plant)
 
 
-def test_a_line_that_goes_silent_is_waited_for(make_plant: MakePlant) -> None:
-    plant = make_plant()
+@pytest.mark.parametrize(("kind", "silent_s"), [("mqtt", 3), soak("mqtt", 60), soak("aws", 60), soak("ipc", 60)])
+def test_a_line_that_goes_silent_is_waited_for(kind: Kind, silent_s: float, make_plant: MakePlant) -> None:
+    plant = make_plant(kind=kind)
     process = plant.start()
     wait_for(lambda: seen(plant) > 20)
     plant.link.knobs.dead = True  # nobody is told: no packet comes, none is refused
     before = seen(plant)
-    time.sleep(3)
+    time.sleep(silent_s)  # 60 s: longer than the broker and every keep-alive wait
     assert seen(plant) == before
     plant.link.knobs.dead = False
-    code, _, err = finish(process)
-    assert code == 0, err
+    plant.complete(process, FRAMES)
     check_all_are_there_once(plant)
 
 
-@pytest.mark.parametrize("kind", ["mqtt", pytest.param("aws", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kind", ["mqtt", soak("aws"), soak("ipc")])
 def test_hostile_and_refusing_answers_are_reported_once_and_change_nothing(kind: Kind, make_plant: MakePlant) -> None:
     plant = make_plant(kind=kind)
     process = plant.start()
@@ -158,19 +160,19 @@ def test_hostile_and_refusing_answers_are_reported_once_and_change_nothing(kind:
     plant.say(b"garbage that is no protobuf")
     plant.say(b"x" * 200_000)
     plant.say(encode_acks([StreamAck("00000000000000ff", 5)]))
-    wait_for(lambda: any(report.messages_ignored == 3 for report in plant.reports()))
+    ignored = 2 if kind == "ipc" else 3  # nucleus lite keeps what is large to itself
+    wait_for(lambda: any(report.messages_ignored == ignored for report in plant.reports()))
     # a batch that the cloud set aside: acknowledged, and named
     stream = next(key[1] for key in plant.cloud.frames)
     plant.silent = True
     wait_for(lambda: plant.cloud.held["line-1", stream] > 0)
     plant.say(encode_acks([StreamAck(stream, plant.cloud.held["line-1", stream], refused=(Tombstone(1, 1, "no"),))]))
     plant.silent = False
-    code, _, err = finish(process)
-    assert code == 0, err
+    plant.complete(process, FRAMES)
     check_all_are_there_once(plant)
     told = [report for report in plant.reports() if "ignored" in report.last_error]
     assert len(told) == 1
-    assert plant.reports()[-1].messages_ignored == 3
+    assert plant.reports()[-1].messages_ignored == ignored
 
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -310,8 +312,7 @@ def test_a_clock_that_is_set_back_a_day_and_forward_a_year_neither_loses_nor_reo
     process = start()  # its model's signatures have expired by this clock; the copy in the store runs on
     wait_for(lambda: seen(plant) > 280)
     set_clock(clock, 0)
-    code, _, err = finish(process)
-    assert code == 0, err
+    plant.complete(process, FRAMES)
     check_all_are_there_once(plant)
     frames = sorted(plant.cloud.frames.items(), key=lambda item: item[1].frame)
     walls = [result.captured_at_us for _, result in frames]
@@ -336,7 +337,8 @@ class Flat:
 def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(make_plant: MakePlant) -> None:
     with CameraServer({"door": Camera(Flat(), fps=30)}) as server:
         cable = BadLink(int(server.url.rsplit(":", 1)[1]))
-        camera = f'{{name = "belt", uri = "http://127.0.0.1:{cable.port}/door", numbered = true, stall_s = 1.0}}'
+        uri = f"http://127.0.0.1:{cable.port}/door"
+        camera = {"name": "belt", "uri": uri, "numbered": True, "stall_s": 1.0}
         plant = make_plant(camera=camera)
         process = plant.start()
         wait_for(lambda: seen(plant) > 20)
@@ -387,9 +389,7 @@ def test_a_model_that_is_cut_short_on_the_disk_is_replaced_and_costs_no_frame(
         os.truncate(model, model.stat().st_size // 2)
     process = plant.start()
     see_more(plant, 20)
-    code, _, err = finish(process)
-    assert code == 0, err
-    assert "Traceback" not in err
+    plant.complete(process, FRAMES)
     check_all_are_there_once(plant)
     assert plant.reports()[-1].release == 2
 
@@ -411,7 +411,6 @@ def test_swaps_that_are_killed_cost_no_frame_and_end_with_the_release_that_is_wa
         time.sleep(chance.uniform(0, 0.4))
         process.kill()
         finish(process)
-    code, _, err = finish(plant.start())
-    assert code == 0, err
+    plant.complete(plant.start(), FRAMES)
     check_all_are_there_once(plant)
     assert plant.reports()[-1].release == 3
