@@ -2,7 +2,7 @@
 
 A detector's boxes tremble by a pixel or two from frame to frame, a score by some hundredths: differences along a track
 are small numbers, one byte each, of which zstd's entropy coder leaves about half. Corners tremble less than width and
-height, and no prediction from more than the row before did better on videos (docs/wire.md has the figures).
+height, and no prediction from more than the row before did better on videos (docs/adr/0021 has the figures).
 """
 
 from collections.abc import Sequence
@@ -47,10 +47,10 @@ def write_frames_by_track(message: pb.Batch, seqs: Int64, results: Sequence[Fram
         frames.clock_offset_us.extend(delta_by(captured_at_us - steady_us, by_camera).tolist())
     frames.period_us.extend(period_us.tolist())
     found = [result.detections for result in results]
-    counts = np.array([len(rows.class_ids) for rows in found], np.int64)
-    class_ids = np.concatenate([rows.class_ids for rows in found])
+    counts = np.array([len(seen.class_ids) for seen in found], np.int64)
+    class_ids = np.concatenate([seen.class_ids for seen in found])
     if len(class_ids):
-        tracks = np.concatenate([rows.tracks for rows in found])
+        tracks = np.concatenate([seen.tracks for seen in found])
         positions = _positions(by_camera)
         order, starts = _line_up(np.repeat(camera, counts), tracks, class_ids, np.repeat(positions, counts))
         _write_lines(
@@ -61,10 +61,10 @@ def write_frames_by_track(message: pb.Batch, seqs: Int64, results: Sequence[Fram
             np.repeat(positions, counts)[order],
             starts,
         )
-        scores = scores_to_int(np.concatenate([rows.scores for rows in found]))
-        corners = boxes_to_int(np.concatenate([rows.xyxy for rows in found]))
-        steps = _row_steps(np.column_stack((scores, corners))[order], starts)
-        for column, values in zip((frames.score, frames.x1, frames.y1, frames.x2, frames.y2), steps.T, strict=True):
+        scores = scores_to_int(np.concatenate([seen.scores for seen in found]))
+        corners = boxes_to_int(np.concatenate([seen.xyxy for seen in found]))
+        rows = _row_steps(np.column_stack((scores, corners))[order], starts)
+        for column, values in zip((frames.score, frames.x1, frames.y1, frames.x2, frames.y2), rows.T, strict=True):
             column.extend(values.tolist())
     labels = _labels(results, np.repeat(model, counts), class_ids)
     message.box_scale, message.score_scale = BOX_SCALE, SCORE_SCALE

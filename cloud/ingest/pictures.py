@@ -9,6 +9,7 @@ gateway gave up stays under `waiting/`, for whoever runs the store to let expire
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from cloud.lake.runs import Run, StoredPicture
 from greengrass.objects import ObjectStore
@@ -45,7 +46,7 @@ class Pictures:
 
     def keep(self, runs: Sequence[Run]) -> tuple[Run, ...]:
         """The runs with the pictures that are whole with them. These, and parts that wait for more, are durable on
-        return; LakeError when they are not."""
+        return; LakeError when they are not. A run with very many pictures is cut short: the rest comes again."""
         # of a commit that failed: its pictures come again, and need their parts
         self._used.clear()
         return tuple(self._keep(run) for run in runs)
@@ -59,18 +60,19 @@ class Pictures:
             raise LakeError(f"parts of pictures that are whole cannot be removed: {exc}") from exc
 
     def _keep(self, run: Run) -> Run:
+        run = shortened(run, MAX_PICTURES_OF_A_RUN)
         pieces = list(pieces_of(run))
-        if len(pieces) > MAX_PICTURES_OF_A_RUN:
-            self.complaints.append(
-                f"{run.gateway} sends {len(pieces)} pictures at once; {MAX_PICTURES_OF_A_RUN} are kept"
-            )
         kept = []
         try:
-            for index, piece in enumerate(pieces[:MAX_PICTURES_OF_A_RUN], 1):
-                if piece.whole:
+            for index, piece in enumerate(pieces):
+                if index and piece.first > 0:
+                    self._refused(run.gateway, piece, "parts of it were lost")
+                elif index >= MAX_PICTURES_OF_A_RUN:
+                    self._refused(run.gateway, piece, "there are too many in one message")
+                elif piece.whole:
                     if (data := self._complete(run.gateway, piece)) is not None:
                         kept.append((piece.seq, self._put(run.gateway, piece.about, data)))
-                elif index == len(pieces):
+                elif index + 1 == len(pieces):
                     self.store.put(f"{_waiting(run.gateway, piece.about)}{piece.first:04}-{piece.last:04}", piece.data)
                 else:
                     self._refused(run.gateway, piece, "another one began before its end")
@@ -124,6 +126,13 @@ class Pictures:
 
     def _refused(self, gateway: str, piece: Piece, why: str) -> None:
         self.complaints.append(f"picture {piece.about.picture} of {gateway} is not kept: {why}")
+
+
+def shortened(run: Run, most: int) -> Run:
+    """As many of the run's batches as have at most `most` last parts of pictures together, and at least one."""
+    ends = accumulate(sum(part.part == part.parts - 1 for _, part in batch.pictures) for batch in run.batches)
+    few = max(1, sum(count <= most for count in ends))
+    return run if few == len(run.batches) else replace(run, batches=run.batches[:few])
 
 
 def pieces_of(run: Run) -> Iterator[Piece]:

@@ -38,7 +38,7 @@ from tests.models.version_1 import body_of_version_1, encode_version_1
 STREAM = "00000000000000aa"
 
 slow = settings(deadline=None, max_examples=50)
-fuzz = settings(deadline=None, max_examples=150)
+fuzz = settings(deadline=None, max_examples=80)
 
 
 @slow

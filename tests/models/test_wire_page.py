@@ -32,7 +32,7 @@ def reader() -> Iterator[dict[str, Any]]:
     del sys.modules["tidegate_pb2"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(batch=batches())
 def test_a_stranger_reads_what_we_read(reader: dict[str, Any], batch: Batch) -> None:
     message = encode_batch(batch)

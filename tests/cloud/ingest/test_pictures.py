@@ -217,6 +217,21 @@ def test_a_picture_without_end_is_cut_off(lake: Path, monkeypatch: pytest.Monkey
     assert (kept(lake), objects(lake)) == ({}, [])
 
 
+def test_very_many_pictures_are_taken_in_by_and_by(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "MAX_PICTURES_OF_A_RUN", 3)
+    messages = [sent(picture(seq), first=seq)[0] for seq in range(1, 9)]
+    ingest = worker(lake)
+    told = []
+    for _ in range(3):
+        ingest.take_in(messages)
+        told.append(len(kept(lake)))
+
+    assert told == [3, 6, 8]
+    link = ingest.link
+    assert isinstance(link, PlainLink)
+    assert [ack.last for ack in link.told()] == told
+
+
 def test_a_gateway_cannot_make_the_store_write_without_end(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "MAX_PICTURES_OF_A_RUN", 3)
     worker(lake).take_in(sent([part for n in range(9) for part in picture(n)], first=1))
