@@ -114,6 +114,7 @@ class Shipper:
         self._now_us = now_us
         self._lock = threading.RLock()
         self._wake = spool.urgent
+        self._tide_asked = threading.Event()
         self._pace = Pace(BACKLOG_BYTES_PER_S)
         self._thinned_at = clock()
         self._courses: dict[str, _Course] = {}
@@ -150,15 +151,8 @@ class Shipper:
             self.acknowledged(message.payload)
 
     def tide(self) -> None:
-        """What is recorded by now is due, whether it fills a message or not."""
-        with self._lock:
-            streams = self._spool.streams()
-            if self._budget is not None:
-                self._thin(streams)
-            for stream in streams:
-                course = self._course(stream)
-                course.due = stream.last
-                course.held = False
+        """What is recorded by now is due, whether it fills a message or not. Never waits for what is being sent."""
+        self._tide_asked.set()
         self._wake.set()
 
     def step(self) -> None:
@@ -169,6 +163,9 @@ class Shipper:
             if now < self._retry_at:
                 return
             streams = sorted(self._spool.streams(), key=self._precedence)
+            if self._tide_asked.is_set():
+                self._tide_asked.clear()
+                self._let_go(streams)
             try:
                 for stream in streams:
                     self._send(stream, self._course(stream), now)
@@ -204,6 +201,14 @@ class Shipper:
         if stream.lane in _AT_ONCE or not stream.live:
             course.due = stream.last  # those of before can't get any fuller
         return course
+
+    def _let_go(self, streams: list[Stream]) -> None:
+        if self._budget is not None:
+            self._thin(streams)
+        for stream in streams:
+            course = self._course(stream)
+            course.due = stream.last
+            course.held = False
 
     def _forget_courses(self, streams: list[Stream]) -> None:
         waiting = {stream.name for stream in streams}
