@@ -1,5 +1,6 @@
 """Events and aggregates of things whose ways are known."""
 
+import pickle
 from collections.abc import Iterable
 
 import numpy as np
@@ -87,6 +88,34 @@ def test_a_restarted_gateway_uses_no_number_again() -> None:
 def test_a_line_tells_who_crosses_and_which_way(path: object, values: list[float]) -> None:
     events = watch(AnalyticsConfig(lines=(DOOR,), aggregate_s=0), [Actor(path)], 50, jitter=0.01)  # type: ignore[arg-type]
     assert [(event.kind, event.rule, event.value) for event in events] == [("line", "door", value) for value in values]
+
+
+@pytest.mark.parametrize(("height", "crossings"), [(50, 0), (240, 1), (430, 0)])  # the line is from 336 to 144
+def test_who_passes_beyond_either_end_of_a_line_has_not_crossed_it(height: float, crossings: int) -> None:
+    short = LineConfig("door", (0.5, 0.7), (0.5, 0.3), anchor="centre")
+    actor = Actor(lambda t: (120 + 10 * t, height))
+    assert len(watch(AnalyticsConfig(lines=(short,), aggregate_s=0), [actor], 50)) == crossings
+
+
+def test_frames_that_were_skipped_count_as_time() -> None:
+    analytics = Analytics(QUIET, camera="line-1")
+    for number in [*range(10), 24, 25]:  # it moves by more than twice its width while nobody looks
+        found = Detections.of([[10 * number, 100, 10 * number + 60, 220]], [0.8], [0])
+        assert analytics.see(moment(number), found, ("person",)).found.tracks.tolist() == [1]
+
+
+def test_what_was_given_up_is_forgotten() -> None:
+    """Nothing is kept of tracks that are over, or a gateway that runs for months would run full."""
+    config = AnalyticsConfig(zones=(YARD,), lines=(DOOR,), aggregate_s=0, tracker=TrackerConfig(confirm=1, lost_s=0.1))
+    analytics = Analytics(config, camera="line-1")
+    sizes = []
+    for number in range(2000):
+        x = 100 + 200 * (number // 5 % 3)  # something else every five frames
+        found = Detections.empty() if number % 5 else Detections.of([[x, 180, x + 60, 300]], [0.8], [0])
+        analytics.see(moment(number), found, ("person",) * len(found))
+        if number % 500 == 499:
+            sizes.append(len(pickle.dumps(analytics)))
+    assert max(sizes) - min(sizes) < 200
 
 
 def test_a_crossing_says_when_where_who_and_by_which_model() -> None:

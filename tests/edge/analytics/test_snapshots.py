@@ -141,6 +141,15 @@ def test_pictures_keep_to_their_budget_whatever_happens() -> None:
     assert snapshots.withheld == 600 - taken
 
 
+def test_at_most_an_hour_of_the_budget_is_saved_up() -> None:
+    clock = Clock()
+    snapshots = Snapshots(config_of("snapshot", PictureConfig(daily_bytes=4_800_000, gap_s=0)), camera="a", clock=clock)
+    clock.now += 86_400
+    taken = [snapshots.take(scene(), event(frame=frame), NOTHING, ())[1] for frame in range(20)]
+    sent = sum(len(part.data) for parts in taken for part in parts)
+    assert 200_000 <= sent <= 200_000 + 200_000  # and one picture too many
+
+
 def test_pictures_come_apart_but_an_alarm_has_its_own() -> None:
     clock = Clock()
     snapshots = Snapshots(config_of("snapshot", PictureConfig(gap_s=10)), camera="line-1", clock=clock)

@@ -38,6 +38,10 @@ def switches(numbers: list[int]) -> int:
     return sum(a != b for a, b in itertools.pairwise(numbers))
 
 
+def box(x: float, y: float, width: float = 60, height: float = 120) -> Detections:
+    return Detections.of([[x, y, x + width, y + height]], [0.8], [0])
+
+
 def test_who_cross_each_others_way_keep_their_numbers() -> None:
     cast = [Actor(lambda t: (50 + 6 * t, 200)), Actor(lambda t: (590 - 6 * t, 220)), Actor(lambda t: (320, 240))]
     shown = list(perform(cast, 90, jitter=0.02, seed=1))
@@ -61,6 +65,40 @@ def test_what_is_hidden_for_too_long_is_given_up_and_numbered_anew() -> None:
     followed = follow(shown)
     assert numbers_of(shown, followed)[0] == [1] * 20 + [2] * 10
     assert [number for answer in followed for number in answer.ended] == [1]
+
+
+def test_in_a_file_that_is_read_at_full_speed_patience_is_counted_in_looks() -> None:
+    tracker = Tracker(TrackerConfig(confirm=1))
+    found = box(100, 100)
+    tracker.follow(found, [0], frames=1, seconds=0.0)
+    ended = [tracker.follow(Detections.empty(), [], frames=1, seconds=0.001).ended for _ in range(30)]
+    assert ended == [()] * 29 + [(1,)]
+
+
+def test_a_new_thing_that_is_missed_once_keeps_its_number() -> None:
+    tracker = Tracker(TrackerConfig())
+    numbers = [
+        tracker.follow(found, [0] * len(found), frames=1, seconds=FRAME_S).tracks.tolist()
+        for found in (
+            box(100, 100),
+            Detections.empty(),
+            box(100, 100),
+            Detections.empty(),
+            Detections.empty(),
+            box(100, 100),
+        )
+    ]
+    assert numbers == [[1], [], [1], [], [], [2]]
+
+
+def test_what_grew_is_hidden_at_the_size_that_it_had() -> None:
+    tracker = Tracker(TrackerConfig())
+    for number in range(20):
+        grown = box(500 - 15 * number, 500 - 15 * number, 60 + 30 * number, 60 + 30 * number)
+        tracker.follow(grown, [0], frames=1, seconds=FRAME_S)
+    for _ in range(29):
+        tracker.follow(Detections.empty(), [], frames=1, seconds=FRAME_S)
+    assert tracker.follow(grown, [0], frames=1, seconds=FRAME_S).tracks.tolist() == [1]
 
 
 def test_low_scores_continue_a_track_and_never_start_one() -> None:
@@ -157,12 +195,24 @@ def test_one_thing_by_two_names_is_one_track_whichever_name_it_loses() -> None:
     assert max(answer.tracks.max() for answer in followed) == 1
 
 
-def test_what_stands_still_while_nobody_looks_keeps_its_number() -> None:
+def test_what_came_to_rest_while_nobody_looked_keeps_its_number() -> None:
     tracker = Tracker(TrackerConfig())
-    found = Detections.of([[100, 100, 160, 220]], [0.8], [0])
+    for number in range(20):
+        tracker.follow(box(100 + 5 * number, 100), [0], frames=1, seconds=FRAME_S)
+    assert tracker.follow(box(200, 100), [0], frames=9000, seconds=600).tracks.tolist() == [1]
+    for _ in range(25):
+        tracker.follow(Detections.empty(), [], frames=1, seconds=FRAME_S)
+    assert tracker.follow(box(200, 100), [0], frames=1, seconds=FRAME_S).tracks.tolist() == [1], "it is still at rest"
+
+
+def test_time_in_which_nobody_looked_is_no_time_in_which_nothing_was_found() -> None:
+    tracker = Tracker(TrackerConfig())
     for _ in range(5):
-        tracker.follow(found, found.class_ids.tolist(), frames=1, seconds=FRAME_S)
-    assert tracker.follow(found, found.class_ids.tolist(), frames=9000, seconds=600).tracks.tolist() == [1]
+        tracker.follow(box(100, 100), [0], frames=1, seconds=FRAME_S)
+    tracker.follow(Detections.empty(), [], frames=9000, seconds=600)
+    for _ in range(3):
+        tracker.follow(Detections.empty(), [], frames=1, seconds=FRAME_S)
+    assert tracker.follow(box(100, 100), [0], frames=1, seconds=FRAME_S).tracks.tolist() == [1]
 
 
 def test_a_track_is_sure_from_the_confirming_detection_on() -> None:
