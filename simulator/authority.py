@@ -5,6 +5,8 @@ moto's certificates carry a key that is not the one asked for, so none of them c
 
 import datetime
 import ipaddress
+import socket
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,12 @@ class Identity:
     ca: Path
     certificate: Path
     key: Path
+
+    def serving(self, listening: socket.socket) -> ssl.SSLSocket:
+        """The same socket, whose callers are spoken to by TLS, each on the thread that first reads from it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
 
     def broker(self, host: str, port: int) -> Broker:
         """How this somebody connects to the broker there."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from models.detections import UInt8
 from models.framecode import stamp
+from simulator.authority import Identity
 from simulator.ports import LOOPBACK
 from simulator.scenes import Scene
 
@@ -108,15 +109,18 @@ class Camera:
 
 class CameraServer:
     """`http://127.0.0.1:<port>/<name>` shows the camera of that name, which may hold slashes. With `login`
-    ("user:password") it asks for that (Basic)."""
+    ("user:password") it asks for that (Basic); with an `identity` it is https."""
 
-    def __init__(self, cameras: Mapping[str, Camera], *, login: str = "") -> None:
+    def __init__(self, cameras: Mapping[str, Camera], *, login: str = "", identity: Identity | None = None) -> None:
         self.cameras = dict(cameras)
         wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
         handler = type("Handler", (_Handler,), {"cameras": self.cameras, "authorization": wanted})
         self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), handler)
         self._server.daemon_threads = True
-        self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        if identity is not None:
+            self._server.socket = identity.serving(self._server.socket)
+        scheme = "https" if identity else "http"
+        self.url = f"{scheme}://{LOOPBACK}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, name="camera-server", daemon=True).start()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from simulator.authority import Identity
 from simulator.camera_server import Camera
 from simulator.ports import LOOPBACK
 from simulator.rtp_jpeg import CLOCK_HZ, PAYLOAD_TYPE, packets, sender_report
@@ -21,15 +22,24 @@ _STATUS = {200: "OK", 401: "Unauthorized", 404: "Not Found"}
 
 class RtspServer:
     """`rtsp://127.0.0.1:<port>/<name>` shows the camera of that name. With `login` ("user:password") it asks for that
-    (Basic). Its sender reports say UTC, `ahead_s` wrong."""
+    (Basic); with an `identity` it is rtsps. Its sender reports say UTC, `ahead_s` wrong."""
 
-    def __init__(self, cameras: Mapping[str, Camera], *, login: str = "", ahead_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        cameras: Mapping[str, Camera],
+        *,
+        login: str = "",
+        identity: Identity | None = None,
+        ahead_s: float = 0.0,
+    ) -> None:
         self.cameras = dict(cameras)
         wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
         attributes = {"cameras": self.cameras, "authorization": wanted, "ahead_ns": int(ahead_s * 1e9)}
         self._server = _Server((LOOPBACK, 0), type("Handler", (_Handler,), attributes))
         host, port = self._server.server_address[:2]
-        self.url = f"rtsp://{host!s}:{port}"
+        if identity is not None:
+            self._server.socket = identity.serving(self._server.socket)
+        self.url = f"{'rtsps' if identity else 'rtsp'}://{host!s}:{port}"
         threading.Thread(target=self._server.serve_forever, name="rtsp-server", daemon=True).start()
 
     def close(self) -> None:

@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from edge.analytics.config import AnalyticsConfig
-from edge.cameras.uri import complaint, is_live, public
+from edge.cameras.uri import TLS, complaint, is_live, public
 from edge.polygons import Polygon, check_polygon
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -33,7 +34,8 @@ class MotionConfig:
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
     """`uri`: a video file, a folder of pictures, http(s):// (MJPEG), rtsp(s)://, usb:N or /dev/videoN, picamera:N;
-    `{gateway}` in it stands for the gateway's name. `numbered`: a live camera that writes its frames' numbers into the
+    `{gateway}` in it stands for the gateway's name. `ca` (PEM) must vouch for the certificate of an https:// or rtsps://
+    camera; without it anybody's will do. `numbered`: a live camera that writes its frames' numbers into the
     pixels (models/framecode). `fps` is a cap for a live camera and a pace for a recording. After `stall_s` without a
     new frame it counts as stalled, after `frozen_s` of the very same picture as frozen, after `dark_s` of nothing but
     black or a cover as dark (0: never).
@@ -48,6 +50,7 @@ class CameraConfig:
 
     name: str
     uri: str = field(repr=False)
+    ca: Path | None = None
     numbered: bool = False
     fps: float | None = None
     stall_s: float = 10.0
@@ -74,6 +77,10 @@ class CameraConfig:
     def _wrong(self) -> str:
         if self.numbered and not self.is_live:
             return "numbered is for live cameras; a file's frames are numbered anyway"
+        if self.ca is not None and not self.uri.startswith(TLS):
+            return "ca is for a camera at https:// or rtsps://"
+        if self.ca is not None and set(str(self.ca)) & set(";|"):
+            return f"ca must be a path without ; and |, got {str(self.ca)!r}"
         if self.fps is not None and not 0.01 <= self.fps <= 240:
             return f"fps must be in 0.01..240, got {self.fps:g}"
         if not 0.1 <= self.stall_s <= 3600:

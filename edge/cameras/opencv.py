@@ -1,19 +1,25 @@
 """Videos, network cameras and USB cameras, through OpenCV."""
 
 import os
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edge.cameras.uri import LOCAL, local_index, public
+from edge.cameras.uri import LOCAL, TLS, local_index, public
 from models.detections import UInt8
 from models.errors import CameraError
 
 OPEN_TIMEOUT_S = 5.0
 _RAW_PIXELS = 640 * 480  # larger pictures don't fit through USB 2 often enough as they are
 _MJPG = cv2.VideoWriter.fourcc(*"MJPG")
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_OPENCVS_OWN = "rtsp_transport;tcp"  # what it asks FFMPEG for where nothing is set
+_ENVIRONMENT = threading.Lock()
 _MISSING_TAIL = 0.02  # a container's frame count is an estimate; a file that ends earlier than this is cut off
 
 
@@ -78,21 +84,24 @@ class VideoFile(_Capture):
 
 
 class NetworkCamera(_Capture):
-    """http(s):// (MJPEG) or rtsp(s)://."""
+    """http(s):// (MJPEG) or rtsp(s)://. `ca` (PEM) must vouch for the certificate of one with an s; else anybody's
+    will do."""
 
-    def __init__(self, uri: str, *, stall_s: float) -> None:
+    def __init__(self, uri: str, *, stall_s: float, ca: Path | None = None) -> None:
         # One thread, or the decoder holds frames back (and memory). Measured on MJPEG over HTTP: open takes 20 ms and
         # frames come at once, at 1, 5 and 15 fps; FFMPEG's `fflags nobuffer` throws the first frames away and
         # `probesize` gains nothing.
-        capture = _open(
-            uri,
-            cv2.CAP_FFMPEG,
-            (cv2.CAP_PROP_N_THREADS, 1),
-            (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_TIMEOUT_S * 1000)),
-            (cv2.CAP_PROP_READ_TIMEOUT_MSEC, max(1, int(stall_s * 1000))),
-        )
+        with _tls_options(uri, ca):
+            capture = _open(
+                uri,
+                cv2.CAP_FFMPEG,
+                (cv2.CAP_PROP_N_THREADS, 1),
+                (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_TIMEOUT_S * 1000)),
+                (cv2.CAP_PROP_READ_TIMEOUT_MSEC, max(1, int(stall_s * 1000))),
+            )
         if capture is None:
-            raise CameraError(f"camera {public(uri)} does not answer; is it on, and is the address right?")
+            trust = f", and did {ca} sign its certificate" if ca else ""
+            raise CameraError(f"camera {public(uri)} does not answer; is it on, and is the address right{trust}?")
         super().__init__(capture)
         self._tells_utc = uri.startswith("rtsp")
 
@@ -127,6 +136,24 @@ class UsbCamera(_Capture):
     def taken_ns(self) -> int | None:
         # the kernel's time stamp of the buffer, CLOCK_MONOTONIC in all drivers of this century (V4L2: Buffers)
         return int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+
+
+@contextmanager
+def _tls_options(uri: str, ca: Path | None) -> Iterator[None]:
+    """FFMPEG's options for a camera that is opened meanwhile, which OpenCV takes from the environment alone."""
+    if not uri.startswith(TLS):
+        yield
+        return
+    with _ENVIRONMENT:  # one at a time, or one camera's certificate would be checked by another's authority
+        before = os.environ.get(_OPTIONS)
+        if ca is not None:
+            os.environ[_OPTIONS] = f"{before or _OPENCVS_OWN}|tls_verify;1|ca_file;{ca}"
+        try:
+            yield
+        finally:
+            os.environ.pop(_OPTIONS, None)
+            if before is not None:
+                os.environ[_OPTIONS] = before
 
 
 def _open(source: str | int, backend: int, *parameters: tuple[int, int]) -> "cv2.VideoCapture | None":

@@ -60,7 +60,7 @@ def _live(config: CameraConfig) -> LiveSource:
         return PiCamera(config.uri, size=config.size)
     if config.uri.startswith(("usb:", "/dev/video")):
         return UsbCamera(config.uri, size=config.size)
-    return NetworkCamera(config.uri, stall_s=config.stall_s)
+    return NetworkCamera(config.uri, stall_s=config.stall_s, ca=config.ca)
 
 
 def _stillness(motion: MotionConfig | None, regions: tuple[Polygon, ...]) -> Stillness | None:

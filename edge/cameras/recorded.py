@@ -40,6 +40,7 @@ class RecordedCamera:
         self._opened_ns = time.monotonic_ns()
         self._began_utc_ns = max(0, time.time_ns() - source.length_ns)
         self._steady_ns = 0
+        self._unreadable = 0
 
     @property
     def sight(self) -> Sight:
@@ -56,7 +57,7 @@ class RecordedCamera:
         self._closed.set()
 
     def _frames(self) -> Iterator[Frame]:
-        number = unreadable = 0
+        number = 0
         due = time.monotonic()
         while not self._closed.is_set() and self._source.grab():
             # grabbing on to where we were is exact; seeking lands on key frames, and differs by container
@@ -64,24 +65,30 @@ class RecordedCamera:
                 if self._period_s and self._closed.wait(due - time.monotonic()):
                     return
                 due = max(due + self._period_s, time.monotonic())
-                image = self._pictures.retrieve()
-                self._tally.last = number
-                if image is None:
-                    unreadable += 1
-                    self._tally.missed += 1
-                else:
-                    self._tally.seen += 1
-                    picture = self._pictures.look(image)
-                    captured_at_ns, steady_ns = self._times()
-                    if self._stillness is not None and self._stillness.holds_back(picture.image, steady_ns):
-                        self._tally.still += 1
-                        self._pictures.drop(picture)
-                    else:
-                        self._pictures.deliver(picture)
-                        yield Frame(picture.image, number, captured_at_ns, steady_ns)
+                frame = self._look(number)
+                if frame is not None:
+                    yield frame
             number += 1
         if not self._closed.is_set():
-            self._source.ended(number - unreadable)
+            self._source.ended(number - self._unreadable)
+
+    def _look(self, number: int) -> Frame | None:
+        """The picture grabbed last, unless it can't be read, or need not be looked at."""
+        image = self._pictures.retrieve()
+        self._tally.last = number
+        if image is None:
+            self._unreadable += 1
+            self._tally.missed += 1
+            return None
+        self._tally.seen += 1
+        picture = self._pictures.look(image)
+        captured_at_ns, steady_ns = self._times()
+        if self._stillness is not None and self._stillness.holds_back(picture.image, steady_ns):
+            self._tally.still += 1
+            self._pictures.drop(picture)
+            return None
+        self._pictures.deliver(picture)
+        return Frame(picture.image, number, captured_at_ns, steady_ns)
 
     def _times(self) -> tuple[int, int]:
         """UTC and steady time of the picture grabbed last."""

@@ -4,6 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 LIVE = ("http://", "https://", "rtsp://", "rtsps://", "usb:", "/dev/video", "picamera:")
+TLS = ("https://", "rtsps://")
 LOCAL = ("usb:", "/dev/video", "picamera:")
 _LOCAL = re.compile(r"(usb:|/dev/video|picamera:)\d{1,3}")
 _USER = re.compile(r"(?<=://)(.*)@", re.DOTALL)  # to the last @: people forget to write %40 and %2F

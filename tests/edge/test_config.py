@@ -43,6 +43,8 @@ CAMERA: dict[str, Any] = MINIMAL["cameras"][0]
         ({"cameras": [{"name": "door", "uri": "rtsp://192.0.2.7:99999/stream"}]}, "uri is not well-formed"),
         ({"cameras": [{"name": "door", "uri": "a.mp4", "numbered": True}]}, "numbered is for live cameras"),
         ({"cameras": [{"name": "door", "uri": "usb:0", "fps": 0}]}, "fps must be in 0.01..240"),
+        ({"cameras": [{**CAMERA, "ca": "ca.pem"}]}, "ca is for a camera at https:// or rtsps://"),
+        ({"cameras": [{**CAMERA, "uri": "https://a/", "ca": "c;a|b"}]}, "ca must be a path without ; and |"),
         ({"cameras": [{**CAMERA, "rotate": 45}]}, "rotate must be one of 0, 90, 180, 270, got 45"),
         ({"cameras": [{**CAMERA, "crop": [0.5, 0, 0.5, 1]}]}, "crop must be [left, top, right, bottom]"),
         ({"cameras": [{**CAMERA, "crop": [0, 0, 1]}]}, "crop must be [left, top, right, bottom]"),

@@ -1,10 +1,12 @@
 """Cameras at the other end of a network: HTTP and RTSP, with what such cameras do to those who look."""
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from edge.cameras.config import CameraConfig
 from edge.cameras.opencv import prepare_opencv
 from edge.cameras.opening import open_camera
 from models.errors import CameraError
+from simulator.authority import Authority
 from simulator.camera_server import Camera as Simulated
 from simulator.camera_server import CameraServer
 from simulator.rtsp_server import RtspServer
@@ -55,6 +58,23 @@ def test_a_password_opens_the_camera_and_is_never_told(kind: type[Server], camer
     assert "wr0ng" not in str(refused.value)
     assert f"{scheme}://guard:***@{place}/line has gone away" in str(gone.value)
     assert "s3cret" not in str(gone.value)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_camera_that_somebody_else_plays_is_refused_where_an_authority_is_named(
+    kind: type[Server], camera: Simulated, tmp_path: Path
+) -> None:
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "theirs").mkdir()
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    with kind({"line": camera}, identity=ours.server()) as server:
+        for ca in (ours.ca, None):
+            opened = open_camera(CameraConfig("line", f"{server.url}/line", ca=ca), Tally())
+            assert next(iter(opened)).image.shape[1] == 320
+            opened.close()
+        with pytest.raises(CameraError, match=r"does not answer; .* did .*theirs/ca\.crt sign its certificate"):
+            open_camera(CameraConfig("line", f"{server.url}/line", ca=theirs.ca), Tally())
+    assert "OPENCV_FFMPEG_CAPTURE_OPTIONS" not in os.environ
 
 
 @pytest.mark.parametrize("kind", SERVERS)
