@@ -414,3 +414,61 @@ def test_swaps_that_are_killed_cost_no_frame_and_end_with_the_release_that_is_wa
     plant.complete(plant.start(), FRAMES)
     check_all_are_there_once(plant)
     assert plant.reports()[-1].release == 3
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", [soak("mqtt"), soak("aws"), soak("ipc")])
+def test_everything_at_once(
+    kind: Kind, tmp_path: Path, make_plant: MakePlant, make_video: MakeVideo, make_release: MakeRelease
+) -> None:
+    """A minute or two in which something goes wrong every second; at the end all is well, and all is there."""
+    frames = 2_000
+    seed = int(os.environ.get("TIDEGATE_SEED", random.randrange(2**32)))
+    print(f"TIDEGATE_SEED={seed}")
+    chance = random.Random(seed)
+    pointers = tmp_path / "work"
+    packages = [make_release(release) for release in (1, 2, 3)]
+    point(pointers, packages[0])
+    with small_disk(tmp_path / "disk", 8 << 20) as disk:
+        camera = {"name": "belt", "uri": str(make_video(frames, name="long.avi")), "fps": 40}
+        plant = make_plant(camera=camera, kind=kind, pointers=pointers, state=disk / "state")
+        process = plant.start()
+        ballast: Path | None = None
+        while seen(plant) < frames * 0.9:
+            time.sleep(chance.uniform(0.2, 1.5))
+            fault = chance.choice(["kill", "cut", "slow", "dead", "mend", "mend", "silent", "broker", "full", "swap"])
+            if ballast is not None:
+                ballast.unlink()
+                ballast = None
+            plant.silent = fault == "silent"
+            if fault == "kill" or process.poll() is not None:
+                process.kill()
+                finish(process)
+                process = plant.start()
+            if fault == "cut":
+                plant.link.cut()
+            if fault == "slow":
+                plant.link.knobs = Knobs(delay_s=chance.uniform(0, 0.3), loss=0.3)
+            if fault == "dead":
+                plant.link.knobs.dead = True
+            if fault == "mend":
+                plant.link.mend()
+            if fault == "broker":
+                plant.broker.kill()
+                time.sleep(chance.uniform(0, 1))
+                plant.broker.start()
+            if fault == "full":
+                ballast = fill(disk)
+            if fault == "swap":
+                point(pointers, chance.choice(packages))
+        if ballast is not None:
+            ballast.unlink()
+        plant.silent = False
+        plant.link.mend()
+        plant.complete(process, frames)
+        if process.returncode != 0 or seen(plant) < frames:
+            plant.complete(plant.start(), frames)
+        assert plant.cloud.frame_numbers("belt") == list(range(frames)), "every frame of the file, once"
+        assert set(plant.recorded()) == {(stream, seq) for _, stream, seq in plant.cloud.frames}
+        assert plant.cloud.losses == []
+        plant.close()
