@@ -107,6 +107,7 @@ class Shipper:
     ) -> None:
         self._spool = spool
         self._uplink = uplink
+        self._gateway = gateway
         self._topic = results_topic(gateway)
         self._limit_bytes = uplink.limit_bytes - len(self._topic)
         self._budget = budget
@@ -128,6 +129,7 @@ class Shipper:
         self._retry_at = 0.0
         self._retries = delays(*RETRY_S)
         self._down = False
+        self._unanswered = False
         self._account = Account()
 
     def run(self, stop: threading.Event) -> None:
@@ -231,6 +233,7 @@ class Shipper:
             # one message asks whether anybody is there, before the rest follows
             self._allowance = 1
             self._patience_s = next(self._patiences)
+            self._say_unanswered(now)
 
     def _send(self, stream: Stream, course: _Course, now: float) -> None:
         if course.held:
@@ -363,9 +366,23 @@ class Shipper:
             self._spool.turn()
         waiting = any(course.in_flight for course in self._courses.values())
         self._silent_since = now if waiting else None
+        self._unanswered = False
         self._allowance = min(IN_FLIGHT, self._allowance * 2)
         self._patience_s = self._ack_timeout_s
         self._patiences = delays(2 * self._ack_timeout_s, max(RESEND_CEILING_S, 2 * self._ack_timeout_s))
+
+    def _say_unanswered(self, now: float) -> None:
+        silent_s = 0.0 if self._silent_since is None else now - self._silent_since
+        if silent_s < OUTAGE_S or self._down or self._unanswered:
+            return
+        # brokers drop what their rules forbid without a word, so a wrong name looks like a cloud that is away
+        log.warning(
+            "results wait in the spool: the broker takes them, but nobody has acknowledged any for %.0f s; does "
+            "`tidegate ingest` run, and does the broker let this gateway be %s?",
+            silent_s,
+            self._gateway,
+        )
+        self._unanswered = True
 
     def _ignore(self, what: str) -> None:
         if not self._account.ignored:

@@ -50,6 +50,17 @@ def test_what_is_not_acknowledged_is_sent_again_and_kept_once(world: World) -> N
     assert world.spool.depth.records == 0
 
 
+def test_a_cloud_that_never_answers_is_said_once_with_what_to_look_at(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.uplink.deaf = True
+    world.record(10)
+    world.run(ship.OUTAGE_S)
+    assert "ingest" not in caplog.text
+    world.run(300)
+    assert caplog.text.count(f"does `tidegate ingest` run, and does the broker let this gateway be {GATEWAY}?") == 1
+
+
 def test_a_link_that_loses_a_third_of_everything_loses_nothing(world: World) -> None:
     world.uplink.loss = 0.33
     for _ in range(10):

@@ -49,17 +49,14 @@ class Walk:
             made.mkdir(parents=True)
         self._port = free_port()
         self._programs = folder / "programs"
-        self._programs.mkdir()
-        for name, body in SHIMS.items():
-            self._write_program(name, body)
         # both know our code by PYTHONPATH, as if it had been installed
-        self._write_program("tidegate", f'exec {sys.executable} -m tidegate "$@"')
-        self._write_program("tidegate-on-the-pi", f'exec {pi_python} -m tidegate "$@"')
-        self.environment = {
-            "PATH": f"{self._programs}:{os.environ['PATH']}:/usr/sbin",
-            "PYTHONPATH": str(CHECKOUT),
-            "PI_HOME": str(self.pi),
-        }
+        for place, python in ((self.desk, sys.executable), (self.pi, pi_python)):
+            programs = self._programs / place.name
+            programs.mkdir(parents=True)
+            for name, body in {**SHIMS, "tidegate": f'exec {python} -m tidegate "$@"'}.items():
+                program = programs / name
+                program.write_text(f"#!/bin/sh\n{body}\n")
+                program.chmod(0o755)
 
     def place(self, path: str) -> Path:
         """Where a path of the Pi is here."""
@@ -68,7 +65,6 @@ class Walk:
     def text(self, written: str) -> str:
         """What the guide says, for here."""
         own = {
-            "/opt/tidegate/bin/tidegate": "tidegate-on-the-pi",
             "raspberrypi.local:8883": f"localhost:{self._port}",
             "listener 8883": f"listener {self._port} localhost",
             "port = 8883": f"port = {self._port}",
@@ -82,28 +78,27 @@ class Walk:
         """Run a block; what it printed."""
         shell = ["bash", "-e", "-u", "-c", self.text(written)]
         done = subprocess.run(
-            shell, cwd=at, env={**os.environ, **self.environment}, capture_output=True, timeout=300, check=False
+            shell, cwd=at, env={**os.environ, **self._environment(at)}, capture_output=True, timeout=300, check=False
         )
         assert done.returncode == 0, f"{written}\n{done.stderr.decode()}"
         return done.stdout.decode()
 
     def start(self, command: str, *, at: Path) -> "subprocess.Popen[bytes]":
         words = ["bash", "-c", f"exec {self.text(command)}"]
-        return processes.start(words, log=at / "log.txt", environment=self.environment, folder=at)
+        return processes.start(words, log=at / "log.txt", environment=self._environment(at), folder=at)
 
     def start_broker(self) -> "subprocess.Popen[bytes]":
         """What systemd does with what is in conf.d."""
         # it drops root's rights, and with them the way to the test's own folder
         config = self.place("/etc/mosquitto/conf.d/tidegate.conf")
         config.write_text(f"{config.read_text()}user root\n")
-        broker = self.start(f"mosquitto -c {config}", at=self._programs)
+        broker = self.start(f"mosquitto -c {config}", at=self.pi)
         wait_until_listening(self._port, timeout_s=15)
         return broker
 
-    def _write_program(self, name: str, body: str) -> None:
-        program = self._programs / name
-        program.write_text(f"#!/bin/sh\n{body}\n")
-        program.chmod(0o755)
+    def _environment(self, at: Path) -> dict[str, str]:
+        path = f"{self._programs / at.name}:{os.environ['PATH']}:/usr/sbin"
+        return {"PATH": path, "PYTHONPATH": str(CHECKOUT), "PI_HOME": str(self.pi)}
 
 
 @pytest.fixture(params=["here", pytest.param("arm64", marks=[pytest.mark.soak, pytest.mark.arm64])])
