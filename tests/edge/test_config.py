@@ -1,10 +1,14 @@
 """What a gateway's configuration takes and refuses."""
 
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import tidegate
+from edge.byte_budget import ByteBudget
 from edge.config import GatewayConfig
 from models.configuration import parse
 from models.errors import ConfigError
@@ -87,3 +91,15 @@ def test_a_password_is_in_no_complaint_and_in_no_printed_configuration() -> None
         GatewayConfig, {**MINIMAL, "cameras": [{**camera, "uri": "rtsp://admin:secret@192.0.2.7/x"}]}, where=""
     )
     assert "secret" not in repr(good)
+
+
+def test_the_byte_budget_of_the_guide_is_one() -> None:
+    guide = (Path(tidegate.__file__).parent / "docs" / "spool.md").read_text()
+    example = guide.split("```toml\n")[1].split("```")[0]
+    config = parse(GatewayConfig, {**MINIMAL, **tomllib.loads(example)}, where="docs/spool.md")
+    assert config.byte_budget == ByteBudget(50_000_000, "month")
+
+
+def test_a_byte_budget_out_of_range_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"gateway\.toml: byte_budget: limit_bytes must be at least 300000 a day"):
+        parse(GatewayConfig, {**MINIMAL, "byte_budget": {"limit_bytes": 5}}, where="gateway.toml")

@@ -4,6 +4,7 @@ import os
 import random
 import secrets
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -102,6 +103,26 @@ def test_a_start_without_the_page_that_all_others_hang_on_begins_anew(path: Path
         assert "0 records saved, at least 0 lost" in incident
         fill(spool, range(10))
         assert frames(spool) == list(range(10))
+
+
+def test_a_database_of_another_format_is_set_aside_but_for_the_last_frames(path: Path) -> None:
+    path.parent.mkdir()
+    earlier = sqlite3.connect(path)
+    earlier.executescript(
+        "CREATE TABLE records (stream TEXT, seq INTEGER, payload BLOB); "
+        "CREATE TABLE streams (stream TEXT PRIMARY KEY, lane TEXT, opened_us INTEGER, last INTEGER, acked INTEGER); "
+        "CREATE TABLE cameras (camera TEXT PRIMARY KEY, source TEXT NOT NULL, frame INTEGER NOT NULL); "
+        "INSERT INTO streams VALUES ('0123456789abcdef', 'frames', 1, 5, 0); "
+        "INSERT INTO cameras VALUES ('door', '', 41);"
+    )
+    earlier.close()
+    with Spool(path) as spool:
+        (incident,) = spool.incidents()
+        assert "format 0 is not known" in incident
+        assert spool.last_frame("door") == 41
+        fill(spool, range(42, 50))
+        assert frames(spool) == list(range(42, 50))
+    assert path.with_name("spool.db.damaged").exists()
 
 
 def test_a_database_that_is_deleted_while_it_runs_is_written_anew(spool: Spool, path: Path) -> None:
