@@ -15,7 +15,7 @@ from benchmarks.bar import Bar, report
 from benchmarks.bytes_per_detection import ALLOWED, messages_of
 from benchmarks.minute import Minute, json_rows, real_minute
 from models.records import FrameResult
-from models.wire import decode_record, encode_record
+from models.wire import decode_records, encode_record
 
 TURNS = 7
 
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _from_spool(rows: list[bytes], limit: int) -> list[bytes]:
-    records = [record for row in rows if isinstance(record := decode_record(row), FrameResult)]
+    records = [record for record in decode_records(rows) if isinstance(record, FrameResult)]
     return messages_of(Minute(tuple(records), tuple(record.detections for record in records)), limit)
 
 

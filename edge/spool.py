@@ -26,9 +26,9 @@ from edge.runs import pack, part, split, unpack
 from edge.spool_books import MAX_PENDING_BYTES, Books, Work
 from edge.spool_database import DiskFailingError, DiskFullError, Run, SpoolDatabase, SpoolLostError, StreamState
 from edge.spool_rescue import Opened, open_database, replace_database
-from models.errors import SpoolError, WireError
+from models.errors import SpoolError
 from models.records import FrameResult, Record, Tombstone
-from models.wire import decode_record, encode_record
+from models.wire import decode_records, encode_record
 
 log = logging.getLogger(__name__)
 
@@ -468,7 +468,7 @@ class Spool:
         self._books.streams[name] = replace(state, records=state.records - gone, bytes=state.bytes - freed)
 
     def _read(self, stream: str, after: int, limit: int, limit_bytes: int) -> list[tuple[int, Record]]:
-        found: list[tuple[int, Record]] = []
+        items: list[tuple[int, bytes | Tombstone]] = []
         size = 0
         expected = after + 1
         for seq, item in self._waiting(self._books.streams[stream].number, after):
@@ -476,15 +476,13 @@ class Spool:
                 raise SpoolLostError(f"the spool {self._path} misses records {expected}..{seq - 1} of stream {stream}")
             expected = item.last + 1 if isinstance(item, Tombstone) else seq + 1
             size += len(item) if isinstance(item, bytes) else 0
-            if found and (len(found) == limit or size > limit_bytes):
+            if items and (len(items) == limit or size > limit_bytes):
                 break
-            if isinstance(item, Tombstone):
-                found.append((seq, item))
-                continue
-            try:
-                found.append((seq, decode_record(item)))
-            except WireError:
-                found.append((seq, _unreadable(seq)))
+            items.append((seq, item))
+        decoded = iter(decode_records([item for _, item in items if isinstance(item, bytes)]))
+        found: list[tuple[int, Record]] = [
+            (seq, item if isinstance(item, Tombstone) else next(decoded) or _unreadable(seq)) for seq, item in items
+        ]
         if not found and after < self._books.streams[stream].last:
             raise SpoolLostError(f"the spool {self._path} misses all records after {after} of stream {stream}")
         for seq, record in found:

@@ -1,6 +1,7 @@
 """What gateways and the cloud say to each other: what is sent arrives, and what is damaged is known as such."""
 
 import contextlib
+import random
 import resource
 import zlib
 from dataclasses import replace
@@ -26,6 +27,7 @@ from models.wire import (
     decode_body,
     decode_columns,
     decode_record,
+    decode_records,
     encode_acks,
     encode_batch,
     encode_record,
@@ -68,6 +70,16 @@ def test_the_envelope_tells_without_the_body_what_it_holds(batch: Batch) -> None
 @given(records())
 def test_what_is_spooled_is_read_back(record: Record) -> None:
     assert plain(decode_record(encode_record(record))) == plain(record)
+
+
+@slow
+@given(st.lists(records(), max_size=5), st.lists(st.binary(max_size=20), max_size=2), st.randoms())
+def test_of_what_is_spooled_only_what_is_damaged_is_lost(
+    kept: list[Record], damaged: list[bytes], order: random.Random
+) -> None:
+    rows = [(encode_record(record), plain(record)) for record in kept] + [(b"\xff" + noise, None) for noise in damaged]
+    order.shuffle(rows)
+    assert [plain(record) for record in decode_records([row for row, _ in rows])] == [wanted for _, wanted in rows]
 
 
 @given(st.integers(1, MAX_SEQ), st.integers(0, 1000), st.text(max_size=30))
