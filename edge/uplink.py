@@ -8,6 +8,9 @@ from edge.config import UplinkConfig
 from models.errors import ConfigError, UplinkError
 from models.topics import acks_topic
 
+INBOX_MESSAGES = 1_000  # that wait to be read
+INBOX_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Inbound:

@@ -26,9 +26,9 @@ from awscrt.io import (
     TlsVersion,
 )
 
-from edge.inbox import Inbox
-from edge.uplink import Inbound, check_size
+from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, Inbound, check_size
 from models.errors import ConfigError, UplinkError
+from models.inbox import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class AwsUplink:
         self._address = f"{host}:{port}"
         self._port = port
         self._subscription = subscription
-        self._inbox = Inbox()
+        self._inbox = Inbox[Inbound](limit_messages=INBOX_MESSAGES, limit_bytes=INBOX_BYTES)
         self._lock = threading.Lock()
         self._ready = False
         self._why_not = "connecting"

@@ -22,9 +22,9 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import QOS, IoTCoreMessage, UnauthorizedError
 
-from edge.inbox import Inbox
-from edge.uplink import Inbound, check_size
+from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, Inbound, check_size
 from models.errors import ConfigError, UplinkError
+from models.inbox import Inbox
 
 _SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 _TOKEN = "SVCUID"
@@ -49,7 +49,7 @@ class IpcUplink:
         self._bootstrap = _bootstrap()
         self.limit_bytes = limit_bytes
         self._subscription = subscription
-        self._inbox = Inbox()
+        self._inbox = Inbox[Inbound](limit_messages=INBOX_MESSAGES, limit_bytes=INBOX_BYTES)
         self._lock = threading.Lock()
         self._client: GreengrassCoreIPCClientV2 | None = None
         self._free_at = 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edge.config import UplinkConfig
-from edge.uplink import Inbound, check_size
+from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, Inbound, check_size
 from models.errors import ConfigError, UplinkError
 from models.mqtt import Broker, Connection
 
@@ -21,7 +21,9 @@ class MqttUplink:
             raise ConfigError(f"uplink: {exc}") from exc
         self.limit_bytes = config.message_limit_bytes
         self._subscription = subscription
-        self._connection = Connection(broker, client_id=client_id, subscriptions=[subscription])
+        self._connection = Connection(
+            broker, client_id=client_id, subscriptions=[subscription], inbox=(INBOX_MESSAGES, INBOX_BYTES)
+        )
 
     def publish(self, topic: str, payload: bytes) -> None:
         check_size(topic, payload, self.limit_bytes)

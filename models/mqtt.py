@@ -5,7 +5,6 @@ promise is built on the broker's acknowledgement: the lake's is the one that cou
 """
 
 import logging
-import queue
 import socket
 import ssl
 import sys
@@ -22,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from models.errors import ConfigError, UplinkError
+from models.inbox import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ KEEPALIVE_S = 15
 MAX_RECONNECT_S = 5
 _CONNECT_S = 20.0  # for each step of it; a link that loses packets may need three attempts
 _STOP_S = 1.0
-_INBOX = 10_000  # messages; a reader that falls further behind loses the newest, which are sent again
+_INBOX = 10_000, 256 << 20  # messages, bytes; a reader that falls further behind loses the newest: they come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,18 @@ class Unacknowledged:
 class Connection:
     """Stays connected in the background, with back-off; subscribes again each time it is back."""
 
-    def __init__(self, broker: Broker, *, client_id: str, subscriptions: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        client_id: str,
+        subscriptions: Sequence[str] = (),
+        inbox: tuple[int, int] = _INBOX,
+    ) -> None:
+        """`inbox`: how many messages and bytes may wait to be read."""
         self._broker = broker
         self._subscriptions = [(topic, 1) for topic in subscriptions]
-        self._inbox: queue.Queue[Message | None] = queue.Queue(_INBOX)
+        self._inbox = Inbox[Message](limit_messages=inbox[0], limit_bytes=inbox[1])
         self._outgoing: deque[tuple[paho.MQTTMessageInfo, int]] = deque()
         self._outgoing_lock = threading.Lock()
         self._subscribed = threading.Event()
@@ -126,15 +134,11 @@ class Connection:
 
     def messages(self) -> Iterator[Message]:
         """Messages on the subscriptions, until `close`."""
-        while (message := self._inbox.get()) is not None:
-            yield message
+        return self._inbox.messages()
 
     def receive(self, timeout_s: float) -> Message | None:
         """The next message; None when there was none in time, or after `close`."""
-        try:
-            return self._inbox.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
+        return self._inbox.receive(timeout_s)
 
     def wait_until_ready(self, timeout_s: float) -> bool:
         """True once connected and subscribed."""
@@ -151,7 +155,7 @@ class Connection:
         stopping = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
         stopping.start()
         stopping.join(_STOP_S)
-        self._end_inbox()
+        self._inbox.close()
 
     def __enter__(self) -> Self:
         return self
@@ -196,19 +200,7 @@ class Connection:
             self._said_down = True
 
     def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
-        try:
-            self._inbox.put_nowait(Message(message.topic, bytes(message.payload)))
-        except queue.Full:
-            # never block paho's thread: it also answers pings. What was dropped is sent again, or acked again.
-            log.warning("inbox of %d messages is full, one on %s dropped", _INBOX, message.topic)
-
-    def _end_inbox(self) -> None:
-        while True:
-            try:
-                self._inbox.put_nowait(None)
-                return
-            except queue.Full:
-                self._inbox.get_nowait()
+        self._inbox.put(Message(message.topic, bytes(message.payload)))
 
 
 def _send_without_delay(client: paho.Client, _: Any, connection: Any) -> None:
