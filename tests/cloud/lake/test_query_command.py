@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
+from cloud.commands.query import EXAMPLES
 from cloud.lake.delta import DeltaSink, create_lake
-from tests.cloud.lake.results import AT, frame, frames_run, health, run_of
+from tests.cloud.lake.results import AT, event, frame, frames_run, health, run_of
 from tidegate import main
 
 
@@ -107,3 +109,13 @@ def test_mistakes_are_one_line(
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert words in said.err
+
+
+def test_the_examples_work(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    DeltaSink(lake).commit([run_of([frame(1), frame(2), health(), event(2)])], at=AT)
+    commands = [shlex.split(line) for line in EXAMPLES.splitlines() if line.startswith("  tidegate query")]
+    assert len(commands) == 3
+
+    for command in commands:
+        assert main(command[1:]) == 0
+    assert "zone" in capsys.readouterr().out
