@@ -34,7 +34,7 @@ views:
 
 times are UTC. For example:
   tidegate query "SELECT label, count(*) FROM results GROUP BY label"
-  tidegate query "SELECT happened_at, events.kind, rule, label, uri FROM events LEFT JOIN pictures USING (gateway, picture)"
+  tidegate query "SELECT happened_at, rule, label, uri FROM events LEFT JOIN pictures USING (gateway, picture)"
   tidegate query "SELECT * FROM health WHERE reported_at > now() - INTERVAL 10 MINUTE" --json
 """
 
