@@ -73,6 +73,8 @@ class LiveCamera:
     def close(self) -> None:
         with self._news:
             self._closed = True
+            self._tally.skipped += len(self._waiting)
+            self._waiting.clear()
             self._news.notify_all()
 
     def _next(self) -> Frame | None:
@@ -121,25 +123,23 @@ class LiveCamera:
             if not there:
                 raise CameraError(f"camera {self._name} has gone away")
             if now < due:
-                self._tally.seen += 1
-                self._tally.skipped += 1
                 unread += 1
                 continue
             steady_ns = self._taken_ns()
             image = self._pictures.retrieve()
             if image is None:
                 raise CameraError(f"camera {self._name} sends pictures that cannot be decoded")
-            number = self._tally.last + unread + 1
+            last = self._tally.last
+            number, missed = last + unread + 1, 0
             if self._numbered:
                 counted, image = framecode.read(image)
-                if counted <= self._tally.last:
+                if counted <= last:
                     continue  # shown again after a reconnect
-                if self._tally.last >= 0:
-                    self._tally.missed += max(0, counted - number)
+                missed = max(0, counted - number) if last >= 0 else 0
                 number = counted
             due = max(due + self._period_s, now - self._period_s) if self._period_s else 0.0
+            self._show(image, number, steady_ns, unread=unread, missed=missed)
             unread = 0
-            self._show(image, number, steady_ns)
 
     def _taken_ns(self) -> int:
         """When the picture grabbed last was taken; later than the one before, whatever the source says."""
@@ -150,7 +150,7 @@ class LiveCamera:
         self._steady_ns = max(taken_ns, self._steady_ns + 1000)
         return self._steady_ns
 
-    def _show(self, image: UInt8, number: int, steady_ns: int) -> None:
+    def _show(self, image: UInt8, number: int, steady_ns: int, *, unread: int, missed: int) -> None:
         sight = self._watch.see(image, steady_ns)
         changed = sight != self._sight
         picture = self._pictures.look(image) if changed or sight == "ok" else None
@@ -163,7 +163,9 @@ class LiveCamera:
             self._shown_at = time.monotonic()
             self._sight = sight
             self._tally.last = number
-            self._tally.seen += 1
+            self._tally.seen += unread + 1
+            self._tally.skipped += unread
+            self._tally.missed += missed
             if picture is None:
                 self._tally.still += 1
                 return
