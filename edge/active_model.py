@@ -199,9 +199,10 @@ class ActiveModel:
         """ModelError when it is over budget, beside the current one, before it has seen a frame."""
         before = self.current
         why = self._budget.too_large(measure(), memory)
-        if not why and before is not None and self._budget.too_slow(loaded.took_ms, before.took_ms):
-            # they were timed at different times
-            why = self._budget.too_slow(*compare(loaded, before))
+        if not why and before is not None and (why := self._budget.too_slow(loaded.took_ms, before.took_ms)):
+            # they were timed at different times; where the old frames cannot be read any more, that must do
+            with contextlib.suppress(PackageError):
+                why = self._budget.too_slow(*compare(loaded, before))
         if why:
             raise ModelError(f"{loaded.label} is over its budget: {why}")
 
@@ -215,17 +216,26 @@ class ActiveModel:
         if not why and trial.before_ms and (usual_ms := serving.usual_ms):
             why = self._budget.too_slow(usual_ms, trial.before_ms)
             if why:
-                with self._changes:
-                    before = self._stand_in()
                 # has the machine become slower, and not the model?
-                weather = replayed_now_ms(before) / trial.before_replay_ms if before and trial.before_replay_ms else 1.0
-                why = self._budget.too_slow(usual_ms, trial.before_ms * max(1.0, weather))
+                why = self._budget.too_slow(usual_ms, trial.before_ms * self._weather())
         if not why:
             return
         with self._changes:
             back = self._stand_in()
             if back is not None and self._serving is serving:
                 self._go_back(serving.model, back, why)
+
+    def _weather(self) -> float:
+        """How many times slower this machine is than when the model before was opened; at least 1."""
+        with self._changes:
+            before, then_ms = self._stand_in(), self._trial.before_replay_ms
+        if before is None or not then_ms:
+            return 1.0
+        try:
+            return max(1.0, replayed_now_ms(before) / then_ms)
+        except TidegateError as exc:
+            log.error("the model before cannot be timed again: %s", exc)
+            return 1.0
 
     def _switch(self, loaded: LoadedModel, stored: Stored | None = None, memory: Memory = _UNKNOWN) -> None:
         """From now on frames are for `loaded`; `stored` holds the one before where that does not run."""

@@ -315,6 +315,17 @@ def test_a_machine_that_became_slower_is_not_held_against_the_release(
     assert label(again) == "colour@2"
 
 
+def test_golden_frames_that_the_disk_damaged_neither_stop_a_verdict_nor_the_gateway(
+    replaced: ActiveModel, tmp_path: Path, make_odd: MakeRelease
+) -> None:
+    shutil.rmtree(tmp_path / "models" / "colour" / "1" / "golden")
+    take_long(replaced, SLOW_MS)
+    assert label(replaced) == "colour@1"
+    with pytest.raises(ModelError, match="is over its budget"):
+        replaced.offer(make_odd(3, slow_copy))
+    assert label(replaced) == "colour@1"
+
+
 def take_long(active: ActiveModel, ms: float) -> None:
     """A hundred frames that took the current model so long, and a look at them."""
     assert active.current is not None
