@@ -136,6 +136,8 @@ class _Gateway:
         try:
             with self._reporter:
                 self._keep_windows(stop, cameras)
+                if stop.is_set():
+                    self._spool.wait_no_more()
                 self._close_cameras(cameras)
                 self._pipeline.close()
                 _join(inference)

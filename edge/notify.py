@@ -12,6 +12,7 @@ def notify(*news: str) -> None:
         return
     # a systemd that does not listen is no reason to stop looking through cameras
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+        link.setblocking(False)
         link.connect("\0" + address[1:] if address.startswith("@") else address)
         link.sendall("\n".join(news).encode())
 

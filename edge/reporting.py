@@ -88,12 +88,15 @@ class Reporter:
         now = time.monotonic()
         states = self._vitals.camera_states
         self._vitals.clocks(time.time(), now)
-        self._watchdog.look(now, done=self._vitals.done, showing="ok" in states)
-        if self._windows.is_over(now, self._news()):
+        # while the disk takes nothing all wait for it, and to start anew would lose what does
+        self._watchdog.look(now, done=self._vitals.done, showing="ok" in states and not self._spool.trouble)
+        if self._spool.takes_more and self._windows.is_over(now, self._news()):
             self.end_window()
 
     def end_window(self) -> None:
-        """Write down how the window was, and let what was recorded go."""
+        """Write down how the window was, if the disk takes it, and let what was recorded go."""
+        if not self._spool.takes_more:
+            return
         account = self._shipper.account
         if account.ignored and not self._ignored:  # from then on the figure says enough
             self._ignored = account.ignored

@@ -94,6 +94,7 @@ class Spool:
         self._asked_thin = self._thin = 1
         self._frames_seen: dict[str, int] = {}
         self._closing = False
+        self._patient = True
         opened = open_database(path)
         self._database = self._taken_over(opened)
         self._books = Books(opened.streams, self._database.cameras(), self._database.spent(), dropped=opened.lost)
@@ -118,6 +119,19 @@ class Spool:
                 work.add(lane, [payload])
             if work.is_urgent:
                 self._changed.notify_all()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether `append` returns at once: not while the disk takes nothing."""
+        with self._changed:
+            return self._takes_more()
+
+    def wait_no_more(self) -> None:
+        """From now on `append` keeps in memory what the disk does not take: whoever leaves can't wait for it. `close`
+        tries once more."""
+        with self._changed:
+            self._patient = False
+            self._changed.notify_all()
 
     def flush(self) -> None:
         """What was appended or acknowledged before is on disk when this returns; SpoolError if it can't be."""
@@ -226,6 +240,7 @@ class Spool:
         """Commit what is left and close; SpoolError if it can't be written."""
         with self._changed:
             self._closing = True
+            self._patient = False
             self._changed.notify_all()
         self._thread.join()
         try:
@@ -243,7 +258,7 @@ class Spool:
         self.close()
 
     def _takes_more(self) -> bool:
-        return self._closing or (self._work.count < _MAX_PENDING and self._work.size < MAX_PENDING_BYTES)
+        return not self._patient or (self._work.count < _MAX_PENDING and self._work.size < MAX_PENDING_BYTES)
 
     def _frame_lane(self, camera: str) -> Lane:
         if self._thin == 1:

@@ -54,6 +54,12 @@ def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_pa
     notify("READY=1")
 
 
+def test_a_systemd_that_does_not_listen_is_not_waited_for(systemd: Systemd) -> None:
+    for _ in range(10_000):
+        notify("WATCHDOG=1")
+    assert len(systemd.heard()) < 10_000, "its queue was full"
+
+
 def test_a_gateway_that_works_says_so_twice_as_often_as_it_must(systemd: Systemd) -> None:
     watchdog = Watchdog(patience_s=60, now=0)
     said = []

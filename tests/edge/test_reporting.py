@@ -1,19 +1,23 @@
 """A gateway that runs tells how it is: to those who ask, and the cloud as soon as something changes."""
 
+import socket
+import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge import windows
+from edge import reporting, spool, windows
 from edge.cameras.config import CameraConfig
 from edge.config import GatewayConfig
 from edge.gateway import run_gateway
 from edge.status import Status, read_status
+from models.errors import SpoolError, TidegateError
 from simulator.ports import free_port
 from simulator.small_cloud import SmallCloud, SmallUplink
 
@@ -25,10 +29,14 @@ Eventually = Callable[..., None]
 @contextmanager
 def running(folder: Path, trust: Path, camera: CameraConfig, **settings: Any) -> Iterator[SmallCloud]:
     cloud, stop = SmallCloud(), threading.Event()
+    errors: list[TidegateError] = []
     config = GatewayConfig("colour", (camera,), trust=trust, state=folder / "state", **settings)
 
     def run() -> None:
-        run_gateway(config, gateway="g1", stop=stop, keep_running=True, uplink=SmallUplink(cloud))
+        try:
+            run_gateway(config, gateway="g1", stop=stop, keep_running=True, uplink=SmallUplink(cloud))
+        except TidegateError as exc:
+            errors.append(exc)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -38,6 +46,8 @@ def running(folder: Path, trust: Path, camera: CameraConfig, **settings: Any) ->
         stop.set()
         thread.join(20)
         assert not thread.is_alive()
+    if errors:
+        raise errors[0]
 
 
 def asked(state: Path) -> Status:
@@ -100,3 +110,82 @@ def test_the_cloud_is_told_of_a_new_model_as_soon_as_it_runs(
         pointer.write_text(f"{tmp_path / 'nowhere'}\n")
         eventually(lambda: "nowhere" in cloud.reports()[-1].failed_release, timeout_s=20)
         assert cloud.reports()[-1].release == 2
+
+
+def test_a_gateway_whose_disk_is_full_waits_for_it_and_is_not_taken_for_one_that_hangs(
+    small_disk: Path,
+    tmp_path: Path,
+    trust: Path,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spool, "_MAX_PENDING", 100)
+    monkeypatch.setattr(reporting, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(reporting, "LOOK_S", 0.1)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        camera = CameraConfig("belt", str(make_video(400)), fps=100)
+        with running(small_disk, trust, camera, package=make_release(7), window_s=0.5) as cloud:
+            eventually(lambda: len(cloud.frames) > 50, timeout_s=20)
+            ballast = use_up(small_disk)
+            eventually(lambda: _frames_stand_still(small_disk / "state"), timeout_s=20)
+            told = []
+            for _ in range(15):
+                told.append(systemd.recv(100))
+                time.sleep(0.2)
+            assert set(told[1:]) == {b"WATCHDOG=1"}
+            ballast.unlink()
+            eventually(lambda: cloud.frame_numbers("belt") == list(range(400)), timeout_s=20)
+            eventually(lambda: cloud.reports()[-1].camera_state == "ended", timeout_s=20)
+        assert sum(report.frames_inferred for report in cloud.reports()) == 400
+
+
+def test_a_gateway_whose_disk_is_full_can_be_told_to_end(
+    small_disk: Path,
+    trust: Path,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spool, "_MAX_PENDING", 100)
+    camera = CameraConfig("belt", str(make_video(400)), fps=100)
+    gateway = running(small_disk, trust, camera, package=make_release(7), window_s=0.5)
+    cloud = gateway.__enter__()
+    eventually(lambda: len(cloud.frames) > 50, timeout_s=20)
+    use_up(small_disk)
+    eventually(lambda: _frames_stand_still(small_disk / "state"), timeout_s=20)
+    with pytest.raises(SpoolError, match="full"):
+        gateway.__exit__(None, None, None)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def use_up(disk: Path) -> Path:
+    """Other people's data, on all that is free."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+def _frames_stand_still(state: Path) -> bool:
+    before = asked(state).overview.total.frames_inferred
+    time.sleep(0.5)
+    return before == asked(state).overview.total.frames_inferred
