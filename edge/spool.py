@@ -43,6 +43,7 @@ _FINISHED_STREAMS = 200  # that are remembered, so that a late acknowledgement i
 _PATIENCE = 5  # failures in a row until a disk counts as gone
 _RESCUES = 3  # of a database, since the start, until its disk counts as gone
 _RETRY_S = 10.0
+_APART_S = 0.05  # the least between two commits
 _T = TypeVar("_T")
 
 
@@ -287,6 +288,8 @@ class Spool:
             else:
                 self._say_trouble("")
                 retries = delays(self._commit_s, _RETRY_S)
+                with self._changed:  # a storm of alarms must not be a storm of fsyncs
+                    self._changed.wait_for(lambda: self._closing or self._work.is_large, timeout=_APART_S)
 
     def _say_trouble(self, trouble: str) -> None:
         if trouble and not self._trouble:

@@ -24,8 +24,12 @@ class Work:
         return bool(self.count or self.acks)
 
     @property
+    def is_large(self) -> bool:
+        return self.count >= _COMMIT_EARLY or self.size >= MAX_PENDING_BYTES // 2
+
+    @property
     def is_urgent(self) -> bool:
-        return self.count >= _COMMIT_EARLY or self.size >= MAX_PENDING_BYTES // 2 or "alarms" in self.records
+        return self.is_large or "alarms" in self.records
 
     def add(self, lane: Lane, payloads: list[bytes]) -> None:
         self.records.setdefault(lane, []).extend(payloads)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge.runs import unpack
 from edge.spool_database import DiskFailingError, DiskFullError, Run, SpoolDatabase, SpoolLostError, StreamState
 from models.durable import sync_folder
 from models.errors import SpoolError
@@ -17,8 +18,8 @@ _FILES = ("", "-wal", "-shm")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open database and its streams; what had to be done to it first, for a person to read (empty: nothing); how
-    many records that are known to have been there could not be saved; and whether it is on a disk."""
+    """An open database and its streams; what had to be done to it first, for a person to read (empty: nothing); for how
+    many lost records it holds tombstones now; and whether it is on a disk."""
 
     database: SpoolDatabase
     streams: dict[str, StreamState]
@@ -63,64 +64,86 @@ def _on_disk(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, Strea
     _remove(place)
     fresh = SpoolDatabase.at(place)
     try:
-        saved, lost = _copy(old, fresh, known)
+        copied = _copy(old, fresh, known)
     finally:
         fresh.close()
     old.close()
     _move(path, aside)  # only the latest is kept, or they would fill the disk
     _finish(path)
-    incident = f"the spool was damaged: {saved} records saved, at least {lost} lost; set aside as {aside} ({why})"
+    incident = f"the spool was damaged: {copied}; set aside as {aside} ({why})"
     log.error("%s", incident)
     database = SpoolDatabase.at(path)
-    return Opened(database, database.streams(), incident, lost)
+    return Opened(database, database.streams(), incident, copied.buried)
 
 
 def _in_memory(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, StreamState]) -> Opened:
     database = SpoolDatabase.in_memory(path)
-    saved, lost = _copy(old, database, known)
+    copied = _copy(old, database, known)
     old.close()
     incident = (
         f"results wait in memory only, since the disk of the spool {path} takes nothing: replace it and restart; "
-        f"{saved} records saved, at least {lost} lost ({why})"
+        f"{copied} ({why})"
     )
     log.error("%s", incident)
-    return Opened(database, database.streams(), incident, lost, on_disk=False)
+    return Opened(database, database.streams(), incident, copied.buried, on_disk=False)
 
 
-def _copy(old: SpoolDatabase, fresh: SpoolDatabase, known: Mapping[str, StreamState]) -> tuple[int, int]:
-    """Copy what can be read; how many records that were, and how many are known to be lost."""
+@dataclass(slots=True)
+class _Copied:
+    """Records that were saved; lost ones that have tombstones; and those that are found to be damaged once they are
+    read, and get theirs then."""
+
+    saved: int = 0
+    buried: int = 0
+    damaged: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.saved} records saved, at least {self.buried + self.damaged} lost"
+
+    def add(self, other: "_Copied") -> None:
+        self.saved += other.saved
+        self.buried += other.buried
+        self.damaged += other.damaged
+
+
+def _copy(old: SpoolDatabase, fresh: SpoolDatabase, known: Mapping[str, StreamState]) -> _Copied:
+    """Copy what can be read."""
     streams = old.surviving_streams()
     for name, memory in known.items():
         state = streams.get(name, memory)
         streams[name] = replace(memory, last=max(state.last, memory.last), acked=max(state.acked, memory.acked))
-    saved = lost = 0
+    copied = _Copied()
     for name, stream in streams.items():
         try:
             with fresh.transaction():
-                got, missed = _copy_stream(old, fresh, stream)
+                of_stream = _copy_stream(old, fresh, stream)
                 fresh.add_stream(name, stream)
         except (DiskFullError, DiskFailingError):
             raise
         except SpoolError:  # what can be read contradicts itself
-            got, missed = 0, stream.last - stream.acked
-        saved, lost = saved + got, lost + missed
+            of_stream = _Copied(buried=stream.last - stream.acked)
+        copied.add(of_stream)
     with fresh.transaction():
         fresh.note_cameras(old.surviving_cameras())
         for period, size in old.spent().items():
             fresh.note_spent(period, size)
-    return saved, lost
+    return copied
 
 
-def _copy_stream(old: SpoolDatabase, fresh: SpoolDatabase, stream: StreamState) -> tuple[int, int]:
+def _copy_stream(old: SpoolDatabase, fresh: SpoolDatabase, stream: StreamState) -> _Copied:
     """Copy what can be read, with tombstones for what lies between."""
-    saved, lost, done = 0, 0, stream.acked
+    copied, done = _Copied(), stream.acked
     for run in old.surviving_runs(stream.number):
         if run.last > done and (run.first > done or done == stream.acked):
-            lost += _bury(fresh, stream, done + 1, run.first - 1)
+            copied.buried += _bury(fresh, stream, done + 1, run.first - 1)
             fresh.add(run)
-            saved += 0 if run.reason is not None else run.last - max(run.first - 1, done)
+            if run.reason is None:
+                payloads = unpack(run.payload, run.last - run.first + 1)[max(done + 1 - run.first, 0) :]
+                copied.saved += sum(payload is not None for payload in payloads)
+                copied.damaged += sum(payload is None for payload in payloads)
             done = run.last
-    return saved, lost + _bury(fresh, stream, done + 1, stream.last)
+    copied.buried += _bury(fresh, stream, done + 1, stream.last)
+    return copied
 
 
 def _bury(fresh: SpoolDatabase, stream: StreamState, first: int, last: int) -> int:
