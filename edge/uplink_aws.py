@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -38,6 +39,7 @@ _CONNECT_TIMEOUT_MS = 20_000  # a link that loses packets may need three attempt
 _RECONNECT_MS = (500, 10_000)
 _MOST_INBOUND_BYTES = 256 << 10  # the broker is told to keep larger ones to itself
 _STOP_S = 1.0
+_ASK_AGAIN_S = 30.0  # whether the policy allows by now what it refused
 _ALPN_PORT, _ALPN = 443, "x-amzn-mqtt-ca"  # how IoT Core takes MQTT where only 443 is open
 
 
@@ -71,6 +73,7 @@ class AwsUplink:
         self._why_not = "connecting"
         self._said_down = False
         self._closing = False
+        self._refused_at: float | None = None
         self._stopped = threading.Event()
         loops = EventLoopGroup(num_threads=1)
         self._client = mqtt5.Client(
@@ -107,8 +110,11 @@ class AwsUplink:
     def publish(self, topic: str, payload: bytes) -> None:
         check_size(topic, payload, self.limit_bytes)
         with self._lock:
-            if not self._ready:
-                raise UplinkError(f"not connected to the broker at {self._address}: {self._why_not}")
+            ready, why_not, refused_at = self._ready, self._why_not, self._refused_at
+        if not ready:
+            if refused_at is not None and not self._closing and time.monotonic() - refused_at > _ASK_AGAIN_S:
+                self._listen()
+            raise UplinkError(f"not connected to the broker at {self._address}: {why_not}")
         packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
         try:
             self._client.publish(packet).add_done_callback(self._on_published)
@@ -130,6 +136,8 @@ class AwsUplink:
         self._listen()
 
     def _listen(self) -> None:
+        with self._lock:
+            self._refused_at = None
         subscription = mqtt5.Subscription(self._subscription, mqtt5.QoS.AT_LEAST_ONCE)
         self._client.subscribe(mqtt5.SubscribePacket([subscription])).add_done_callback(self._on_subscribed)
 
@@ -142,6 +150,8 @@ class AwsUplink:
                 self._listen()
             return
         if reason > mqtt5.SubackReasonCode.GRANTED_QOS_2:
+            with self._lock:
+                self._refused_at = time.monotonic()
             self._down(
                 f"it refuses the subscription to {self._subscription} ({_words(reason)}); the policy of this gateway's "
                 f"certificate must allow iot:Subscribe and iot:Receive there"

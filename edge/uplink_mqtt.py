@@ -1,11 +1,14 @@
 """Straight to an MQTT broker (models/mqtt.py), by TLS with the gateway's own certificate."""
 
+import time
 from collections.abc import Iterator
 
 from edge.config import UplinkConfig
 from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, Inbound, check_size
 from models.errors import ConfigError, UplinkError
 from models.mqtt import Broker, Connection
+
+_ASK_AGAIN_S = 30.0  # whether the broker's rules allow by now what they refused
 
 
 class MqttUplink:
@@ -21,6 +24,7 @@ class MqttUplink:
             raise ConfigError(f"uplink: {exc}") from exc
         self.limit_bytes = config.message_limit_bytes
         self._subscription = subscription
+        self._asked_at = time.monotonic()
         self._connection = Connection(
             broker, client_id=client_id, subscriptions=[subscription], inbox=(INBOX_MESSAGES, INBOX_BYTES)
         )
@@ -28,6 +32,9 @@ class MqttUplink:
     def publish(self, topic: str, payload: bytes) -> None:
         check_size(topic, payload, self.limit_bytes)
         if self._connection.connected and not self._connection.wait_until_ready(0):
+            if time.monotonic() - self._asked_at > _ASK_AGAIN_S:
+                self._asked_at = time.monotonic()
+                self._connection.subscribe([])
             # without acknowledgements everything would be sent again and again
             raise UplinkError(f"the broker has not let this gateway subscribe to {self._subscription}")
         self._connection.publish(topic, payload)

@@ -118,7 +118,8 @@ class Connection:
                     self._outgoing.popleft()
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """Add subscriptions (QoS 1) to those of the constructor; made now, or as soon as the broker is there."""
+        """Add subscriptions (QoS 1) to those of the constructor; made now, or as soon as the broker is there. All are
+        asked for again, also those that the broker has refused."""
         known = {topic for topic, _ in self._subscriptions}
         self._subscribed.clear()
         self._subscriptions += [(topic, 1) for topic in dict.fromkeys(topics) if topic not in known]

@@ -75,15 +75,18 @@ class Impostor:
 
 
 class Unwilling(Impostor):
-    """A broker that takes every connection and refuses every subscription (MQTT 3.1.1, or 5 as AWS IoT Core)."""
+    """A broker that takes every connection and, while `refuses`, refuses every subscription (MQTT 3.1.1, or 5 as AWS
+    IoT Core does)."""
 
     def __init__(self, identity: Identity, *, clients: Path, version: int) -> None:
         self._version = version
+        self.refuses = True
         super().__init__(identity, clients=clients)
 
     def answer(self, secured: ssl.SSLSocket, said: bytes) -> None:
         five = self._version == 5
         if said[0] == 0x10:  # CONNECT: CONNACK, with no properties
             secured.sendall(b"\x20\x03\x00\x00\x00" if five else b"\x20\x02\x00\x00")
-        if said[0] == 0x82:  # SUBSCRIBE: SUBACK, "not authorized", or 3.1.1's "failure"
-            secured.sendall(b"\x90\x04" + said[2:4] + b"\x00\x87" if five else b"\x90\x03" + said[2:4] + b"\x80")
+        if said[0] == 0x82:  # SUBSCRIBE: SUBACK, "not authorized" or 3.1.1's "failure", else QoS 1
+            reason = (b"\x87" if five else b"\x80") if self.refuses else b"\x01"
+            secured.sendall((b"\x90\x04" + said[2:4] + b"\x00" if five else b"\x90\x03" + said[2:4]) + reason)

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 import pytest
 
+from edge import uplink_aws, uplink_mqtt
 from edge.config import UplinkConfig
 from edge.uplink import Inbound, Uplink, open_uplink
 from models.errors import ConfigError, UplinkError
@@ -320,9 +321,15 @@ def test_a_broker_that_only_ever_listens_does_not_keep_a_gateway_from_leaving(
 
 
 @pytest.mark.parametrize(("kind", "version"), [("mqtt", 4), ("aws", 5)])
-def test_a_gateway_that_may_not_hear_its_acknowledgements_sends_nothing_and_says_why(
-    kind: Literal["mqtt", "aws"], version: int, authority: Authority, caplog: pytest.LogCaptureFixture
+def test_a_gateway_that_may_not_hear_its_acknowledgements_says_why_and_sends_nothing_until_it_may(
+    kind: Literal["mqtt", "aws"],
+    version: int,
+    authority: Authority,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for module in (uplink_aws, uplink_mqtt):
+        monkeypatch.setattr(module, "_ASK_AGAIN_S", 0.2)
     own = authority.device(THING)
     with ExitStack() as stack:
         broker = stack.enter_context(Unwilling(authority.server(), clients=authority.ca, version=version))
@@ -334,6 +341,8 @@ def test_a_gateway_that_may_not_hear_its_acknowledgements_sends_nothing_and_says
             time.sleep(0.02)
         with pytest.raises(UplinkError, match=f"subscri.* to {ACKS}"):
             uplink.publish(RESULTS, MESSAGE)
+        broker.refuses = False
+        publish_patiently(uplink, RESULTS, MESSAGE)
 
 
 def connections_to(port: int) -> list[bool]:
