@@ -334,7 +334,9 @@ class Flat:
         return Shot(np.full((48, 128, 3), np.eye(3)[number % 3] * 200, np.uint8), self.truth(number))
 
 
-def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(make_plant: MakePlant) -> None:
+@pytest.mark.parametrize("gone_s", [0, soak(300)])
+def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(gone_s: float, make_plant: MakePlant) -> None:
+    # from half a minute on it is tried again every ten seconds at most, so five minutes are like an hour
     with CameraServer({"door": Camera(Flat(), fps=30)}) as server:
         cable = BadLink(int(server.url.rsplit(":", 1)[1]))
         uri = f"http://127.0.0.1:{cable.port}/door"
@@ -344,6 +346,7 @@ def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(make_plant: M
         wait_for(lambda: seen(plant) > 20)
         cable.cut()
         wait_for(lambda: plant.reports()[-1].camera_state == "down")
+        time.sleep(gone_s)
         cable.mend()
         wait_for(lambda: plant.reports()[-1].camera_state == "ok", timeout_s=30)
         see_more(plant, 20)

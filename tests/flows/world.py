@@ -1,9 +1,11 @@
 """A gateway's spool and shipper, a bad post both ways, and the real ingest with a real lake, in simulated time."""
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from greengrass.objects import DiskStore
 from models.detections import Detections
 from models.errors import UplinkError
 from models.mqtt import Message
-from models.records import Event, FrameResult, Health
+from models.records import Aggregate, Event, FrameResult, Health, PicturePart
 from models.topics import acks_topic
 from models.wire import decode_batch
 from simulator.bad_post import BadPost
@@ -41,6 +43,8 @@ class World:
         self.recorded = 0
         self.alarms = 0
         self.windows = 0
+        self.pictures: dict[str, bytes] = {}
+        self._chance = random.Random(seed)
         self.published: list[str] = []  # what each message that left the gateway holds
         self.up, self.back = BadPost(seed=seed), BadPost(seed=seed + 1)
         self._uplink = _Uplink(self, limit_bytes)
@@ -93,10 +97,21 @@ class World:
             self.spool.flush()
 
     def alarm(self) -> None:
-        """Something happens that the cloud should know at once."""
+        """Something happens that the cloud should know at once; its picture may come later."""
         self.alarms += 1
-        number = self.recorded
-        self.spool.append(Event("belt", number, int(self.now * 1e6), "line", f"exit-{self.alarms}", alarm=True))
+        number, at_us = self.recorded, int(self.now * 1e6)
+        name = f"{self.alarms:016x}"
+        self.spool.append(Event("belt", number, at_us, "line", f"exit-{self.alarms}", alarm=True, picture=name))
+        jpeg = b"\xff\xd8\xff" + self._chance.randbytes(9_000)
+        self.pictures[name] = jpeg
+        parts = [jpeg[start : start + 4_000] for start in range(0, len(jpeg), 4_000)]
+        whole = (0.0, 0.0, 640.0, 480.0)
+        self.spool.append(
+            *(
+                PicturePart(name, index, len(parts), "belt", number, at_us, "snapshot", whole, part)
+                for index, part in enumerate(parts)
+            )
+        )
 
     def lake(self) -> Lake:
         return Lake(self.lake_folder)
@@ -110,10 +125,15 @@ class World:
         return int(self.lake().query(f"SELECT count(*) AS n FROM {table}").to_pylist()[0]["n"])
 
     def check_nothing_is_lost(self) -> None:
-        """Every frame, alarm and window is in the lake, each once, and the gateway knows it."""
+        """Every frame, alarm, picture and window is in the lake, each once, and the gateway knows it."""
         assert self.frames() == Counter(range(self.recorded))
         assert self.count("events") == self.alarms
-        assert self.count("health") == self.windows
+        assert self.count("health") == self.count("aggregates") == self.windows
+        stored = self.lake().query("SELECT picture, uri FROM pictures").to_pylist()
+        assert {
+            row["picture"]: Path(unquote(urlsplit(row["uri"]).path)).read_bytes() for row in stored
+        } == self.pictures
+        assert len(stored) == self.alarms
         assert self.count("losses") == 0
         assert self.spool.depth.records == 0
 
@@ -133,6 +153,8 @@ class World:
 
     def _end_window(self) -> None:
         self.spool.append(Health(int(self.now * 1e6), WINDOW_S, "coco", 1, "d" * 64, "fp32"))
+        began_us = int((self.now - WINDOW_S) * 1e6)
+        self.spool.append(Aggregate("belt", began_us, WINDOW_S, "", "bottle", 60, 60, 1, 1, "coco", 1))
         self.windows += 1
 
     def _deliver(self) -> None:
