@@ -42,13 +42,15 @@ class Line:
         end = (self._config.end[0] * width, self._config.end[1] * height)
         events = []
         for thing in sight.things:
-            if not thing.sure or (self._labels and thing.label not in self._labels):
+            if not thing.track or (self._labels and thing.label not in self._labels):
                 continue
             point = thing.anchor(self._config.anchor)
             side = side_of(start, end, point)
             if abs(side) < margin:
                 continue
             before = self._last.get(thing.track)
+            if before is not None and not thing.sure:
+                continue  # once it is sure, it is told where it came from
             self._last[thing.track] = point
             if before is None or (side_of(start, end, before) > 0) == (side > 0):
                 continue

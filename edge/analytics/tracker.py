@@ -35,8 +35,8 @@ _SETTLED = 20.0  # scores; a class that gathered more is not the harder to chang
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
     """A frame's n detections by track. `tracks` int64 (n,), 0 for none; `sure`: of a track that was found often enough
-    to be real; `kinds`: the track's class by majority, without a track the detection's own. `ended`: sure tracks that
-    are now given up."""
+    to be real; `kinds`: the track's class by majority, without a track the detection's own. `ended`: tracks that are
+    now given up."""
 
     tracks: Int64
     sure: tuple[bool, ...]
@@ -110,8 +110,8 @@ class Tracker:
         return self._motion.xyxy(), tuple(track.kind for track in self._tracks)
 
     def end(self) -> tuple[int, ...]:
-        """Give up all tracks, for the camera was away; the sure ones."""
-        ended = tuple(track.number for track in self._tracks if track.hits >= self._confirm)
+        """Give up all tracks, for the camera was away."""
+        ended = tuple(track.number for track in self._tracks)
         self._motion.keep([])
         self._tracks = []
         return ended
@@ -157,18 +157,17 @@ class Tracker:
     def _give_up(self) -> tuple[int, ...]:
         kept, ended = [], []
         for row, track in enumerate(self._tracks):
-            sure = track.hits >= self._confirm
-            if not (track.misses and self._is_lost(track, sure=sure)):
-                kept.append(row)
-            elif sure:
+            if track.misses and self._is_lost(track):
                 ended.append(track.number)
+            else:
+                kept.append(row)
         if len(kept) < len(self._tracks):
             self._motion.keep(kept)
             self._tracks = [self._tracks[row] for row in kept]
         return tuple(ended)
 
-    def _is_lost(self, track: _Track, *, sure: bool) -> bool:
-        if not sure:
+    def _is_lost(self, track: _Track) -> bool:
+        if track.hits < self._confirm:
             return track.misses >= _GLIMPSE_LOOKS
         return track.misses >= _MOST_LOOKS or (track.misses >= _FEWEST_LOOKS and track.unseen_s > self._lost_s)
 

@@ -97,6 +97,12 @@ def test_who_passes_beyond_either_end_of_a_line_has_not_crossed_it(height: float
     assert len(watch(AnalyticsConfig(lines=(short,), aggregate_s=0), [actor], 50)) == crossings
 
 
+def test_who_crosses_before_it_is_sure_is_told_once_it_is() -> None:
+    actor = Actor(lambda t: (270 + 40 * t, 200), present=range(10))  # at 320 between the second and the third frame
+    (event,) = watch(AnalyticsConfig(lines=(DOOR,), aggregate_s=0, tracker=TrackerConfig(confirm=4)), [actor], 10)
+    assert (event.frame, event.value) == (3, 1)
+
+
 def test_frames_that_were_skipped_count_as_time() -> None:
     analytics = Analytics(QUIET, camera="line-1")
     for number in [*range(10), 24, 25]:  # it moves by more than twice its width while nobody looks

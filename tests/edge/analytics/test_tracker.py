@@ -227,12 +227,12 @@ def test_a_track_is_sure_from_the_confirming_detection_on() -> None:
     assert follow(shown, config=TrackerConfig(confirm=1))[0].sure == (True,)
 
 
-def test_the_end_gives_up_what_was_sure() -> None:
+def test_the_end_gives_up_all() -> None:
     tracker = Tracker(TrackerConfig(confirm=2))
     two = Detections.of([[0, 0, 50, 50], [200, 0, 250, 50]], [0.8, 0.8], [0, 0])
     tracker.follow(two.where(np.array([0])), [0], frames=1, seconds=FRAME_S)
     tracker.follow(two, two.class_ids.tolist(), frames=1, seconds=FRAME_S)
-    assert tracker.end() == (1,)
+    assert tracker.end() == (1, 2)
     assert tracker.follow(two, two.class_ids.tolist(), frames=1, seconds=FRAME_S).tracks.tolist() == [3, 4]
 
 
