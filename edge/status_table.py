@@ -15,7 +15,7 @@ def lines(status: Status) -> Iterator[str]:
     yield f"gateway {status.gateway} (process {status.pid}, tidegate {status.version}), up {span(total.window_s)}"
     yield _row("model", _model(total))
     if last is not None:
-        yield _row("inference", f"{last.p50_ms:.1f} ms, 95 % within {last.p95_ms:.1f} ms")
+        yield _row("inference", _inference(last))
     yield _row("found", _found(total))
     if total.challenge is not None:
         challenge = total.challenge
@@ -61,6 +61,12 @@ def _model(total: Health) -> str:
     if total.swaps:
         text += f", changed {total.swaps} times"
     return f"{text}; refused or given up: {total.failed_release}" if total.failed_release else text
+
+
+def _inference(last: Health) -> str:
+    if not last.frames_inferred:
+        return "no frame in the last window"
+    return f"{last.p50_ms:.1f} ms, 95 % within {last.p95_ms:.1f} ms"
 
 
 def _found(total: Health) -> str:

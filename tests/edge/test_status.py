@@ -164,6 +164,13 @@ def test_the_table_of_a_gateway_that_has_just_started() -> None:
     assert "nothing so far" in text
 
 
+def test_a_window_without_a_frame_was_not_fast() -> None:
+    idle = replace(WINDOW, frames_inferred=0, p50_ms=0.0, p95_ms=0.0)
+    text = "\n".join(lines(replace(STATUS, overview=Overview((idle,), TOTAL, 0.5))))
+    assert "no frame in the last window" in text
+    assert "0.0 ms" not in text
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0 s"), (0.4, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (3725, "1 h 2 min"), (86_400 * 400 + 60, "400 d 0 h")],
