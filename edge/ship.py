@@ -36,6 +36,7 @@ _FIRST_GUESS = 200  # records in a message
 _MOST_RECORDS = 5_000  # in one message, however well they compress: they are all in memory at once
 _MOST_RAW_BYTES = MAX_BODY_BYTES // IN_FLIGHT  # as spooled, which is more than on the wire; ingest bounds bodies too
 _IDLE_S = 1.0
+_BACKLOG = 2  # messages
 _THIN_S = 30.0  # between two changes: what the last one did must show first
 _COURSES = 64  # remembered beyond those in use
 _AT_ONCE: tuple[Lane, ...] = ("alarms", "health")  # a health message is a window's, or says that something changed
@@ -363,9 +364,13 @@ class Shipper:
         now = self._clock()
         if self._silent_since is not None and now - self._silent_since > OUTAGE_S:
             log.info("the cloud answers again after %.0f s", now - self._silent_since)
-            self._spool.turn()
-        waiting = any(course.in_flight for course in self._courses.values())
-        self._silent_since = now if waiting else None
+            # only where there is a backlog to wait for: the lake remembers each stream for a year
+            waiting = [stream for stream in self._spool.streams() if stream.live]
+            self._spool.turn(
+                {stream.lane for stream in waiting if stream.last - stream.acked > _BACKLOG * self._guess(stream)}
+            )
+        under_way = any(course.in_flight for course in self._courses.values())
+        self._silent_since = now if under_way else None
         self._unanswered = False
         self._allowance = min(IN_FLIGHT, self._allowance * 2)
         self._patience_s = self._ack_timeout_s

@@ -13,7 +13,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from edge.backoff import delays
-from edge.lanes import GIVEN_UP_FIRST, Lane, lane_of
+from edge.lanes import GIVEN_UP_FIRST, LANES, Lane, lane_of
 from edge.runs import pack, part, split, unpack
 from edge.spool_books import MAX_PENDING_BYTES, Books, Work
 from edge.spool_database import DiskFailingError, DiskFullError, Run, SpoolDatabase, SpoolLostError, StreamState
@@ -204,10 +204,11 @@ class Spool:
         with self._database_lock:
             self._mended(bury)
 
-    def turn(self) -> None:
-        """Let what is recorded from now on go into new streams, beside the backlog."""
+    def turn(self, lanes: Collection[Lane] = LANES) -> None:
+        """Let what is recorded from now on in these lanes go into new streams, beside the backlog."""
         with self._database_lock:
-            self._books.live.clear()
+            for lane in lanes:
+                self._books.live.pop(lane, None)
 
     def spend(self, period: str, size: int) -> None:
         """Count bytes that were sent in a period of the byte budget; on disk with the next commit."""

@@ -130,6 +130,19 @@ def test_an_outage_loses_nothing_and_live_results_do_not_wait(world: World, hour
     assert world.spool.depth.records == 0
 
 
+def test_short_outages_open_no_streams(world: World) -> None:
+    for number in range(20):
+        world.uplink.down = True
+        world.record(50)
+        world.spool.append(event(number), health(number))
+        world.spool.flush()
+        world.step(2 * ship.OUTAGE_S)
+        world.uplink.down = False
+        world.run(6)
+    assert world.cloud.frame_numbers("door") == list(range(1_000))
+    assert len(world.cloud.held) == 3, "each lane goes on in the stream it had"
+
+
 def test_the_backlog_drains_at_a_pace(world: World) -> None:
     world.uplink.down = True
     for number in range(200):
