@@ -319,6 +319,8 @@ class Shipper:
         rows = self._spool.read(
             stream.name, after=course.next - 1, limit=guess + guess // 4 + 8, limit_bytes=_MOST_RAW_BYTES
         )
+        if not rows:
+            return None  # they have been acknowledged, or made room for others, since they were asked for
         first, records = rows[0][0], [record for _, record in rows]
         if course.lake is not None and course.next == course.acked + 1:
             # only the lake can lose what it acknowledged; it is told so, or it would wait for those records for ever

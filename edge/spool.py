@@ -487,10 +487,11 @@ class Spool:
         self._books.streams[name] = replace(state, records=state.records - gone, bytes=state.bytes - freed)
 
     def _read(self, stream: str, after: int, limit: int, limit_bytes: int) -> list[tuple[int, Record]]:
+        state = self._books.streams.get(stream, StreamState(0, "frames"))
         items: list[tuple[int, bytes | Tombstone]] = []
-        size = 0
+        size, after = 0, max(after, state.acked)
         expected = after + 1
-        for seq, item in self._waiting(self._books.streams[stream].number, after):
+        for seq, item in self._waiting(state.number, after):
             if seq != expected:
                 raise SpoolLostError(f"the spool {self._path} misses records {expected}..{seq - 1} of stream {stream}")
             expected = item.last + 1 if isinstance(item, Tombstone) else seq + 1
@@ -502,7 +503,7 @@ class Spool:
         found: list[tuple[int, Record]] = [
             (seq, item if isinstance(item, Tombstone) else next(decoded) or _unreadable(seq)) for seq, item in items
         ]
-        if not found and after < self._books.streams[stream].last:
+        if not found and after < state.last:
             raise SpoolLostError(f"the spool {self._path} misses all records after {after} of stream {stream}")
         for seq, record in found:
             if isinstance(record, Tombstone) and record == _unreadable(seq):

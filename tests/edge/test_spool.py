@@ -105,6 +105,19 @@ def test_an_acknowledgement_beyond_what_is_recorded_takes_no_number_from_the_fut
     assert spool.streams()[0].acked == 1
 
 
+def test_what_is_gone_or_was_never_there_reads_as_nothing(spool: Spool) -> None:
+    for number in range(5):
+        spool.append(frame(number))
+    spool.flush()
+    (stream,) = spool.streams()
+    assert spool.read(stream.name, after=5, limit=10) == []
+    assert spool.read("00000000000000aa", after=0, limit=10) == []
+    spool.acknowledge(stream.name, 5)
+    spool.flush()
+    assert spool.read(stream.name, after=0, limit=10) == []
+    assert spool.incidents() == []
+
+
 def test_after_an_outage_live_results_go_into_new_streams(spool: Spool) -> None:
     spool.append(frame(0))
     spool.flush()
