@@ -6,6 +6,7 @@ missed what was before. Each frame carries its number in its pixels (models/fram
 
 import base64
 import http.server
+import socketserver
 import threading
 import time
 from collections.abc import Mapping
@@ -107,21 +108,18 @@ class Camera:
         return np.asarray(jpeg).tobytes()
 
 
-class CameraServer:
-    """`http://127.0.0.1:<port>/<name>` shows the camera of that name, which may hold slashes. With `login`
-    ("user:password") it asks for that (Basic); with an `identity` it is https."""
+class Serving:
+    """Cameras that a server shows, from now on until `close`; by TLS if it has an `identity`."""
 
-    def __init__(self, cameras: Mapping[str, Camera], *, login: str = "", identity: Identity | None = None) -> None:
+    def __init__(
+        self, cameras: Mapping[str, Camera], server: socketserver.TCPServer, *, scheme: str, identity: Identity | None
+    ) -> None:
         self.cameras = dict(cameras)
-        wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
-        handler = type("Handler", (_Handler,), {"cameras": self.cameras, "authorization": wanted})
-        self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), handler)
-        self._server.daemon_threads = True
+        self._server = server
         if identity is not None:
-            self._server.socket = identity.serving(self._server.socket)
-        scheme = "https" if identity else "http"
-        self.url = f"{scheme}://{LOOPBACK}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, name="camera-server", daemon=True).start()
+            server.socket = identity.serving(server.socket)
+        self.url = f"{scheme}{'s' if identity else ''}://{LOOPBACK}:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, name="camera-server", daemon=True).start()
 
     def close(self) -> None:
         for camera in self.cameras.values():
@@ -136,6 +134,22 @@ class CameraServer:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def basic(login: str) -> str:
+    """What a request's Authorization must be for "user:password"; empty for no login at all."""
+    return f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
+
+
+class CameraServer(Serving):
+    """`http://127.0.0.1:<port>/<name>` shows the camera of that name, which may hold slashes. With `login`
+    ("user:password") it asks for that (Basic); with an `identity` it is https."""
+
+    def __init__(self, cameras: Mapping[str, Camera], *, login: str = "", identity: Identity | None = None) -> None:
+        handler = type("Handler", (_Handler,), {"cameras": dict(cameras), "authorization": basic(login)})
+        server = http.server.ThreadingHTTPServer((LOOPBACK, 0), handler)
+        server.daemon_threads = True
+        super().__init__(cameras, server, scheme="http", identity=identity)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -1,18 +1,14 @@
 """Cameras that show rendered scenes over RTSP (RFC 2326), as JPEG in RTP over the same connection."""
 
-import base64
 import select
 import socket
 import socketserver
 import struct
-import threading
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 from simulator.authority import Identity
-from simulator.camera_server import Camera
+from simulator.camera_server import Camera, Serving, basic
 from simulator.ports import LOOPBACK
 from simulator.rtp_jpeg import CLOCK_HZ, PAYLOAD_TYPE, packets, sender_report
 
@@ -20,7 +16,7 @@ _REPORT_S = 1.0
 _STATUS = {200: "OK", 401: "Unauthorized", 404: "Not Found"}
 
 
-class RtspServer:
+class RtspServer(Serving):
     """`rtsp://127.0.0.1:<port>/<name>` shows the camera of that name. With `login` ("user:password") it asks for that
     (Basic); with an `identity` it is rtsps. Its sender reports say UTC, `ahead_s` wrong."""
 
@@ -32,29 +28,9 @@ class RtspServer:
         identity: Identity | None = None,
         ahead_s: float = 0.0,
     ) -> None:
-        self.cameras = dict(cameras)
-        wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
-        attributes = {"cameras": self.cameras, "authorization": wanted, "ahead_ns": int(ahead_s * 1e9)}
-        self._server = _Server((LOOPBACK, 0), type("Handler", (_Handler,), attributes))
-        host, port = self._server.server_address[:2]
-        if identity is not None:
-            self._server.socket = identity.serving(self._server.socket)
-        self.url = f"{'rtsps' if identity else 'rtsp'}://{host!s}:{port}"
-        threading.Thread(target=self._server.serve_forever, name="rtsp-server", daemon=True).start()
-
-    def close(self) -> None:
-        for camera in self.cameras.values():
-            camera.close()
-        self._server.shutdown()
-        self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        attributes = {"cameras": dict(cameras), "authorization": basic(login), "ahead_ns": int(ahead_s * 1e9)}
+        server = _Server((LOOPBACK, 0), type("Handler", (_Handler,), attributes))
+        super().__init__(cameras, server, scheme="rtsp", identity=identity)
 
 
 class _Server(socketserver.ThreadingTCPServer):
