@@ -85,6 +85,7 @@ def gateway_configuration(model: str, *, trust: Path, camera: str, numbered: boo
         "model": model,
         "trust": str(trust),
         "window_s": window_s,
-        "cameras": [{"name": "line", "uri": camera, "numbered": numbered}],
+        # photographs that are shown again, without a sensor's noise, are no frozen camera
+        "cameras": [{"name": "line", "uri": camera, "numbered": numbered, "frozen_s": 0}],
         "uplink": {"kind": "ipc"},
     }
