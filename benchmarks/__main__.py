@@ -23,6 +23,7 @@ BARS = (
     "classifier_int8",
     "motion_gate",
     "gateway_memory",
+    "uplink_stall",
     "end_to_end",
     "two_workers",
     "cpu_loop",

@@ -337,9 +337,9 @@ class Flat:
         return Shot(np.full((48, 128, 3), np.eye(3)[number % 3] * 200, np.uint8), self.truth(number))
 
 
-@pytest.mark.parametrize("gone_s", [0, soak(300)])
+@pytest.mark.parametrize("gone_s", [0, soak(240)])
 def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(gone_s: float, make_plant: MakePlant) -> None:
-    # from half a minute on it is tried again every ten seconds at most, so five minutes are like an hour
+    # from half a minute on it is tried again every ten seconds at most, so four minutes are like an hour
     with CameraServer({"door": Camera(Flat(), fps=30)}) as server:
         cable = BadLink(int(server.url.rsplit(":", 1)[1]))
         uri = f"http://127.0.0.1:{cable.port}/door"
@@ -477,9 +477,9 @@ def test_everything_at_once(
             ballast.unlink()
         plant.silent = False
         plant.link.mend()
-        plant.complete(process, frames)
-        if process.returncode != 0 or seen(plant) < frames:
-            plant.complete(plant.start(), frames)
+        process.terminate()  # it may have ended already, on a full disk with an error
+        finish(process)
+        plant.complete(plant.start(), frames)
         assert plant.cloud.frame_numbers("belt") == list(range(frames)), "every frame of the file, once"
         assert set(plant.recorded()) == {(stream, seq) for _, stream, seq in plant.cloud.frames}
         assert plant.cloud.losses == []
