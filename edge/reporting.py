@@ -94,7 +94,7 @@ class Reporter:
             self.end_window()
 
     def end_window(self) -> None:
-        """Write down how the window was, if the disk takes it, and let what was recorded go."""
+        """Write down how the window was, if the disk takes anything, and let what was recorded go."""
         if not self._spool.takes_more:
             return
         account = self._shipper.account
@@ -108,11 +108,11 @@ class Reporter:
         standing = self._standing()
         if self._challenger is not None:
             standing = replace(standing, challenge=self._challenger.report())
-            self._spool.append(*self._challenger.candidate())
+            self._spool.slip_in(*self._challenger.candidate())
             if trouble := self._challenger.trouble():
                 self._vitals.error(trouble)
         for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
-            self._spool.append(health)
+            self._spool.slip_in(health)
         with contextlib.suppress(SpoolError):  # the spool's own thread says so, and goes on trying
             self._spool.flush()
         self._shipper.tide()

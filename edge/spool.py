@@ -13,7 +13,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,21 +105,20 @@ class Spool:
     def append(self, *records: Record) -> None:
         """Record these, all in one commit: on disk within a second, at once if there is an alarm. Waits while the
         disk takes nothing."""
-        encoded = [(lane_of(record), encode_record(record), record) for record in records]
+        encoded = _encode(records)
         with self._changed:
             work = self._work
             if work.count >= _MAX_PENDING or work.size >= MAX_PENDING_BYTES:
                 self._recorders_wait += 1
                 self._changed.wait_for(self._takes_more)
                 self._recorders_wait -= 1
-            work = self._work
-            for lane, payload, record in encoded:
-                if isinstance(record, FrameResult):
-                    work.cameras[record.camera] = record.frame
-                    lane = self._frame_lane(record.camera)
-                work.add(lane, [payload])
-            if work.is_urgent:
-                self._changed.notify_all()
+            self._add(encoded)
+
+    def slip_in(self, *records: Record) -> None:
+        """As `append`, but waits for nothing: for something rare, from whoever must not stand still."""
+        encoded = _encode(records)
+        with self._changed:
+            self._add(encoded)
 
     @property
     def takes_more(self) -> bool:
@@ -258,6 +257,16 @@ class Spool:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _add(self, encoded: list[tuple[Lane, bytes, Record]]) -> None:
+        work = self._work
+        for lane, payload, record in encoded:
+            if isinstance(record, FrameResult):
+                work.cameras[record.camera] = record.frame
+                lane = self._frame_lane(record.camera)
+            work.add(lane, [payload])
+        if work.is_urgent:
+            self._changed.notify_all()
 
     def _takes_more(self) -> bool:
         return not self._patient or (self._work.count < _MAX_PENDING and self._work.size < MAX_PENDING_BYTES)
@@ -539,3 +548,7 @@ def _unreadable(seq: int) -> Tombstone:
 
 def _now_us() -> int:
     return time.time_ns() // 1000
+
+
+def _encode(records: Sequence[Record]) -> list[tuple[Lane, bytes, Record]]:
+    return [(lane_of(record), encode_record(record), record) for record in records]
