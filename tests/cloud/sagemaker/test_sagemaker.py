@@ -28,7 +28,6 @@ from models.manifest import read_manifest
 ROLE = "arn:aws:iam::123456789012:role/tidegate-training"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/tidegate:1"
 TINY = ["--size", "16x16", "--width", "4", "--stages", "1", "--epochs", "20", "--batch", "8", "--no-balance"]
-TINY += ["--threads", "1"]  # more of them wait for each other where cores are busy
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +79,15 @@ def put_model(s3: Any, job: dict[str, Any], model: Path) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=archive.getvalue())
 
 
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """A job takes all cores that it may; where they are busy its threads would wait for each other, at length."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
 def container(place: Path) -> "subprocess.Popen[str]":
     environment = {**os.environ, entry.PREFIX: str(place)}
     command = [sys.executable, "-m", "cloud.sagemaker.entry", "train"]
@@ -87,7 +95,12 @@ def container(place: Path) -> "subprocess.Popen[str]":
 
 
 def test_a_job_goes_there_is_interrupted_goes_on_and_comes_back_as_a_run_folder(
-    s3: Any, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    one_core: None,
+    s3: Any,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, place = tmp_path / "run", tmp_path / "ml"
     assert train(pictures, out, "--spot", "--hours", "2", "--json") == 0
