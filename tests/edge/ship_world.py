@@ -19,11 +19,11 @@ class World:
     """A spool, a link and a cloud; time passes only when told to."""
 
     def __init__(
-        self, folder: Path, *, limit_bytes: int = 5_000, budget: ByteBudget | None = None, commit_s: float = 0.9
+        self, folder: Path, *, limit_bytes: int = 5_000, budget: ByteBudget | None = None, spool_bytes: int = 1 << 28
     ) -> None:
         self.now = 1000.0
         self.budget = budget
-        self.commit_s = commit_s
+        self.spool_bytes = spool_bytes
         self.folder = folder
         self.cloud = SmallCloud()
         self.uplink = SmallUplink(self.cloud, limit_bytes=limit_bytes)
@@ -32,7 +32,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        self.spool = Spool(self.folder / "spool.db", commit_s=self.commit_s)
+        self.spool = Spool(self.folder / "spool.db", limit_bytes=self.spool_bytes)
         self.shipper = Shipper(
             self.spool,
             self.uplink,

@@ -1,11 +1,14 @@
 """What goes first, and what stands back: alarms, live results, the backlog, and a byte budget that is kept."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge import ship
 from edge.byte_budget import ByteBudget
@@ -266,3 +269,68 @@ def test_streams_that_are_done_are_forgotten_and_late_answers_to_them_are_no_str
     assert open_envelope(world.uplink.offered[-1]).stream != first
     assert not any(isinstance(record, Tombstone) for _, record in world.cloud.losses)
     assert all(isinstance(record, FrameResult) for record in world.cloud.frames.values())
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("record"), st.integers(1, 120)),
+        st.tuples(st.just("other"), st.integers(1, 5)),
+        st.tuples(st.just("link"), st.sampled_from([0, 33, 70, 100])),  # per cent lost; at 100 it takes nothing
+        st.tuples(st.just("deaf"), st.sampled_from([0, 1])),
+        st.tuples(st.just("time"), st.sampled_from([1, 30, 600])),
+        st.tuples(st.just("thin"), st.sampled_from([1, 2, 8])),
+        st.tuples(st.just("restart"), st.just(0)),
+        st.tuples(st.just("lake"), st.integers(1, 50)),  # forgets so many records of a stream
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=8, deadline=None)
+@given(steps=STEPS, spool_bytes=st.sampled_from([3_000, 1 << 20]))
+def test_whatever_happens_each_record_is_there_once_or_counted_as_lost(
+    steps: list[tuple[str, int]], spool_bytes: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), spool_bytes=spool_bytes)
+        others = 0
+        for what, amount in steps:
+            match what:
+                case "record":
+                    world.record(amount)
+                case "other":
+                    for _ in range(amount):
+                        others += 1
+                        world.spool.append(event(others), health(others), picture(others))
+                case "link":
+                    world.uplink.down, world.uplink.loss = amount == 100, min(amount, 99) / 100
+                case "deaf":
+                    world.uplink.deaf = bool(amount)
+                case "time":
+                    world.pass_by(amount)
+                case "thin":
+                    world.spool.thin(amount)
+                case "restart":
+                    world.restart()
+                case "lake" if world.cloud.held:
+                    key = list(world.cloud.held)[amount % len(world.cloud.held)]
+                    world.cloud.forget(key[0], key[1], max(0, world.cloud.held[key] - amount))
+            world.step(1)
+        world.uplink.down = world.uplink.deaf = False
+        world.uplink.loss = 0.0
+        for _ in range(25):
+            world.record(1)  # or the lake would not hear of a stream that it forgot a part of
+            world.spool.append(event(others), health(others), picture(others))
+            others += 1
+            world.step(60)
+        world.run(5)
+        assert world.spool.depth.records == 0
+        cloud = world.cloud
+        there = len(cloud.frames) + len(cloud.events) + len(cloud.health) + len(cloud.pictures)
+        lost = sum(stone.last - stone.first + 1 for _, stone in world.cloud.losses)
+        numbers = world.cloud.frame_numbers("door")
+        assert len(numbers) == len(set(numbers)), "none twice"
+        assert sum(world.cloud.held.values()) <= there + lost, "no stream has a gap"
+        if not any(what == "lake" for what, _ in steps):  # which is told of a loss again that it forgot
+            assert there + lost == world.recorded + 3 * others, "every record is accounted for, once"
+        world.spool.close()
