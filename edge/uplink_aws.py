@@ -38,6 +38,7 @@ _PING_TIMEOUT_MS = 20_000
 _CONNECT_TIMEOUT_MS = 20_000  # a link that loses packets may need three attempts
 _RECONNECT_MS = (500, 10_000)
 _MOST_INBOUND_BYTES = 256 << 10  # the broker is told to keep larger ones to itself
+_HEADER_BYTES = 16  # at most: of a packet, beside its topic and payload
 _STOP_S = 1.0
 _ASK_AGAIN_S = 30.0  # whether the policy allows by now what it refused
 _ALPN_PORT, _ALPN = 443, "x-amzn-mqtt-ca"  # how IoT Core takes MQTT where only 443 is open
@@ -74,6 +75,7 @@ class AwsUplink:
         self._said_down = False
         self._closing = False
         self._refused_at: float | None = None
+        self._broker_limit_bytes = 0
         self._stopped = threading.Event()
         loops = EventLoopGroup(num_threads=1)
         self._client = mqtt5.Client(
@@ -115,6 +117,12 @@ class AwsUplink:
             if refused_at is not None and not self._closing and time.monotonic() - refused_at > _ASK_AGAIN_S:
                 self._listen()
             raise UplinkError(f"not connected to the broker at {self._address}: {why_not}")
+        most = self._broker_limit_bytes
+        if len(topic.encode()) + len(payload) + _HEADER_BYTES > most:
+            raise UplinkError(
+                f"the broker at {self._address} takes packets of at most {most} bytes; set limit_bytes of the uplink "
+                f"to {most - _HEADER_BYTES} or less"
+            )
         packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
         try:
             self._client.publish(packet).add_done_callback(self._on_published)
@@ -132,6 +140,7 @@ class AwsUplink:
         self._inbox.close()
 
     def _on_connected(self, event: mqtt5.LifecycleConnectSuccessData) -> None:
+        self._broker_limit_bytes = event.negotiated_settings.maximum_packet_size_to_server
         _send_without_delay(self._port)
         self._listen()
 

@@ -259,6 +259,39 @@ def test_a_message_of_just_the_limit_arrives(
     assert cloud.arrived() == largest
 
 
+def test_a_broker_that_takes_less_than_ours_is_told_apart_from_one_that_is_away(
+    broker: LocalBroker, authority: Authority, stack: ExitStack
+) -> None:
+    if broker.kind != "mosquitto":
+        pytest.skip("the embedded broker knows no MQTT 5; install mosquitto")
+    with (broker.folder / "mosquitto.conf").open("a") as config:
+        config.write("max_packet_size 50000\n")
+    broker.close()
+    broker.start()
+    uplink, cloud = mqtt_ends("aws", broker, authority, stack)
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    assert cloud.arrived() == MESSAGE
+    with pytest.raises(UplinkError, match="at most 50000 bytes; set limit_bytes of the uplink to 49984 or less"):
+        uplink.publish(RESULTS, b"x" * 49_984)
+    largest = b"x" * (49_984 - len(RESULTS))
+    uplink.publish(RESULTS, largest)
+    assert cloud.arrived() == largest
+
+
+def test_a_topic_that_the_policy_does_not_name_is_refused_and_said(
+    broker: LocalBroker, authority: Authority, stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    uplink, cloud = mqtt_ends("aws", broker, authority, stack)
+    publish_patiently(uplink, RESULTS, MESSAGE)
+    cloud.arrived()
+    uplink.publish(results_topic("another"), MESSAGE)
+    uplink.publish(results_topic("another"), MESSAGE)
+    uplink.publish(RESULTS, MESSAGE)
+    assert cloud.arrived() == MESSAGE
+    said = [record.message for record in caplog.records if "it refuses what is published" in record.message]
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize("kind", ["mqtt", "aws"])
 def test_small_messages_do_not_wait_for_one_another(
     kind: Literal["mqtt", "aws"], broker: LocalBroker, authority: Authority, stack: ExitStack
