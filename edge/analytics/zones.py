@@ -9,6 +9,8 @@ from edge.analytics.sight import Moment, Place, Sight, Thing, tell
 from edge.polygons import Polygon
 from models.records import Event
 
+_EDGE_PX = 0.5
+
 
 class Area:
     """A polygon in a picture of a certain size. Where it crosses itself, the even-odd rule says what is inside."""
@@ -71,7 +73,9 @@ class Zone:
         self.there = []
         events = []
         for thing in sight.things:
-            point = thing.anchor(self._config.anchor)
+            x, y = thing.anchor(self._config.anchor)
+            # boxes that the picture cuts off end on its edge, and a zone that reaches there means them too
+            point = (min(x, self._size[0] - _EDGE_PX), min(y, self._size[1] - _EDGE_PX))
             inside = self._area.holds(point)
             if inside:
                 self.there.append(thing)

@@ -210,6 +210,15 @@ def test_a_picture_of_another_size_has_its_zones_in_the_same_place() -> None:
     assert [event.kind for event in events_of(analytics.see(small, found, ("person",)).records)] == ["enter"]
 
 
+def test_who_is_cut_off_by_the_pictures_edge_is_in_a_zone_that_reaches_there() -> None:
+    zone = ZoneConfig("floor", ((0, 0.5), (1, 0.5), (1, 1), (0, 1)))
+    config = AnalyticsConfig(zones=(zone,), aggregate_s=60, tracker=TrackerConfig(confirm=1))
+    analytics = Analytics(config, camera="line-1")
+    found = Detections.of([[600, 300, 640, 480]], [0.8], [0])
+    assert [event.kind for event in events_of(analytics.see(moment(0), found, ("person",)).records)] == ["enter"]
+    assert (0, "floor", "person", 1, 1, 1, 1) in rows_of(analytics.away())
+
+
 def test_a_classifier_is_not_followed_but_counted() -> None:
     analytics = Analytics(AnalyticsConfig(aggregate_s=60), camera="line-1")
     found = Detections.of([[0, 0, *SIZE]], [0.9], [0])
