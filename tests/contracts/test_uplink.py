@@ -1,6 +1,7 @@
 """What every uplink keeps, on each adapter: in process, MQTT 3.1.1 and MQTT 5 by a real broker, IPC by the simulated
 nucleus."""
 
+import gc
 import os
 import random
 import socket
@@ -8,11 +9,13 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Protocol
 
 import pytest
+from awsiot.eventstreamrpc import _ProtocolContinuationHandler
 
 from edge import uplink_aws, uplink_mqtt
 from edge.config import UplinkConfig
@@ -220,6 +223,18 @@ def test_while_the_cloud_is_cut_off_publishing_raises_and_works_again_afterwards
     assert cloud.arrived() == MESSAGE
     cloud.answer(ANSWER)
     assert next(uplink.messages()) == Inbound(ACKS, ANSWER)
+
+
+def test_what_was_sent_is_forgotten(ends: Ends) -> None:
+    uplink, cloud = ends
+    alive = []
+    for _ in range(2):
+        for _ in range(20):
+            publish_patiently(uplink, RESULTS, MESSAGE)
+            assert cloud.arrived() == MESSAGE
+        gc.collect()
+        alive.append(sum(isinstance(thing, Future | _ProtocolContinuationHandler) for thing in gc.get_objects()))
+    assert alive[1] <= alive[0] + 5, "a year has half a million minutes"
 
 
 def test_closing_ends_the_messages(ends: Ends) -> None:
