@@ -1,5 +1,6 @@
 """Observing: camera, frames, model, detections, spool."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from models.detections import Detections
 from models.errors import ModelError
 from models.frame import Frame
 from models.records import FrameResult, Record
+
+log = logging.getLogger(__name__)
 
 
 class Observer:
@@ -37,11 +40,15 @@ class Observer:
         self._analytics = analytics
         self._snapshots = snapshots
         self._blind = False
+        self._model: LoadedModel | None = None
+        self._can_blur = True
         self._challenger = challenger
         self._spool = spool
         self._vitals = vitals
 
     def answered(self, frame: Frame, model: LoadedModel, found: Detections, ms: float) -> None:
+        if model is not self._model:
+            self._meet(model)
         manifest = model.manifest
         moment = Moment(
             number=frame.number,
@@ -61,7 +68,7 @@ class Observer:
             found, labels = found.where(counting), tuple(labels[row] for row in counting.tolist())
         seen = Seen(found, labels) if self._blind else self._analytics.see(moment, found, labels)
         records: Sequence[Record] = seen.records
-        if records:
+        if records and self._can_blur:
             # what counts nowhere is blurred all the same, and so is what was overlooked or misnamed in just this frame
             followed, names = self._analytics.followed()
             whole, whole_labels = everything.joined(followed), (*all_labels, *names)
@@ -80,6 +87,20 @@ class Observer:
             *records,
         )
         self._vitals.answered(model, found, ms, camera=self._camera)
+
+    def _meet(self, model: LoadedModel) -> None:
+        """Say what is asked for that this model can't do. What must be blurred and is not known must not leave."""
+        self._model = model
+        known = frozenset(model.manifest.labels)
+        self._can_blur = self._snapshots.blur <= known
+        for names, what in (
+            (self._analytics.named - known, "lines and zones that name only that tell nothing"),
+            (self._snapshots.blur - known, "it can't be blurred, so no picture of an event leaves"),
+        ):
+            if names:
+                why = f"camera {self._camera}: {model.label} knows no {' or '.join(sorted(names))}: {what}"
+                log.warning("%s", why)
+                self._vitals.error(why)
 
     def failed(self, frame: Frame, why: ModelError) -> None:
         self._vitals.error(str(why))

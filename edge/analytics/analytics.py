@@ -40,6 +40,12 @@ class Analytics:
         self._labels: list[str] = []  # by kind
         self._last: Moment | None = None
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The classes that lines and zones name."""
+        named = [line.labels for line in self._config.lines] + [zone.labels for zone in self._config.zones]
+        return frozenset().union(*named)
+
     def see(self, moment: Moment, found: Detections, labels: tuple[str, ...]) -> Seen:
         """Follow what was found, with one label for each, from the frame before to this one, and tell what happened."""
         last, self._last = self._last or moment, moment

@@ -36,7 +36,7 @@ class Snapshots:
         self._wanted: dict[str, PictureKind] = {rule: kind for rule, kind in wanted if kind != "none"}
         self._config = config.pictures
         self._camera = camera
-        self._blur = blur
+        self.blur = frozenset(blur)
         self._part_bytes = part_bytes
         self._clock = clock
         self._rate = config.pictures.daily_bytes / _DAY_S  # bytes a second
@@ -89,7 +89,7 @@ class Snapshots:
             return event, []
         height, width = image.shape[:2]
         area = _around(event.xyxy) if kind == "crop" else (0.0, 0.0, float(width), float(height))
-        fit_to_leave = conceal(image, found, labels, blur=self._blur)
+        fit_to_leave = conceal(image, found, labels, blur=self.blur)
         quality, longest_px = self._config.quality, self._config.longest_px
         jpeg, xyxy = jpeg_of(fit_to_leave, area, quality=quality, longest_px=longest_px)
         if len(jpeg) > MAX_PICTURE_PARTS * self._part_bytes:  # through an uplink of very small messages

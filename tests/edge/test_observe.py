@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.analytics.analytics import Analytics
-from edge.analytics.config import AnalyticsConfig, PictureConfig, ZoneConfig
+from edge.analytics.config import AnalyticsConfig, LineConfig, PictureConfig, ZoneConfig
 from edge.analytics.snapshots import Snapshots
 from edge.loading import LoadedModel
 from edge.observe import Observer
@@ -37,14 +37,16 @@ class Site:
         self._spool = spool
         self._number = 0
 
-    def observer(self, *, regions: tuple[Polygon, ...] = (), blur: tuple[str, ...] = ()) -> Observer:
+    def observer(
+        self, config: AnalyticsConfig = CONFIG, *, regions: tuple[Polygon, ...] = (), blur: tuple[str, ...] = ()
+    ) -> Observer:
         vitals = Vitals("lamp")
         vitals.add_camera("belt")
         return Observer(
             "belt",
             regions=regions,
-            analytics=Analytics(CONFIG, camera="belt"),
-            snapshots=Snapshots(CONFIG, camera="belt", blur=blur),
+            analytics=Analytics(config, camera="belt"),
+            snapshots=Snapshots(config, camera="belt", blur=blur),
             challenger=None,
             spool=self._spool,
             vitals=vitals,
@@ -112,6 +114,26 @@ def test_what_the_model_overlooks_in_just_one_frame_is_blurred_all_the_same(site
     assert len(pictures) == 2
     for picture in pictures:
         assert stripes(picture, slice(25, 55)) < 20
+
+
+def test_what_cannot_be_blurred_keeps_pictures_in_and_is_said_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    observer = site.observer(blur=("lamp", "face"))
+    site.show(observer, np.zeros((HEIGHT, WIDTH, 3), np.uint8), (20, 20, 60, 60), times=5)
+    assert site.events() == [("enter", 1)]
+    assert site.pictures() == []
+    assert [record.message for record in caplog.records] == [
+        "camera belt: lamp@0 knows no face: it can't be blurred, so no picture of an event leaves"
+    ]
+
+
+def test_a_class_that_the_model_does_not_know_is_said_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    config = AnalyticsConfig(lines=(LineConfig("door", (0, 0), (1, 1), labels=("lmap",)),), aggregate_s=0)
+    site.show(site.observer(config), np.zeros((HEIGHT, WIDTH, 3), np.uint8), (20, 20, 60, 60), times=5)
+    assert [record.message for record in caplog.records] == [
+        "camera belt: lamp@0 knows no lmap: lines and zones that name only that tell nothing"
+    ]
 
 
 def test_what_is_outside_the_regions_is_no_event_but_blurred_on_every_picture(site: Site) -> None:
