@@ -25,6 +25,7 @@ import numpy as np
 
 import tidegate
 from benchmarks.bar import Bar, report
+from benchmarks.gateway import detector
 from benchmarks.learning import real_data
 from cloud.sign import create_keys, sign_release
 from models.detections import UInt8
@@ -116,17 +117,7 @@ def _status_mb(pid: int, what: str) -> float:
 
 def _release(folder: Path) -> dict[str, str]:
     """FastestDet, imported and signed; the settings that name it."""
-    models, run = real_data("models"), folder / "run"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "tidegate", "import", str(models / "FastestDet.onnx"), "--adapter", "fastestdet"),
-            *("--name", "coco", "--out", str(run), "--labels", str(models / "coco.names")),
-            *("--golden", str(real_data("coco128") / "images")),
-        ],
-        check=True,
-        stdout=sys.stderr,
-    )
-    keys = create_keys(folder / "keys", "coco")
+    run, keys = detector(folder), create_keys(folder / "keys", "coco")
     until = datetime.now(UTC) + timedelta(days=1)
     package = sign_release(run, keys, release=1, floor=0, expires=until, out=folder / "package")
     trust = folder / "trust"

@@ -1,12 +1,11 @@
 """A gateway that runs tells how it is: to those who ask, and the cloud as soon as something changes."""
 
 import socket
-import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from edge.status import Status, read_status
 from models.errors import SpoolError, TidegateError
 from simulator.ports import free_port
 from simulator.small_cloud import SmallCloud, SmallUplink
+from tests.edge.small_disks import small_disk_at, use_up
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
@@ -167,22 +167,8 @@ def test_a_gateway_whose_disk_is_full_can_be_told_to_end(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk takes root")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def use_up(disk: Path) -> Path:
-    """Other people's data, on all that is free."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    return ballast
+    with small_disk_at(tmp_path / "disk", "8m") as place:
+        yield place
 
 
 def _frames_stand_still(state: Path) -> bool:

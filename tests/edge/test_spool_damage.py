@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from edge import spool as spool_module
 from edge.spool import Spool
 from models.detections import Detections
 from models.records import Event, FrameResult, PicturePart, Record, Tombstone
+from tests.edge.small_disks import small_disk_at, use_up
 
 Eventually = Callable[..., None]
 PAGE = 2048
@@ -235,24 +235,8 @@ def test_a_rescue_that_was_interrupted_is_done_again(path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small disk takes root")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def use_up(disk: Path) -> Path:
-    """Other people's data, on all that is free."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(PAGE))
-    return ballast
+    with small_disk_at(tmp_path / "disk", "8m") as place:
+        yield place
 
 
 def test_a_full_disk_is_waited_for_and_nothing_is_lost(small_disk: Path, eventually: Eventually) -> None:

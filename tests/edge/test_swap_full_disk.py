@@ -1,6 +1,5 @@
 """A disk without room is the disk's fault: the model goes on, and the release comes when there is room again."""
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ from edge import active_model
 from edge.active_model import ActiveModel, look_after
 from edge.model_store import ModelStore
 from tests.edge.odd_models import BLUE, see
+from tests.edge.small_disks import small_disk_at, use_up
 
 MakeRelease = Callable[..., Path]
 
@@ -19,25 +19,8 @@ MakeRelease = Callable[..., Path]
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk takes root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def use_up(disk: Path, *, but: int = 0) -> Path:
-    """Other people's data, on all that is free but so many bytes."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    if but:
-        with ballast.open("r+b") as file:
-            file.truncate(ballast.stat().st_size - but)
-    return ballast
+    with small_disk_at(tmp_path / "disk", "256k") as place:
+        yield place
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""File systems so small that a test can fill them."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk_at(place: Path, size: str) -> Iterator[Path]:
+    """A file system of that size ("8m") in the new folder `place`; the test is skipped where nobody may mount one."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def use_up(disk: Path, *, but: int = 0) -> Path:
+    """Other people's data, on all that is free but so many bytes."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    if but:
+        with ballast.open("r+b") as file:
+            file.truncate(ballast.stat().st_size - but)
+    return ballast
