@@ -88,6 +88,8 @@ class BadLink:
         pumps = [asyncio.ensure_future(self._pump(*ends)) for ends in ((near_reader, far), (far_reader, near))]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            pass  # the link closes: asyncio's own streams complain about a task that ends by it
         finally:
             for pump in pumps:
                 pump.cancel()

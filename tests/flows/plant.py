@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -119,7 +120,8 @@ class Plant:
             wait_for(lambda: len(self.cloud.frames) == frames or process.poll() is not None, timeout_s=timeout_s)
             process.terminate()
         code, _, err = finish(process, timeout_s)
-        assert code == 0, err
+        # a component that finds everything done may be told to end before it has begun
+        assert code == 0 or (self._environment and code == -signal.SIGTERM), err
         assert "Traceback" not in err
         return err
 
