@@ -5,6 +5,7 @@ int8 pays on this processor, and whether its kernels round as they did where the
 """
 
 import contextlib
+import functools
 import json
 import logging
 import time
@@ -125,6 +126,7 @@ def side_by_side(
     return compare_latency(runs, rounds=rounds, budget_s=budget_s, warm_up=1, at_least=_AT_LEAST)
 
 
+@functools.cache
 def here() -> str:
     """What a speed depends on here: the class of hardware, and the runtime's version."""
     try:
