@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -39,6 +39,7 @@ class World:
         self.now = float(EPOCH_S)
         self.down = False  # the gateway's end of the link: nothing can be handed on
         self.away = False  # ingest takes nothing in
+        self.tamper: Callable[[Message], Message] = lambda message: message  # what leaves the gateway
         self.fps = fps
         self.recorded = 0
         self.alarms = 0
@@ -179,7 +180,7 @@ class _Uplink:
         batch = decode_batch(payload)
         kinds = ("events", "health", "frames", "tombstones", "aggregates", "pictures")
         self._world.published.append(next(kind for kind in kinds if getattr(batch, kind)))
-        self._world.up.send(Message(topic, payload), self._world.now)
+        self._world.up.send(self._world.tamper(Message(topic, payload)), self._world.now)
 
     def messages(self) -> Iterator[Inbound]:
         return iter(())
