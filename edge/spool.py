@@ -94,7 +94,7 @@ class Spool:
         self._rescues = 0
         self._asked_thin = self._thin = 1
         self._frames_seen: dict[str, int] = {}
-        self._closing = False
+        self._closing = self._closed = False
         self._patient = True
         opened = open_database(path)
         self._database = self._taken_over(opened)
@@ -105,6 +105,8 @@ class Spool:
     def append(self, *records: Record) -> None:
         """Record these, all in one commit: on disk within a second, at once if there is an alarm. Waits while the
         disk takes nothing."""
+        if not records:
+            return
         encoded = _encode(records)
         with self._changed:
             work = self._work
@@ -238,7 +240,8 @@ class Spool:
             return told
 
     def close(self) -> None:
-        """Commit what is left and close; SpoolError if it can't be written."""
+        """Commit what is left and close; SpoolError if it can't be written. Whoever asks for anything of the database
+        after that gets a SpoolError."""
         with self._changed:
             self._closing = True
             self._patient = False
@@ -248,6 +251,7 @@ class Spool:
             self._commit()
         finally:
             with self._database_lock:
+                self._closed = True
                 self._database.close()
 
     def __enter__(self) -> Self:
@@ -341,6 +345,8 @@ class Spool:
 
     def _mended(self, work: Callable[[], _T]) -> _T:
         """Do this; once more in a new database, if this one turns out to be lost."""
+        if self._closed:  # by whoever did not wait for this thread; what can't be read is not lost
+            raise SpoolError(f"the spool {self._path} is closed")
         try:
             done = work()
         except SpoolLostError as exc:

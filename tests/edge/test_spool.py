@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge import spool as spool_module
 from edge.spool import Spool
 from models.detections import Detections
 from models.errors import SpoolError
@@ -250,6 +251,32 @@ def test_a_spool_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "spool.db").mkdir()
     with pytest.raises(SpoolError, match="cannot be opened"):
         Spool(tmp_path / "spool.db")
+
+
+def test_whoever_comes_after_the_end_damages_nothing(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool.db") as before:
+        for number in range(10):
+            before.append(frame(number))
+        before.flush()
+        (stream,) = before.streams()
+    with pytest.raises(SpoolError, match="is closed"):
+        before.read(stream.name, after=0, limit=10)
+    with pytest.raises(SpoolError, match="is closed"):
+        before.bury(stream.name, 1, 1, "too large")
+    before.append(frame(10))
+    with pytest.raises(SpoolError, match="is closed"):
+        before.flush()
+    with Spool(tmp_path / "spool.db") as after:
+        assert [type(record) for _, record in contents(after)[stream.name]] == [FrameResult] * 10
+        assert after.incidents() == []
+
+
+def test_to_record_nothing_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "_MAX_PENDING", 1)
+    with Spool(tmp_path / "spool.db", commit_s=3600) as spool:
+        spool.append(frame(0))
+        assert not spool.takes_more
+        spool.append()
 
 
 def test_others_may_put_triggers_beside_the_records(tmp_path: Path) -> None:
