@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import statistics
 import threading
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge.background import step_behind
+from edge.backoff import delays
 from edge.budget import Budget
 from edge.loading import LoadedModel, compare, load, replayed_now_ms
 from edge.memory import Memory, give_back, measure
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.25  # one stat of the pointer
 DISK_RETRY_S = 10.0
+_REFUSED_RETRY_S = (5.0, 300.0)
 _RECENT = 128  # frames whose times are kept
 _ENOUGH = 64  # of them to judge a model by
 _JUDGE_S = 2.0
@@ -108,7 +111,7 @@ class ActiveModel:
         try:
             stored = self._store.take(package)
         except PackageError as exc:
-            self.failed_release = f"{_name(package)}: {exc}"
+            self.failed_release = _named(package, str(exc))
             raise
         manifest = stored.manifest
         serving = self._serving
@@ -284,17 +287,27 @@ class ActiveModel:
 
 
 def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | None) -> None:
-    """Offer the package that the pointer file names, now and whenever the file changes, and keep the store's books."""
+    """Offer the package that the pointer file names, now and whenever the file changes, and keep the store's books.
+    As long as there is no model at all, what was refused is tried again: it may be that only a file was missing."""
     step_behind()
     seen: tuple[int, int] | None = None
+    refused = ""
+    retries = delays(*_REFUSED_RETRY_S)
+    retry_at = math.inf
     while not stop.is_set():
         stamp = _stamp(pointer) if pointer else None
-        if pointer and stamp and stamp != seen:
+        again = active.current is None and time.monotonic() >= retry_at
+        if pointer and stamp and (stamp != seen or again):
+            if stamp != seen:
+                refused, retries = "", delays(*_REFUSED_RETRY_S)
             seen = stamp
             try:
                 active.offer(_package(pointer))
             except TidegateError as exc:
-                log.error("a model was refused: %s", exc)
+                if str(exc) != refused:
+                    log.error("a model was refused: %s", exc)
+                refused = str(exc)
+                retry_at = time.monotonic() + next(retries)
             except OSError as exc:
                 # a full disk, most likely: nothing is wrong with the model, so try again
                 log.error("a model could not be stored, trying again in %g s: %s", DISK_RETRY_S, exc)
@@ -326,9 +339,10 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _name(package: Path) -> str:
+def _named(package: Path, why: str) -> str:
+    """With the release that was refused, as far as the package says which."""
     try:
         manifest = read_manifest(package)
     except PackageError:
-        return str(package)
-    return f"{manifest.name}@{manifest.release}"
+        return why  # which names the folder
+    return f"{manifest.name}@{manifest.release}: {why}"

@@ -73,9 +73,11 @@ class ModelStore:
     def take(self, package: Path) -> Stored:
         """Verify a package and copy it here, or find the copy of when it came first; PackageError for one that is not
         to be run: not signed by whom we trust, of another model, below the floor, or failed here before."""
-        # read unverified only to look for our copy; nothing is believed until the signatures were checked
-        claimed = read_manifest(package).release
-        stored = self._find(claimed) or self._accept(package, claimed)
+        # read unverified only to refuse it or to look for our copy; nothing is believed until the signatures were
+        # checked. Another model's release of this number is not that copy
+        claimed = read_manifest(package)
+        self._check(package, claimed)
+        stored = self._find(claimed.release) or self._accept(package, claimed.release)
         try:
             self._check(package, stored.manifest)
         except PackageError:

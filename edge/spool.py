@@ -152,7 +152,7 @@ class Spool:
         """Number of the camera's last recorded frame, -1 if none. A file camera names its file as `source`."""
         with self._database_lock:
             known, frame = self._books.cameras.get(camera, ("", -1))
-            if source and known and known != source:
+            if frame >= 0 and source and known and known != source:
                 raise SpoolError(
                     f"camera {camera!r} has frames of {known} in {self._path}, so frames of {source} would carry the "
                     f"same numbers; give the camera another name, or the gateway another state folder"

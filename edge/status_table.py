@@ -50,16 +50,27 @@ def size(count: int) -> str:
     return f"{value:.1f} TB"
 
 
+def counted(count: int, what: str) -> str:
+    """ "1 time", "2 times"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def waiting(records: int) -> str:
+    """That so many wait in the spool."""
+    return f"{counted(records, 'record')} {'waits' if records == 1 else 'wait'}"
+
+
 def _row(name: str, text: str) -> str:
     return f"  {name:<12}{text}"
 
 
 def _model(total: Health) -> str:
-    if not total.digest:
-        return f"none yet; waiting for {total.model}"
-    text = f"{total.model}@{total.release} ({total.variant}, {total.digest[:12]})"
+    if total.digest:
+        text = f"{total.model}@{total.release} ({total.variant}, {total.digest[:12]})"
+    else:
+        text = f"none yet; waiting for {total.model}"
     if total.swaps:
-        text += f", changed {total.swaps} times"
+        text += f", changed {counted(total.swaps, 'time')}"
     return f"{text}; refused or given up: {total.failed_release}" if total.failed_release else text
 
 
@@ -78,7 +89,7 @@ def _found(total: Health) -> str:
 
 
 def _spool(total: Health) -> str:
-    text = f"{total.spool_records} records wait ({size(total.spool_bytes)}"
+    text = f"{waiting(total.spool_records)} ({size(total.spool_bytes)}"
     text += f", the oldest for {span(total.spool_age_s)})" if total.spool_records else ")"
     losses = {
         "dropped": total.records_dropped,
@@ -99,7 +110,7 @@ def _machine(total: Health, last: Health | None) -> str:
         parts.append(f"held back: {total.throttled}")
     parts.append(f"{size(total.disk_free_bytes)} free")
     if total.clock_jumps:
-        parts.append(f"the clock jumped {total.clock_jumps} times")
+        parts.append(f"the clock jumped {counted(total.clock_jumps, 'time')}")
     return ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edge.commands import gateway_install, gateway_status
 from edge.config import UplinkConfig
 from edge.config_file import read_config
+from edge.status_table import waiting
 from models.errors import ConfigError, UsageError
 from models.topics import check_gateway
 
@@ -28,7 +29,9 @@ _BENCH_S = 5.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     run = actions.add_parser("run", help="see, infer and ship until the cameras end, or for ever")
-    run.add_argument("--config", type=Path, required=True, metavar="FILE", help="gateway.toml; paths in it start here")
+    run.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="gateway.toml; its paths start in this folder"
+    )
     run.add_argument("--name", help="the gateway's name (default: AWS_IOT_THING_NAME, else this machine's)")
     run.add_argument("--state", type=Path, metavar="FOLDER", help="the gateway's own folder, instead of the file's")
     run.add_argument("--keep-running", action="store_true", help="go on after all cameras' files have ended")
@@ -136,6 +139,6 @@ def _say(outcome: "Outcome", *, stopped: bool, as_json: bool) -> None:
     for failure in outcome.failures:
         print(f"tidegate gateway: {failure}", file=sys.stderr)
     if outcome.waiting:
-        print(f"{outcome.waiting} records wait in the spool for the next start", file=sys.stderr)
+        print(f"{waiting(outcome.waiting)} in the spool for the next start", file=sys.stderr)
     elif not as_json:
         print("all that was recorded is in the lake")

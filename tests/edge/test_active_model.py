@@ -402,6 +402,29 @@ def test_a_pointer_to_nothing_is_reported_and_the_next_one_followed(
     eventually(lambda: active.current is not None)
 
 
+def test_a_model_that_was_refused_for_want_of_a_file_runs_once_the_file_is_there(
+    active: ActiveModel,
+    trust: Path,
+    tmp_path: Path,
+    make_release: MakeRelease,
+    eventually: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setattr("edge.active_model._REFUSED_RETRY_S", (0.01, 0.01))
+    monkeypatch.setattr("edge.active_model.POLL_S", 0.01)
+    root = trust / "colour.root.json"
+    away = root.rename(tmp_path / "away.json")
+    point(request.getfixturevalue("looked_after"), make_release(1))
+    eventually(lambda: "no root of trust" in active.failed_release)
+    active.failed_release = ""
+    eventually(lambda: "no root of trust" in active.failed_release)
+    away.rename(root)
+    eventually(lambda: active.current is not None)
+    assert caplog.text.count("a model was refused") == 1
+
+
 @pytest.mark.parametrize("content", [b"\0" * 40, b"", b"/nowhere/\xff\0\xfe"])
 def test_a_pointer_that_a_power_cut_left_is_a_package_that_is_not_there(
     looked_after: Path, active: ActiveModel, make_release: MakeRelease, content: bytes, eventually: Callable[..., None]

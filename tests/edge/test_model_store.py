@@ -10,6 +10,7 @@ import pytest
 from cloud.sign import create_keys, sign_release
 from edge.model_store import ModelStore
 from models.errors import PackageError
+from models.manifest import MANIFEST
 
 MakeRelease = Callable[..., Path]
 
@@ -153,6 +154,17 @@ def test_a_model_of_another_name_is_refused(tmp_path: Path, trust: Path, make_re
     store = ModelStore(tmp_path / "models", model="shape", trust=trust)
     with pytest.raises(PackageError, match="holds model 'colour', this gateway runs 'shape'"):
         store.take(make_release(1))
+
+
+def test_a_model_of_another_name_is_not_taken_for_the_release_of_that_number_which_is_here(
+    store: ModelStore, make_release: MakeRelease
+) -> None:
+    package = make_release(1)
+    store.take(package)
+    manifest = package / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"colour"', '"shape"'))
+    with pytest.raises(PackageError, match="holds model 'shape', this gateway runs 'colour'"):
+        store.take(package)
 
 
 def test_what_is_no_package_is_refused(store: ModelStore, tmp_path: Path) -> None:

@@ -175,6 +175,14 @@ def test_a_file_under_the_name_of_another_is_refused(spool: Spool) -> None:
         spool.last_frame("belt", source="/b.mp4")
 
 
+def test_a_file_name_put_right_before_anything_was_seen_is_no_other_file(spool: Spool) -> None:
+    assert spool.last_frame("belt", source="/bolt.mp4") == -1
+    assert spool.last_frame("belt", source="/belt.mp4") == -1
+    spool.append(frame(7, "belt"))
+    spool.flush()
+    assert spool.last_frame("belt", source="/belt.mp4") == 7
+
+
 def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "spool.db").write_bytes(b"not a database at all" * 1000)
     with Spool(tmp_path / "spool.db") as spool:
