@@ -68,6 +68,17 @@ class Unacknowledged:
     payload_bytes: int
 
 
+class _Client(paho.Client):
+    """paho, whose thread ends for good, with the gateway's link, on a packet that it cannot read."""
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        try:
+            return super().loop_read(max_packets)
+        except Exception as exc:  # whatever rubbish makes paho raise: struct.error, IndexError, UnicodeDecodeError ...
+            log.warning("the broker at %s:%d talks rubbish (%r); connecting again", self.host, self.port, exc)
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL  # upon which paho connects again
+
+
 class Connection:
     """Stays connected in the background, with back-off; subscribes again each time it is back."""
 
@@ -88,7 +99,7 @@ class Connection:
         self._subscribed = threading.Event()
         self._closed = False
         self._said_down = False
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
+        self._client = _Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
         self._client.reconnect_delay_set(min_delay=1, max_delay=MAX_RECONNECT_S)
         self._client.max_inflight_messages_set(20)
         self._client.connect_timeout = _CONNECT_S

@@ -76,15 +76,19 @@ class Impostor:
 
 class Unwilling(Impostor):
     """A broker that takes every connection and, while `refuses`, refuses every subscription (MQTT 3.1.1, or 5 as AWS
-    IoT Core does)."""
+    IoT Core does); while there is `rubbish`, it talks that."""
 
     def __init__(self, identity: Identity, *, clients: Path, version: int) -> None:
         self._version = version
         self.refuses = True
+        self.rubbish: list[bytes] = []  # each is what one connection gets before anything else
         super().__init__(identity, clients=clients)
 
     def answer(self, secured: ssl.SSLSocket, said: bytes) -> None:
         five = self._version == 5
+        if self.rubbish and said[0] == 0x10:
+            secured.sendall(self.rubbish.pop(0))
+            return
         if said[0] == 0x10:  # CONNECT: CONNACK, with no properties
             secured.sendall(b"\x20\x03\x00\x00\x00" if five else b"\x20\x02\x00\x00")
         if said[0] == 0x82:  # SUBSCRIBE: SUBACK, "not authorized" or 3.1.1's "failure", else QoS 1

@@ -1,6 +1,7 @@
 """What every uplink keeps, on each adapter: in process, MQTT 3.1.1 and MQTT 5 by a real broker, IPC by the simulated
 nucleus."""
 
+import contextlib
 import gc
 import os
 import random
@@ -390,6 +391,33 @@ def test_a_gateway_that_may_not_hear_its_acknowledgements_says_why_and_sends_not
         with pytest.raises(UplinkError, match=f"subscri.* to {ACKS}"):
             uplink.publish(RESULTS, MESSAGE)
         broker.refuses = False
+        publish_patiently(uplink, RESULTS, MESSAGE)
+
+
+@pytest.mark.parametrize(("kind", "version"), [("mqtt", 4), ("aws", 5)])
+def test_a_broker_that_talks_rubbish_is_connected_to_again(
+    kind: Literal["mqtt", "aws"], version: int, authority: Authority
+) -> None:
+    own = authority.device(THING)
+    connack = b"\x20\x03\x00\x00\x00" if version == 5 else b"\x20\x02\x00\x00"
+    with ExitStack() as stack:
+        broker = stack.enter_context(Unwilling(authority.server(), clients=authority.ca, version=version))
+        broker.refuses = False
+        broker.rubbish = [
+            connack + b"\x32\x09\x00\x05\xff\xfe\xfd\xfc\xfb\x00\x01",  # a topic that is no UTF-8
+            connack + b"\x90\x01\x00" + b"\x40\x00",  # packets that are too short for what they are
+            b"\xf0\xff\xff\xff\xff\xff",
+        ]
+        uplink = open_uplink(
+            UplinkConfig(kind, "localhost", broker.port, own.ca, own.certificate, own.key), gateway=THING
+        )
+        stack.callback(uplink.close)
+        deadline = time.monotonic() + 60
+        while broker.rubbish and time.monotonic() < deadline:
+            with contextlib.suppress(UplinkError):  # or it is taken, and goes nowhere
+                uplink.publish(RESULTS, MESSAGE)
+            time.sleep(0.05)
+        assert not broker.rubbish
         publish_patiently(uplink, RESULTS, MESSAGE)
 
 
