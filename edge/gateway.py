@@ -64,13 +64,11 @@ def run_gateway(
     with (
         _locked(config.state),
         Spool(config.state / SPOOL, limit_bytes=config.spool_limit_bytes) as spool,
+        # before the model, which may take minutes to open: what is wrong in the configuration is said at once
+        contextlib.closing(uplink or open_uplink(config.uplink, gateway=gateway)) as uplink,
         contextlib.closing(_open_model(config)) as active,
     ):
-        uplink = uplink or open_uplink(config.uplink, gateway=gateway)
-        try:
-            return _Gateway(config, gateway, spool, active, uplink, keep_running=keep_running).run(stop)
-        finally:
-            uplink.close()
+        return _Gateway(config, gateway, spool, active, uplink, keep_running=keep_running).run(stop)
 
 
 class _Gateway:
@@ -118,8 +116,7 @@ class _Gateway:
         """Start the threads, end a window whenever one is over, and leave in order."""
         leave = threading.Event()
         pointer = None if self._config.package else _pointer(self._config, self._config.model)
-        if self._active.current is None:
-            log.info("no model %s yet; waiting for %s", self._config.model, pointer)
+        _say_missing("model", self._config.model, self._active, pointer)
         self._start("acks", stop, self._shipper.listen)
         others = [
             self._start("ship", stop, lambda: self._shipper.run(leave)),
@@ -128,6 +125,7 @@ class _Gateway:
         challenger, name = self._challenger, self._config.challenger
         if challenger is not None and name is not None:
             theirs = _pointer(self._config, name)
+            _say_missing("challenger", name, challenger.model, theirs)
             others.append(self._start("challenger", stop, challenger.run))
             others.append(self._start("challengers", stop, lambda: look_after(challenger.model, leave, pointer=theirs)))
         inference = [self._start(f"infer-{index}", stop, self._pipeline.work) for index in range(self._config.workers)]
@@ -241,6 +239,11 @@ def _open_challenger(config: GatewayConfig) -> Challenger | None:
 
 def _pointer(config: GatewayConfig, model: str) -> Path:
     return config.pointers / f"tidegate.Model.{model}" / "pointer"
+
+
+def _say_missing(what: str, name: str, model: ActiveModel, pointer: Path | None) -> None:
+    if model.current is None and pointer is not None and not pointer.exists():
+        log.info("no %s %s yet; waiting for %s", what, name, pointer)
 
 
 def _join(threads: list[threading.Thread]) -> None:

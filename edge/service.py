@@ -136,12 +136,11 @@ def secrets(config: GatewayConfig, config_file: Path) -> list[Path]:
     ConfigError for anything else that user can't read: whose it is, is not ours to change.
     """
     folder = config_file.parent
-    for parent in (folder, *folder.parents):
-        if not parent.stat().st_mode & stat.S_IXOTH:
-            raise ConfigError(f"{config_file} can't be reached by user {USER}: `chmod o+x {parent}`")
+    _check_way(config_file)
     found = [config_file]
     for what, path in _named(config):
         place = folder / path
+        _check_way(place)
         if what == "key" and place.is_relative_to(folder):
             found.append(place)
         elif not all(_is_open(part) for part in _parts(place)):
@@ -165,6 +164,13 @@ def _named(config: GatewayConfig) -> Iterator[tuple[str, Path]]:
         path = getattr(config.uplink, what)
         if path is not None:
             yield what, path
+
+
+def _check_way(place: Path) -> None:
+    """ConfigError when a folder above it is closed to others."""
+    for parent in place.parents:
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            raise ConfigError(f"{place} can't be reached by user {USER}: `chmod o+x {parent}`")
 
 
 def _parts(place: Path) -> Iterator[Path]:

@@ -11,6 +11,13 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from models.errors import ConfigError
 
 T = TypeVar("T")
+_WORDS: dict[type, str] = {
+    float: "a number",
+    int: "a whole number",
+    str: "a text",
+    bool: "true or false",
+    Path: "a path",
+}
 
 
 def parse(cls: type[T], data: object, *, where: str) -> T:
@@ -69,7 +76,7 @@ def _convert(hint: Any, value: object, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where} must be {hint.__name__}, got {_short(value)}")
+        raise ConfigError(f"{where} must be {_WORDS.get(hint, hint.__name__)}, got {_short(value)}")
     return value
 
 

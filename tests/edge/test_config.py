@@ -35,7 +35,7 @@ CAMERA: dict[str, Any] = MINIMAL["cameras"][0]
     [
         ({"windows_s": 5}, "unknown key 'windows_s'; did you mean 'window_s'"),
         ({"window_s": -5}, "window_s must be in 0.1..3600, got -5"),
-        ({"window_s": "60"}, "window_s must be float, got '60'"),
+        ({"window_s": "60"}, "window_s must be a number, got '60'"),
         ({"model": "Coco Large"}, "model must be lower-case"),
         ({"cameras": []}, "at least one camera"),
         ({"cameras": [CAMERA, CAMERA]}, "different names"),

@@ -171,6 +171,10 @@ def test_what_the_service_may_not_read_is_said(site: Path) -> None:
     with pytest.raises(ConfigError, match=r"ca .*/ca.crt can't be read by user tidegate"):
         secrets(config("usb:0", uplink=MQTT), site / "gateway.toml")
     (site / "ca.crt").chmod(0o644)
+    (site / "trust").chmod(0o700)
+    with pytest.raises(ConfigError, match=r"coco.root.json can't be reached by user tidegate: `chmod o\+x .*/trust`"):
+        secrets(config("usb:0", uplink=MQTT), site / "gateway.toml")
+    (site / "trust").chmod(0o755)
     site.chmod(0o700)
     with pytest.raises(ConfigError, match=r"can't be reached by user tidegate: `chmod o\+x .*/etc`"):
         secrets(config("usb:0", uplink=MQTT), site / "gateway.toml")

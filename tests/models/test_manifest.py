@@ -112,7 +112,7 @@ def test_what_was_not_measured_is_left_out() -> None:
         ({"variants": [VARIANT | {"file": ""}]}, "a variant's file must be a plain name"),
         ({"variants": [{"name": "fp32"}]}, r"variants\[0\]: missing key 'file'"),
         ({"fallback": "w8"}, "fallback names no variant: 'w8'"),
-        ({"fallback": 3}, "fallback must be str"),
+        ({"fallback": 3}, "fallback must be a text"),
         ({"gate": []}, "gate must be a table"),
     ],
 )
