@@ -136,7 +136,9 @@ class _Gateway:
                 self._keep_windows(stop, cameras)
                 if stop.is_set():
                     self._spool.wait_no_more()
-                self._close_cameras(cameras)
+                for watch in self._watches:
+                    watch.close()
+                _join(cameras)
                 self._pipeline.close()
                 _join(inference)
                 for watch in self._watches:
@@ -144,15 +146,15 @@ class _Gateway:
                 self._reporter.end_window()
                 while not stop.wait(_LOOK_S) and self._spool.streams():
                     self._shipper.tide()
-                self._shipper.step()
         finally:
-            self._close_cameras(cameras)
+            for watch in self._watches:
+                watch.close()
             self._pipeline.close()
             leave.set()
             if challenger is not None:
                 challenger.close()
             self._shipper.tide()
-            _join([*inference, *others])
+            _join([*cameras, *inference, *others])
         if self._crash is not None:
             raise self._crash
         failures = tuple(str(watch.failure) for watch in self._watches if watch.failure)
@@ -182,11 +184,6 @@ class _Gateway:
             vitals=self._vitals,
             retry_files=self._keep_running,
         )
-
-    def _close_cameras(self, threads: list[threading.Thread]) -> None:
-        for watch in self._watches:
-            watch.close()
-        _join(threads)
 
     def _keep_windows(self, stop: threading.Event, cameras: list[threading.Thread]) -> None:
         most_s = math.inf if self._keep_running else _LOOK_S

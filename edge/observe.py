@@ -1,6 +1,7 @@
 """Observing: camera, frames, model, detections, spool."""
 
 import logging
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from edge.vitals import Vitals
 from models.detections import Detections
 from models.errors import ModelError
 from models.frame import Frame
+from models.manifest import Manifest
 from models.records import FrameResult, Record
 
 log = logging.getLogger(__name__)
@@ -40,16 +42,23 @@ class Observer:
         self._analytics = analytics
         self._snapshots = snapshots
         self._blind = False
-        self._model: LoadedModel | None = None
+        self._manifest: Manifest | None = None  # of the model; a camera that is away must not keep that from going
         self._can_blur = True
         self._challenger = challenger
         self._spool = spool
         self._vitals = vitals
+        self._lock = threading.Lock()
+        self._ended = False
 
     def answered(self, frame: Frame, model: LoadedModel, found: Detections, ms: float) -> None:
-        if model is not self._model:
-            self._meet(model)
+        with self._lock:
+            if not self._ended:
+                self._take(frame, model, found, ms)
+
+    def _take(self, frame: Frame, model: LoadedModel, found: Detections, ms: float) -> None:
         manifest = model.manifest
+        if manifest is not self._manifest:
+            self._meet(model)
         moment = Moment(
             number=frame.number,
             captured_at_us=frame.captured_at_ns // 1000,
@@ -90,7 +99,7 @@ class Observer:
 
     def _meet(self, model: LoadedModel) -> None:
         """Say what is asked for that this model can't do. What must be blurred and is not known must not leave."""
-        self._model = model
+        self._manifest = model.manifest
         known = frozenset(model.manifest.labels)
         self._can_blur = self._snapshots.blur <= known
         for names, what in (
@@ -114,4 +123,11 @@ class Observer:
 
     def away(self) -> None:
         """The camera shows nothing more, for now or for ever; all its frames are finished."""
-        self._spool.append(*self._analytics.away())
+        with self._lock:
+            self._spool.append(*self._analytics.away())
+
+    def end(self) -> None:
+        """The gateway ends: `away`, also when a frame is still being inferred, which then is not recorded any more."""
+        with self._lock:
+            self._ended = True
+            self._spool.append(*self._analytics.away())

@@ -66,6 +66,7 @@ class Pipeline:
         self._workers = workers
         self._ready: SimpleQueue[_Job | None] = SimpleQueue()
         self._inferred: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = False
 
     def lane(self, finisher: Finisher) -> "Lane":
         """A camera's way in. Beside the frames that are inferred one waits, so that no worker does and nothing gets
@@ -74,7 +75,7 @@ class Pipeline:
 
     def work(self) -> None:
         """Infer what is ready, until `close`."""
-        while (job := self._ready.get()) is not None:
+        while (job := self._ready.get()) is not None and not self._closed:
             job.infer()
             job.lane.free(job.fitted)
             self._inferred.put(job)
@@ -92,7 +93,9 @@ class Pipeline:
                 self._finish(due)
 
     def close(self) -> None:
-        """Let the threads end once all frames under way are finished. No lane may submit any more."""
+        """Let the threads end as soon as what is being inferred is finished. What still waits for that never is: drain
+        the lanes first where it must be. No lane may submit any more."""
+        self._closed = True
         for _ in range(self._workers):
             self._ready.put(None)
 
@@ -137,8 +140,9 @@ class Lane:
         self.depth = depth
         self._room: SimpleQueue[bool] = SimpleQueue()  # True: for one more frame; False: closed
         self._buffers: SimpleQueue[UInt8] = SimpleQueue()
-        self._tickets = 0
+        self._tickets = self._done = self._refused = 0
         self._due = 0
+        self._closed = False
         self._early: dict[int, _Job] = {}
         for _ in range(depth):
             self._room.put(True)
@@ -148,10 +152,11 @@ class Lane:
     def submit(self, frame: Frame) -> bool:
         """Fit this frame and let it be inferred, as soon as there is room for it; False once closed. Its picture must
         stay as it is until it is finished, or until `depth` more were submitted."""
-        if not self._room.get():
+        buffer = self._buffers.get() if self._room.get() else None
+        if buffer is None or self._closed:
             self._room.put(False)
+            self._refused += 1
             return False
-        buffer = self._buffers.get()
         model = self._active.current
         assert model is not None, "ActiveModel.wait() comes first"
         spec = model.runner.spec
@@ -175,7 +180,14 @@ class Lane:
 
     def close(self) -> None:
         """Take no more frames; whoever waits to submit one is let go."""
+        self._closed = True
         self._room.put(False)
+        self._buffers.put(np.empty((0, 0, 3), np.uint8))
+
+    @property
+    def unfinished(self) -> int:
+        """Frames that were offered and are not finished, or were not taken."""
+        return self._tickets - self._done + self._refused
 
     def free(self, buffer: UInt8) -> None:
         """This picture was inferred."""
@@ -183,6 +195,7 @@ class Lane:
 
     def done(self) -> None:
         """A frame is finished."""
+        self._done += 1
         self._room.put(True)
 
     def in_order(self, job: _Job) -> list[_Job]:

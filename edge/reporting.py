@@ -81,6 +81,8 @@ class Reporter:
 
     def left_s(self) -> float:
         """How long it may be until the next `look`."""
+        if not self._spool.takes_more:  # then a window that is over does not end
+            return LOOK_S
         return min(LOOK_S, self._windows.left_s(time.monotonic()))
 
     def look(self) -> None:

@@ -134,9 +134,10 @@ class Shipper:
         self._account = Account()
 
     def run(self, stop: threading.Event) -> None:
-        """Ship until told to stop."""
-        troubled = False
-        while not stop.is_set():
+        """Ship until told to stop, by `stop` and then `tide`; what is due by then is offered to the uplink once."""
+        troubled = leaving = False
+        while not leaving:
+            leaving = stop.is_set()
             try:
                 self.step()
             except SpoolError as exc:
@@ -145,8 +146,9 @@ class Shipper:
                 troubled = True
             else:
                 troubled = False
-            self._wake.wait(_IDLE_S)
-            self._wake.clear()
+            if not leaving:
+                self._wake.wait(_IDLE_S)
+                self._wake.clear()
 
     def listen(self) -> None:
         """Take acknowledgements from the uplink until it is closed."""

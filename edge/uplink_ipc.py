@@ -29,6 +29,7 @@ from models.inbox import Inbox
 _SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 _TOKEN = "SVCUID"
 _TIMEOUT_S = 2.0  # it is on this machine; and a component has 5 s to leave
+_STOP_S = 0.5
 _PACE_S = 0.05  # lite takes 10 messages or 15,000 B before the broker has acknowledged one
 
 # RuntimeError: the SDK's ConnectionClosedError and StreamClosedError, and its bare ones
@@ -62,8 +63,8 @@ class IpcUplink:
                 raise UplinkError("the connection to the nucleus was closed")
             time.sleep(max(0.0, self._free_at - time.monotonic()))
             client = self._client or self._open()
+            operation = client.client.new_publish_to_iot_core()
             try:
-                operation = client.client.new_publish_to_iot_core()
                 operation.activate(
                     PublishToIoTCoreRequest(topic_name=topic, payload=payload, qos=QOS.AT_LEAST_ONCE)
                 ).result(_TIMEOUT_S)
@@ -76,17 +77,22 @@ class IpcUplink:
             except _FAILURES as exc:
                 self._disconnect()
                 raise UplinkError(f"the connection to the nucleus is gone: {_reason(exc)}") from exc
-            # lite leaves the stream open, and the SDK keeps 6 KB for each that is: 10 MB an hour of a busy gateway
-            operation.close()
+            finally:
+                # lite leaves the stream open, and the SDK keeps 6 KB for each that is: 10 MB an hour of a busy gateway
+                operation.close()
             self._free_at = time.monotonic() + _PACE_S
 
     def messages(self) -> Iterator[Inbound]:
         return self._inbox.messages()
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._disconnect()
+        self._closed = True
+        # a nucleus that hangs lets a publish wait for longer than there is to leave; the process ends the connection
+        if self._lock.acquire(timeout=_STOP_S):
+            try:
+                self._disconnect()
+            finally:
+                self._lock.release()
         self._inbox.close()
 
     def _open(self) -> GreengrassCoreIPCClientV2:

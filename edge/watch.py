@@ -84,8 +84,9 @@ class Watch:
             self._camera.close()
 
     def settle(self) -> None:
-        """Say what is left to say, once the pipeline has ended."""
-        self._observer.away()
+        """Say what is left to say, once the pipeline has ended, or was given up."""
+        self._observer.end()
+        self._tally.skipped += self._lane.unfinished
 
     def _look(self) -> None:
         self._camera = camera = open_camera(self._config, self._tally, keep=self._lane.depth + 1)

@@ -15,6 +15,7 @@ import pytest
 
 from cloud.sign import Keys, create_keys, sign_release
 from edge.cameras.config import CameraConfig
+from edge.cameras.opencv import VideoFile
 from edge.config import GatewayConfig
 from edge.gateway import Outcome, run_gateway
 from models.errors import PackageError, SpoolError, TidegateError
@@ -66,7 +67,9 @@ class Site:
         self.trust = trust
         self.running: list[Running] = []
 
-    def start(self, *cameras: CameraConfig, keep_running: bool = True, **settings: Any) -> tuple[Running, SmallUplink]:
+    def start(
+        self, *cameras: CameraConfig, keep_running: bool = True, uplink: SmallUplink | None = None, **settings: Any
+    ) -> tuple[Running, SmallUplink]:
         config = GatewayConfig(
             model="colour",
             cameras=cameras,
@@ -79,7 +82,7 @@ class Site:
                 **settings,
             },
         )
-        uplink = SmallUplink(self.cloud)
+        uplink = uplink or SmallUplink(self.cloud)
         running = Running(config, uplink, keep_running=keep_running)
         self.running.append(running)
         return running, uplink
@@ -325,6 +328,46 @@ def test_stopping_takes_less_than_five_seconds_and_nothing_recorded_is_lost(
     again, _ = site.start(CameraConfig("belt", str(video)), keep_running=False, package=package)
     again.end()
     assert site.cloud.frame_numbers("belt") == list(range(2_000))
+
+
+class HungUplink(SmallUplink):
+    """A link whose other end takes what is published, and does not answer, once `hangs` is set, until `let_go` is."""
+
+    def __init__(self, cloud: SmallCloud) -> None:
+        super().__init__(cloud)
+        self.hangs, self.hung, self.let_go = threading.Event(), threading.Event(), threading.Event()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        if self.hangs.is_set():
+            self.hung.set()
+            self.let_go.wait(60)
+        super().publish(topic, payload)
+
+
+def test_stopping_waits_neither_for_a_link_nor_for_a_camera_that_hangs(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uplink = HungUplink(site.cloud)
+    grab = VideoFile.grab
+
+    def hanging_grab(file: VideoFile) -> bool:
+        if uplink.hung.is_set():
+            uplink.let_go.wait(60)
+        return grab(file)
+
+    monkeypatch.setattr(VideoFile, "grab", hanging_grab)
+    camera, package = CameraConfig("belt", str(make_video(1_000)), fps=200), make_release(1)
+    running, _ = site.start(camera, package=package, uplink=uplink)
+    uplink.hangs.set()
+    assert uplink.hung.wait(20)
+    running.stop.set()
+    running.end()
+    assert not uplink.let_go.is_set()
+    uplink.let_go.set()
+    monkeypatch.undo()
+    again, _ = site.start(camera, keep_running=False, package=package)
+    again.end()
+    assert site.cloud.frame_numbers("belt") == list(range(1_000))
 
 
 def test_a_file_that_is_not_there_ends_the_run_with_the_reason(site: Site, make_release: MakeRelease) -> None:

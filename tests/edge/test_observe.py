@@ -146,3 +146,11 @@ def test_what_is_outside_the_regions_is_no_event_but_blurred_on_every_picture(si
     (picture,) = site.pictures()
     assert stripes(picture, slice(80, None)) > 100
     assert stripes(picture, slice(25, 55)) < 20
+
+
+def test_a_frame_that_is_answered_after_the_end_is_not_recorded(site: Site) -> None:
+    observer = site.observer()
+    site.show(observer, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    observer.end()
+    site.show(observer, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert [record.frame for record in site.records() if isinstance(record, FrameResult)] == [0]

@@ -158,3 +158,29 @@ def test_a_camera_gets_no_more_frames_under_way_than_the_ring_holds_and_close_le
     held.gate.set()
     camera.join(20)
     assert not camera.is_alive()
+
+
+def test_after_close_nothing_more_is_inferred_and_what_was_offered_is_finished_or_counted(
+    active: ActiveModel, seen: Seen
+) -> None:
+    pipeline = Pipeline(active)
+    lane = pipeline.lane(seen)
+    camera = threading.Thread(target=lambda: [lane.submit(frame(number)) for number in range(5)])
+    camera.start()  # and waits for a buffer, since nobody infers
+    lane.close()
+    camera.join(20)
+    assert not camera.is_alive()
+    pipeline.close()
+    pipeline.work()
+    pipeline.finish()
+    assert seen.answers == []
+    assert lane.unfinished == 5
+    assert not lane.submit(frame(5))
+
+
+def test_what_is_finished_is_not_counted_as_unfinished(pipeline: Pipeline, seen: Seen) -> None:
+    lane = pipeline.lane(seen)
+    for number in range(FRAMES):
+        assert lane.submit(frame(number))
+    assert lane.drain()
+    assert lane.unfinished == 0

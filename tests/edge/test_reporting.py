@@ -12,11 +12,18 @@ from typing import Any
 import pytest
 
 from edge import reporting, spool, windows
+from edge.active_model import ActiveModel
 from edge.cameras.config import CameraConfig
 from edge.config import GatewayConfig
 from edge.gateway import run_gateway
+from edge.model_store import ModelStore
+from edge.reporting import Reporter
+from edge.ship import Shipper
+from edge.spool import Spool
 from edge.status import Status, read_status
+from edge.vitals import Vitals
 from models.errors import SpoolError, TidegateError
+from models.records import Event
 from simulator.ports import free_port
 from simulator.small_cloud import SmallCloud, SmallUplink
 from tests.edge.small_disks import small_disk_at, use_up
@@ -24,6 +31,31 @@ from tests.edge.small_disks import small_disk_at, use_up
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
 Eventually = Callable[..., None]
+
+
+def test_while_the_disk_takes_nothing_a_window_that_is_over_is_not_looked_at_all_the_time(
+    tmp_path: Path, trust: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_MAX_PENDING", 1)
+    with Spool(tmp_path / "spool.db", commit_s=3600) as full:
+        reporter = Reporter(
+            "g1",
+            vitals=Vitals("colour"),
+            active=ActiveModel(ModelStore(tmp_path / "models", model="colour", trust=trust), keep_s=0),
+            spool=full,
+            shipper=Shipper(full, SmallUplink(SmallCloud()), gateway="g1"),
+            challenger=None,
+            window_s=1e-9,
+            state=tmp_path,
+            metrics_port=0,
+            uplink="none",
+            slowest_fps=1.0,
+        )
+        assert reporter.left_s() == 0
+        full.append(Event("belt", 0, 0, "camera", rule=""))
+        assert not full.takes_more
+        reporter.look()
+        assert reporter.left_s() == reporting.LOOK_S
 
 
 @contextmanager
