@@ -1,7 +1,7 @@
 """Pictures on which the running model and its challenger differ: what is worth a label."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from edge.agreement import Sight
@@ -46,6 +46,10 @@ class Candidates:
         self._clock = clock
         self._most = max(1.0, daily / _SAVED)
         self._saved, self._saved_at = self._most, clock()
+
+    def may_leave(self, camera: str, known: Collection[str]) -> bool:
+        """Whether one of the two knows each class that must be blurred on this camera's pictures."""
+        return all(label in known for label in self._blur.get(camera, ()))
 
     def picture(self, one: Disagreement) -> list[PicturePart]:
         """The frame's picture in parts, or nothing where today's are used up."""

@@ -36,6 +36,7 @@ class _Task:
     moment: Moment
     image: UInt8
     ours: Sight
+    classes: Sequence[str]  # that the running model knows
 
 
 @dataclass(slots=True)
@@ -124,7 +125,7 @@ class Challenger:
             self._image = np.empty_like(image)
         np.copyto(self._image, image)
         with self._work:
-            self._task = _Task(camera, moment, self._image, sight(found, labels))
+            self._task = _Task(camera, moment, self._image, sight(found, labels), labels)
             self._work.notify()
 
     def run(self) -> None:
@@ -194,6 +195,7 @@ class Challenger:
             if (
                 doubt is not None
                 and self._candidates is not None
+                and self._candidates.may_leave(task.camera, {*task.classes, *model.manifest.labels})
                 and (self._worst is None or doubt > self._worst.doubt)
             ):
                 image = task.image.copy()  # the next frame goes where this one is

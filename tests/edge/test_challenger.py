@@ -41,7 +41,7 @@ class Shadow:
         self.active.offer_unsigned(run)
         self.clock = Clock()
         self._eventually = eventually
-        candidates = Candidates(48, blur={"yard": ("green",)}, part_bytes=500, clock=self.clock)
+        candidates = Candidates(48, blur={"yard": ("green",), "gate": ("face",)}, part_bytes=500, clock=self.clock)
         self.challenger = Challenger(self.active, cpu_share=0.1, candidates=candidates, clock=self.clock)
         self.thread = threading.Thread(target=self.challenger.run)
         self.thread.start()
@@ -130,6 +130,15 @@ def test_what_must_not_be_recognised_is_not_even_if_only_the_challenger_saw_it(
     shadow.show(noise, "red", camera="yard", after_s=100_000)
     blurred = decoded(shadow.challenger.candidate())
     assert blurred[:8, :8].std(axis=(0, 1)).max() < 0.2 * clear[:8, :8].std(axis=(0, 1)).max()
+
+
+def test_what_neither_model_could_blur_stays_here(make_shadow: Callable[..., Shadow]) -> None:
+    shadow = make_shadow()
+    shadow.show(BLUE, "red", camera="gate")
+    assert shadow.challenger.candidate() == []
+    assert shadow.report().frames == 1
+    shadow.show(BLUE, "red", "face", camera="gate")
+    assert shadow.challenger.candidate()
 
 
 def decoded(parts: list[PicturePart]) -> UInt8:
