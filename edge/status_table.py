@@ -1,6 +1,6 @@
 """A gateway's status as people read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from edge.status import Status
 from models.records import Health
@@ -10,10 +10,12 @@ _LABELS = 8  # of the classes found, the most frequent
 
 def lines(status: Status) -> Iterator[str]:
     """Counts are since the process started; rates, times and processor time are the last window's."""
-    total = status.overview.total
-    last = status.overview.window[-1] if status.overview.window else None
+    total, window = status.overview.total, status.overview.window
+    last = window[-1] if window else None
     yield f"gateway {status.gateway} (process {status.pid}, tidegate {status.version}), up {span(total.window_s)}"
     yield _row("model", _model(total))
+    if total.failed_release:
+        yield _row("given up", total.failed_release)
     if last is not None:
         yield _row("inference", _inference(last))
     yield _row("found", _found(total))
@@ -23,10 +25,10 @@ def lines(status: Status) -> Iterator[str]:
         yield _row("challenger", f"{challenge.model}@{challenge.release}: {of}")
     yield _row("uplink", f"{status.uplink}, {size(total.bytes_sent)} sent")
     yield _row("spool", _spool(total))
-    yield _row("machine", _machine(total, last))
+    yield _row("machine", _machine(total, window))
     yield _row("errors", f"{total.errors}" + (f", the last: {total.last_error}" if total.last_error else ""))
     yield ""
-    yield from _cameras(total, last)
+    yield from _cameras(total, window)
 
 
 def span(seconds: float) -> str:
@@ -65,13 +67,10 @@ def _row(name: str, text: str) -> str:
 
 
 def _model(total: Health) -> str:
-    if total.digest:
-        text = f"{total.model}@{total.release} ({total.variant}, {total.digest[:12]})"
-    else:
-        text = f"none yet; waiting for {total.model}"
-    if total.swaps:
-        text += f", changed {counted(total.swaps, 'time')}"
-    return f"{text}; refused or given up: {total.failed_release}" if total.failed_release else text
+    if not total.digest:
+        return f"none yet; waiting for {total.model}"
+    text = f"{total.model}@{total.release} ({total.variant}, {total.digest[:12]})"
+    return f"{text}, changed {counted(total.swaps, 'time')}" if total.swaps else text
 
 
 def _inference(last: Health) -> str:
@@ -100,10 +99,10 @@ def _spool(total: Health) -> str:
     return "; ".join([text, *(f"{count} {what}" for what, count in losses.items() if count)])
 
 
-def _machine(total: Health, last: Health | None) -> str:
+def _machine(total: Health, window: Sequence[Health]) -> str:
     parts = [f"memory {size(total.memory_bytes)}"]
-    if last is not None and last.window_s > 0:
-        parts.append(f"{last.cpu_s / last.window_s:.2f} cores")
+    if length_s := _length_s(window):
+        parts.append(f"{sum(report.cpu_s for report in window) / length_s:.2f} cores")
     if total.temperature_c:
         parts.append(f"{total.temperature_c:.0f} °C")
     if total.throttled:
@@ -114,13 +113,17 @@ def _machine(total: Health, last: Health | None) -> str:
     return ", ".join(parts)
 
 
-def _cameras(total: Health, last: Health | None) -> Iterator[str]:
+def _length_s(window: Sequence[Health]) -> float:
+    return sum(report.window_s for report in window)
+
+
+def _cameras(total: Health, window: Sequence[Health]) -> Iterator[str]:
     width = max([6, *(len(camera.name) for camera in total.cameras)])
     heads = "".join(f"{head:>11}" for head in ("seen", "inferred", "skipped", "missed", "still", "fps"))
     yield f"  {'camera':<{width}}  {'state':<8}{heads}"
     rates = {}
-    if last is not None and last.window_s > 0:
-        rates = {camera.name: f"{camera.inferred / last.window_s:.1f}" for camera in last.cameras}
+    if length_s := _length_s(window):  # the last report counts for all of it, whichever model answered
+        rates = {camera.name: f"{camera.inferred / length_s:.1f}" for camera in window[-1].cameras}
     for camera in total.cameras:
         counts = (camera.seen, camera.inferred, camera.skipped, camera.missed, camera.still)
         figures = "".join(f"{count:>11,}" for count in counts)

@@ -142,7 +142,8 @@ def test_the_table_tells_the_state_of_everything() -> None:
     text = "\n".join(lines(STATUS))
     for words in (
         "gateway g1 (process 42, tidegate 0.1.0), up 1 d 2 h",
-        "coco@3 (int8, abababababab), changed 1 time; refused or given up: coco@4: it takes 31.0 ms a frame",
+        "coco@3 (int8, abababababab), changed 1 time",
+        "given up    coco@4: it takes 31.0 ms a frame",
         "6.1 ms, 95 % within 7.0 ms",
         "52: person 40, bottle 12",
         "coco@5: 9 of 10 frames seen alike",
@@ -168,8 +169,15 @@ def test_the_table_of_a_gateway_that_has_just_started() -> None:
 def test_the_table_says_why_there_is_no_model() -> None:
     refused = replace(TOTAL, digest="", swaps=0, spool_records=1, failed_release="coco@1: no root of trust")
     text = "\n".join(lines(replace(STATUS, overview=Overview((), refused, 0.0))))
-    assert "none yet; waiting for coco; refused or given up: coco@1: no root of trust" in text
+    assert "none yet; waiting for coco\n  given up    coco@1: no root of trust" in text
     assert "1 record waits" in text
+
+
+def test_rates_are_the_whole_window_s_also_where_two_models_shared_it() -> None:
+    parts = replace(WINDOW, window_s=9.5, cpu_s=3.8, cameras=()), replace(WINDOW, window_s=0.5, cpu_s=0.2)
+    text = "\n".join(lines(replace(STATUS, overview=Overview(parts, TOTAL, 0.5))))
+    assert "0.40 cores" in text
+    assert text.splitlines()[-2].split()[-1] == "90.0"
 
 
 def test_a_window_without_a_frame_was_not_fast() -> None:
