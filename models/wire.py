@@ -53,7 +53,9 @@ Kept = TypeVar("Kept")
 # A hostile body must not fill the memory: an empty message of 2 bytes takes some 250 once it is parsed.
 MAX_BODY_BYTES = 2 << 20  # decompressed
 MAX_ACK_BYTES = 128 << 10  # what any broker between us lets through
-MAX_BODY_MESSAGES = 16_384  # all but frames, which are columns
+MAX_BODY_MESSAGES = 16_384  # of all kinds, those within others too; frames are columns
+# A message of 300 bytes can name a thing of a million letters in each of its detections, and the lake spells all out.
+MAX_NAMES = 2 << 20  # characters: the longest camera, model and label, for each row that has one
 _HEAD = struct.Struct(">2sBBQQQ")
 _CRC = struct.Struct(">I")
 ENVELOPE_BYTES = _HEAD.size + _CRC.size
@@ -83,10 +85,12 @@ def encode_batch(batch: Batch) -> bytes:
     """A message: envelope and body. WireError when it would be larger than `decode_batch` takes: cut it smaller."""
     message = _batch_to_pb(batch)
     plain = message.SerializeToString()
-    if len(plain) > MAX_BODY_BYTES or _objects(message) > MAX_BODY_MESSAGES:
+    sizes = len(plain), _objects(message), _names(message)
+    limits = MAX_BODY_BYTES, MAX_BODY_MESSAGES, MAX_NAMES
+    if any(size > limit for size, limit in zip(sizes, limits, strict=True)):
         raise WireError(
-            f"batch {batch.stream} {batch.first}..{batch.last} is too large: {len(plain)} bytes uncompressed, "
-            f"{_objects(message)} records beside its frames; at most {MAX_BODY_BYTES} and {MAX_BODY_MESSAGES}; cut it"
+            f"batch {batch.stream} {batch.first}..{batch.last} is too large: bytes uncompressed, messages within, "
+            f"and characters of names are {sizes}; at most {limits}; cut it"
         )
     body = zstandard.ZstdCompressor(level=7, write_content_size=True).compress(plain)
     return seal(batch.stream, batch.first, batch.last, body)
@@ -266,7 +270,9 @@ def _batch_to_pb(batch: Batch) -> pb.Batch:
 
 def _columns_from_pb(message: pb.Batch, envelope: Envelope) -> Columns:
     if _objects(message) > MAX_BODY_MESSAGES:
-        raise ValueError(f"at most {MAX_BODY_MESSAGES} health messages, events and so on in a batch")
+        raise ValueError(f"at most {MAX_BODY_MESSAGES} health messages, events, cameras and so on in a batch")
+    if _names(message) > MAX_NAMES:
+        raise ValueError(f"at most {MAX_NAMES} characters of names, the longest for each frame and detection")
     return Columns(
         envelope.stream,
         envelope.first,
@@ -297,7 +303,20 @@ def _numbered(
 
 def _objects(message: pb.Batch) -> int:
     kinds = (message.health, message.tombstones, message.events, message.aggregates, message.pictures)
-    return sum(len(kind) for kind in kinds)
+    count = sum(len(kind) for kind in (*kinds, message.cameras, message.models))
+    if count > MAX_BODY_MESSAGES:
+        return count  # enough to be refused; to look at each of them would take seconds
+    return count + sum(len(health.cameras) for health in message.health)
+
+
+def _names(message: pb.Batch) -> int:
+    """What MAX_NAMES bounds."""
+    longest_camera = max(map(len, message.cameras), default=0)
+    longest_model = max((len(model.name) for model in message.models), default=0)
+    longest_label = max((len(label) for model in message.models for label in model.labels.values()), default=0)
+    frames = max(len(message.frames.camera), len(message.frames_by_row.camera))
+    detections = max(len(message.frames.score), len(message.frames_by_row.score))
+    return frames * (longest_camera + longest_model) + detections * longest_label
 
 
 def _frame_results(columns: FrameColumns) -> list[FrameResult]:

@@ -420,6 +420,40 @@ def test_many_empty_messages_cost_little_memory() -> None:
         decode_batch(seal(STREAM, 1, 1, body))
 
 
+@pytest.mark.parametrize("inside", ["models", "cameras", "health"])
+def test_many_empty_messages_of_any_kind_are_refused(inside: str) -> None:
+    body = pb.Batch(box_scale=4, score_scale=255)
+    if inside == "health":
+        body.health.add().cameras.extend([pb.CameraHealth()] * MAX_BODY_MESSAGES)
+    else:
+        getattr(body, inside).extend([pb.Model() if inside == "models" else ""] * (MAX_BODY_MESSAGES + 1))
+    with pytest.raises(WireError, match="at most 16384"):
+        decode_batch(sealed(body, 1, 1))
+
+
+def of_one_name(detections: int, letters: int) -> list[Record]:
+    boxes = [(1, 2, 3, 4)] * detections
+    found = Detections.of(boxes, [0.5] * detections, [0] * detections)
+    return [FrameResult.of("c", 1, 1_000, "m", 1, found, ("x" * letters,) * detections)]
+
+
+def test_a_long_name_for_many_things_is_refused_before_it_is_spelled_out() -> None:
+    lines = pb.FramesByTrack(seq=[0], camera=[0], model=[0], frame=[0], captured_at_us=[0], period_us=[0])
+    for name in ("line_camera", "class_id", "start", "length", "score", "x1", "y1", "x2", "y2"):
+        getattr(lines, name).extend([0] * 1_000)
+    lines.track.extend([1] * 1_000)
+    lines.runs.extend([1] * 1_000)
+    body = pb.Batch(box_scale=4, score_scale=255, cameras=["a"], frames=lines)
+    body.models.add(name="m", labels={0: "x" * 100_000})
+    message = sealed(body, 1, 1)
+    assert len(message) < 1_000
+    with pytest.raises(WireError, match="characters of names"):
+        decode_batch(message)
+    with pytest.raises(WireError, match="is too large"):
+        encode_batch(batch_of(STREAM, 1, of_one_name(1_000, 3_000)))
+    assert len(decode_batch(encode_batch(batch_of(STREAM, 1, of_one_name(1_000, 2_000))))) == 1
+
+
 def test_a_batch_too_large_to_be_read_is_not_made() -> None:
     stones: list[Record] = [Tombstone(seq, seq, "") for seq in range(1, MAX_BODY_MESSAGES + 2)]
     with pytest.raises(WireError, match="is too large"):
