@@ -144,6 +144,8 @@ class _Gateway:
                 for watch in self._watches:
                     watch.settle()
                 self._reporter.end_window()
+                if not stop.is_set():
+                    log.info("all cameras have ended; what waits for the cloud goes out")
                 while not stop.wait(_LOOK_S) and self._spool.streams():
                     self._shipper.tide()
         finally:

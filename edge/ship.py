@@ -132,6 +132,7 @@ class Shipper:
         self._down = False
         self._unanswered = False
         self._account = Account()
+        self._held_told = ""  # in which period
 
     def run(self, stop: threading.Event) -> None:
         """Ship until told to stop, by `stop` and then `tide`; what is due by then is offered to the uplink once."""
@@ -181,6 +182,7 @@ class Shipper:
                     log.warning("results wait in the spool: %s", exc)
                 self._down = True
             self._account = replace(self._account, held=self._held(streams))
+            self._tell_held()
             self._forget_courses(streams)
 
     def acknowledged(self, payload: bytes) -> None:
@@ -297,6 +299,15 @@ class Shipper:
     def _held(self, streams: list[Stream]) -> int:
         return sum(stream.last - stream.acked for stream in streams if self._course(stream).held)
 
+    def _tell_held(self) -> None:
+        """Once a period, for the budget gives room again and again."""
+        if self._budget is None or not self._account.held:
+            return
+        period = period_of(self._budget.per, self._now_us()).name
+        if period != self._held_told:
+            self._held_told = period
+            log.info("the byte budget has no room now for %d records; they wait until it has", self._account.held)
+
     def _thin(self, streams: list[Stream]) -> None:
         """Fit what is recorded from now on to what the budget had room for."""
         now = self._clock()
@@ -307,7 +318,8 @@ class Shipper:
         live = [stream for stream in behind if stream.live and stream.lane == "frames"]
         thin = next_thin(self._account.thin, frames_held=bool(live), anything_held=bool(behind))
         if thin != self._account.thin:
-            log.info("one in %d frames goes first, as the byte budget has it", thin)
+            what = f"one in {thin} frames goes first" if thin > 1 else "all frames go again"
+            log.info("%s, as the byte budget has it", what)
             self._spool.thin(thin)
             self._account = replace(self._account, thin=thin)
 

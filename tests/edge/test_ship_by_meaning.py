@@ -1,5 +1,6 @@
 """What goes first, and what stands back: alarms, live results, the backlog, and a byte budget that is kept."""
 
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -196,10 +197,12 @@ def test_a_byte_budget_is_kept_by_what_matters_least(thrifty: World) -> None:
     assert len(world.cloud.frames) > len(numbers)
 
 
-def test_a_restart_does_not_forget_what_was_spent(thrifty: World) -> None:
+def test_a_restart_does_not_forget_what_was_spent(thrifty: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     world = thrifty
     world.record(1_500, things=3)
     world.run(60)
+    assert caplog.text.count("the byte budget has no room now for") == 1, "told once a day"
     sent = sum(world.cloud.sizes)
     assert sent > 3_000
     held = world.shipper.account.held
