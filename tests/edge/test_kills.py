@@ -93,7 +93,13 @@ def test_sigterm_flushes_and_leaves_within_five_seconds(plant: Plant) -> None:
         ("windows_s = 5", 2, "unknown key 'windows_s'"),
         ("model = ", 2, "is not TOML"),
         ('model = "coco"\ncameras = [{name = "a", uri = "/nowhere.mp4"}]\nwindow_s = -5', 2, "window_s must be in"),
-        ('model = "coco"\ncameras = [{name = "a", uri = "usb:0"}]\npackage = "/nowhere"', 1, "holds no manifest.json"),
+        ('model = "coco"\ncameras = [{name = "a", uri = "usb:0"}]\npackage = "/nowhere"', 2, "SOCKET_FILEPATH"),
+        (
+            'model = "coco"\ncameras = [{name = "a", uri = "usb:0"}]\npackage = "/nowhere"\n'
+            '[uplink]\nkind = "mqtt"\nhost = "localhost"',
+            1,
+            "holds no manifest.json",
+        ),
         (None, 2, "cannot be read"),
     ],
 )
