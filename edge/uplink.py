@@ -10,6 +10,9 @@ from models.topics import acks_topic
 
 INBOX_MESSAGES = 1_000  # that wait to be read
 INBOX_BYTES = 1 << 20
+# Messages that a broker has not answered for; twice what is sent without an acknowledgement of the lake. The libraries
+# keep each of them in memory, and send it again after a reconnect: with a broker that hangs they would fill that.
+UNANSWERED = 16
 
 
 @dataclass(frozen=True, slots=True)

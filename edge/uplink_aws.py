@@ -27,7 +27,7 @@ from awscrt.io import (
     TlsVersion,
 )
 
-from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, Inbound, check_size
+from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, UNANSWERED, Inbound, check_size
 from models.errors import ConfigError, UplinkError
 from models.inbox import Inbox
 
@@ -71,6 +71,7 @@ class AwsUplink:
         self._inbox = Inbox[Inbound](limit_messages=INBOX_MESSAGES, limit_bytes=INBOX_BYTES)
         self._lock = threading.Lock()
         self._ready = False
+        self._unanswered = 0
         self._why_not = "connecting"
         self._said_down = False
         self._closing = False
@@ -113,6 +114,7 @@ class AwsUplink:
         check_size(topic, payload, self.limit_bytes)
         with self._lock:
             ready, why_not, refused_at = self._ready, self._why_not, self._refused_at
+            unanswered = self._unanswered
         if not ready:
             if refused_at is not None and not self._closing and time.monotonic() - refused_at > _ASK_AGAIN_S:
                 self._listen()
@@ -123,10 +125,16 @@ class AwsUplink:
                 f"the broker at {self._address} takes packets of at most {most} bytes; set limit_bytes of the uplink "
                 f"to {most - _HEADER_BYTES} or less"
             )
+        if unanswered >= UNANSWERED:
+            raise UplinkError(f"the broker at {self._address} has not answered for {unanswered} messages")
         packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
+        with self._lock:
+            self._unanswered += 1
         try:
             self._client.publish(packet).add_done_callback(self._on_published)
         except AwsCrtError as exc:
+            with self._lock:
+                self._unanswered -= 1
             raise UplinkError(f"publish to {topic} failed: {_error(exc)}") from exc
 
     def messages(self) -> Iterator[Inbound]:
@@ -173,6 +181,8 @@ class AwsUplink:
             log.info("connected to the broker at %s again", self._address)
 
     def _on_published(self, answer: "Future[mqtt5.PublishCompletionData]") -> None:
+        with self._lock:
+            self._unanswered -= 1
         if answer.cancelled() or answer.exception() is not None:
             return  # the connection went; what counts is the lake's acknowledgement, and that will not come
         puback = answer.result().puback

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from edge.config import UplinkConfig
-from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, Inbound, check_size
+from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, UNANSWERED, Inbound, check_size
 from models.errors import ConfigError, UplinkError
 from models.mqtt import Broker, Connection
 
@@ -37,6 +37,8 @@ class MqttUplink:
                 self._connection.subscribe([])
             # without acknowledgements everything would be sent again and again
             raise UplinkError(f"the broker has not let this gateway subscribe to {self._subscription}")
+        if (waiting := self._connection.unacknowledged.messages) >= UNANSWERED:
+            raise UplinkError(f"the broker has not answered for {waiting} messages")
         self._connection.publish(topic, payload)
 
     def messages(self) -> Iterator[Inbound]:

@@ -76,11 +76,12 @@ class Impostor:
 
 class Unwilling(Impostor):
     """A broker that takes every connection and, while `refuses`, refuses every subscription (MQTT 3.1.1, or 5 as AWS
-    IoT Core does); while there is `rubbish`, it talks that."""
+    IoT Core does); while there is `rubbish`, it talks that; while `hangs`, it answers for no message."""
 
     def __init__(self, identity: Identity, *, clients: Path, version: int) -> None:
         self._version = version
         self.refuses = True
+        self.hangs = False
         self.rubbish: list[bytes] = []  # each is what one connection gets before anything else
         super().__init__(identity, clients=clients)
 
@@ -94,3 +95,9 @@ class Unwilling(Impostor):
         if said[0] == 0x82:  # SUBSCRIBE: SUBACK, "not authorized" or 3.1.1's "failure", else QoS 1
             reason = (b"\x87" if five else b"\x80") if self.refuses else b"\x01"
             secured.sendall((b"\x90\x04" + said[2:4] + b"\x00" if five else b"\x90\x03" + said[2:4]) + reason)
+        while said and said[0] & 0xF0 == 0x30 and not self.hangs:  # PUBLISH (small ones): PUBACK
+            header = 2 if said[1] < 0x80 else 3
+            length = said[1] & 0x7F | (said[2] << 7 if header == 3 else 0)
+            number = header + 2 + int.from_bytes(said[header : header + 2], "big")
+            secured.sendall(b"\x40\x02" + said[number : number + 2])
+            said = said[header + length :]

@@ -20,7 +20,7 @@ from awsiot.eventstreamrpc import _ProtocolContinuationHandler
 
 from edge import uplink_aws, uplink_mqtt
 from edge.config import UplinkConfig
-from edge.uplink import Inbound, Uplink, open_uplink
+from edge.uplink import UNANSWERED, Inbound, Uplink, open_uplink
 from models.errors import ConfigError, UplinkError
 from models.mqtt import Connection
 from models.records import Health, batch_of
@@ -392,6 +392,25 @@ def test_a_gateway_that_may_not_hear_its_acknowledgements_says_why_and_sends_not
             uplink.publish(RESULTS, MESSAGE)
         broker.refuses = False
         publish_patiently(uplink, RESULTS, MESSAGE)
+
+
+@pytest.mark.parametrize(("kind", "version"), [("mqtt", 4), ("aws", 5)])
+def test_a_broker_that_answers_for_nothing_does_not_fill_the_memory(
+    kind: Literal["mqtt", "aws"], version: int, authority: Authority
+) -> None:
+    own = authority.device(THING)
+    with ExitStack() as stack:
+        broker = stack.enter_context(Unwilling(authority.server(), clients=authority.ca, version=version))
+        broker.refuses = False
+        broker.hangs = True
+        config = UplinkConfig(kind, "localhost", broker.port, own.ca, own.certificate, own.key)
+        stack.callback((uplink := open_uplink(config, gateway=THING)).close)
+        publish_patiently(uplink, RESULTS, MESSAGE)
+        for _ in range(UNANSWERED - 1):
+            uplink.publish(RESULTS, MESSAGE)
+        for _ in range(3):
+            with pytest.raises(UplinkError, match="has not answered for 16 messages"):
+                uplink.publish(RESULTS, MESSAGE)
 
 
 @pytest.mark.parametrize(("kind", "version"), [("mqtt", 4), ("aws", 5)])
