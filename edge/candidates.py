@@ -26,6 +26,7 @@ class Disagreement:
     image: UInt8
     ours: Sight
     theirs: Sight
+    followed: Sight
     doubt: float
 
 
@@ -60,7 +61,7 @@ class Candidates:
             return []
         self._saved -= 1
         image = one.image
-        for sight in (one.ours, one.theirs):  # what one of them overlooked too
+        for sight in (one.ours, one.theirs, one.followed):  # what one of them, or both, overlooked too
             image = conceal(image, sight.found, sight.labels, blur=self._blur.get(one.camera, ()))
         height, width = image.shape[:2]
         jpeg, xyxy = jpeg_of(image, (0.0, 0.0, float(width), float(height)), quality=_QUALITY, longest_px=_LONGEST_PX)

@@ -37,6 +37,7 @@ class _Task:
     image: UInt8
     ours: Sight
     classes: Sequence[str]  # that the running model knows
+    followed: Sight
 
 
 @dataclass(slots=True)
@@ -110,10 +111,20 @@ class Challenger:
         """Whether no frame is being looked at."""
         return self._task is None
 
-    def consider(self, moment: Moment, image: UInt8, found: Detections, labels: Sequence[str], *, camera: str) -> None:
+    def consider(
+        self,
+        moment: Moment,
+        image: UInt8,
+        found: Detections,
+        labels: Sequence[str],
+        *,
+        camera: str,
+        followed: Callable[[], tuple[Detections, tuple[str, ...]]] = lambda: (Detections.empty(), ()),
+    ) -> None:
         """Let the challenger look at a frame too, if it has nothing to do and its budget allows; the picture is copied.
 
-        `found` is all that the running model saw, whose classes are called `labels`.
+        `found` is all that the running model saw, whose classes are called `labels`; `followed` gives what is followed
+        there, also where it was overlooked in just this frame, and its labels.
         """
         # read without the lock: a frame sooner or later does not matter
         if self._task is not None or self._clock() < self._rests_until or self._closed:
@@ -125,7 +136,7 @@ class Challenger:
             self._image = np.empty_like(image)
         np.copyto(self._image, image)
         with self._work:
-            self._task = _Task(camera, moment, self._image, sight(found, labels), labels)
+            self._task = _Task(camera, moment, self._image, sight(found, labels), labels, Sight(*followed()))
             self._work.notify()
 
     def run(self) -> None:
@@ -199,4 +210,4 @@ class Challenger:
                 and (self._worst is None or doubt > self._worst.doubt)
             ):
                 image = task.image.copy()  # the next frame goes where this one is
-                self._worst = Disagreement(task.camera, task.moment, image, task.ours, theirs, doubt)
+                self._worst = Disagreement(task.camera, task.moment, image, task.ours, theirs, task.followed, doubt)

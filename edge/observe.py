@@ -68,14 +68,21 @@ class Observer:
             release=manifest.release,
             whole=manifest.task != "detection",
         )
-        if self._challenger is not None:
-            self._challenger.consider(moment, frame.image, found, manifest.labels, camera=self._camera)
         everything, all_labels = found, tuple(manifest.labels[class_id] for class_id in found.class_ids.tolist())
         labels = all_labels
         if self._regions:
             counting = np.flatnonzero(counts(found, self._regions, moment.size))
             found, labels = found.where(counting), tuple(labels[row] for row in counting.tolist())
         seen = Seen(found, labels) if self._blind else self._analytics.see(moment, found, labels)
+        if self._challenger is not None:
+            self._challenger.consider(
+                moment,
+                frame.image,
+                everything,
+                manifest.labels,
+                camera=self._camera,
+                followed=self._analytics.followed,
+            )
         records: Sequence[Record] = seen.records
         if records and self._can_blur:
             # what counts nowhere is blurred all the same, and so is what was overlooked or misnamed in just this frame

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,14 +48,14 @@ class Shadow:
         self.thread.start()
         self._number = 0
 
-    def show(self, image: UInt8, *labels: str, after_s: float = 100.0, camera: str = "door") -> None:
+    def show(self, image: UInt8, *labels: str, after_s: float = 100.0, camera: str = "door", **further: Any) -> None:
         """A picture in which the running model saw `labels`, and wait for the challenger."""
         self._number += 1
         self.clock.now += after_s
         height, width = image.shape[:2]
         found = Detections.of([(0, 0, width, height)] * len(labels), [0.9] * len(labels), range(len(labels)))
         moment = Moment(self._number, self._number * 1000, 0.0, (width, height), "colour", 1, whole=True)
-        self.challenger.consider(moment, image, found, labels, camera=camera)
+        self.challenger.consider(moment, image, found, labels, camera=camera, **further)
         self._eventually(lambda: self.challenger.idle)
 
     def report(self) -> Challenge:
@@ -130,6 +131,20 @@ def test_what_must_not_be_recognised_is_not_even_if_only_the_challenger_saw_it(
     shadow.show(noise, "red", camera="yard", after_s=100_000)
     blurred = decoded(shadow.challenger.candidate())
     assert blurred[:8, :8].std(axis=(0, 1)).max() < 0.2 * clear[:8, :8].std(axis=(0, 1)).max()
+
+
+def test_what_both_overlooked_in_just_this_frame_is_not_recognised_either(make_shadow: Callable[..., Shadow]) -> None:
+    shadow = make_shadow()
+    noise = np.random.default_rng(0).integers(0, 120, (48, 64, 3)).astype(np.uint8)
+    noise[:, :, 0] += 120  # both see something else
+    pictures = []
+    for followed in (Detections.empty(), Detections.of([(0, 0, 32, 48)], [0.0], [1])):
+        names = ("green",) * len(followed)
+        shadow.show(noise, "red", camera="yard", after_s=100_000, followed=lambda it=followed, of=names: (it, of))
+        pictures.append(decoded(shadow.challenger.candidate()))
+    clear, blurred = pictures
+    assert blurred[:8, :8].std(axis=(0, 1)).max() < 0.2 * clear[:8, :8].std(axis=(0, 1)).max()
+    assert np.abs(clear[:, 48:].astype(int) - blurred[:, 48:]).mean() < 10
 
 
 def test_what_neither_model_could_blur_stays_here(make_shadow: Callable[..., Shadow]) -> None:
