@@ -20,6 +20,7 @@ from cloud.lake.lake import Lake
 from models.errors import UsageError
 
 MAX_ROWS_SHOWN = 200
+FOLDED_WIDTH = 30  # a cell that is longer may be folded to let a row fit the screen
 MAX_CELL_SHOWN = 200  # characters
 
 EXAMPLES = """\
@@ -117,8 +118,8 @@ def _show(names: list[str], rows: list[list[Any]]) -> None:
     console = Console()
     heads = [_printable(name) for name in names]
     cells = [[_shown(value) for value in row] for row in rows[:MAX_ROWS_SHOWN]]
-    widths = [max(len(row[column]) for row in [heads, *cells]) + 3 for column in range(len(heads))]
-    if sum(widths) <= console.width:
+    widths = [max(len(row[column]) for row in [heads, *cells]) for column in range(len(heads))]
+    if sum(min(width, FOLDED_WIDTH) + 3 for width in widths) <= console.width:
         console.print(_across(heads, cells))
     else:
         for row in cells:
@@ -130,7 +131,7 @@ def _show(names: list[str], rows: list[list[Any]]) -> None:
 def _across(heads: list[str], cells: list[list[str]]) -> Table:
     table = Table()
     for head in heads:
-        table.add_column(Text(head))
+        table.add_column(Text(head), overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 from deltalake import DeltaTable
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from cloud.lake.schema import FRAMES, HEALTH, TABLES, TableSpec
 from cloud.lake.table import lake_errors
@@ -69,7 +70,7 @@ class Lake:
         """All health messages whose window ended at `since_us` (UTC) or later, oldest first."""
         since = pc.scalar(pa.scalar(since_us, HEALTH.schema.field("reported_at").type))
         with lake_errors(self._folder / HEALTH.name, "be read"):
-            dataset = DeltaTable(self._folder / HEALTH.name).to_pyarrow_dataset()
+            dataset = dataset_of(self._folder / HEALTH.name)
             table = dataset.to_table(filter=pc.field("reported_at") >= since)
         return health_rows(table.sort_by([("reported_at", "ascending"), ("gateway", "ascending")]))
 
@@ -77,7 +78,14 @@ class Lake:
         if spec.name in self._missing:
             return pa_dataset.dataset(spec.schema.empty_table())
         with lake_errors(self._folder / spec.name, "be read"):
-            return DeltaTable(self._folder / spec.name).to_pyarrow_dataset()
+            return dataset_of(self._folder / spec.name)
+
+
+def dataset_of(table: Path) -> pa_dataset.Dataset:
+    """Read by Arrow's own file system: deltalake's is Python's, which Arrow's threads call, and a query that stops
+    before the end (LIMIT) leaves some of them reading. They take the process down if Python ends meanwhile."""
+    files = SubTreeFileSystem(str(table), LocalFileSystem())
+    return DeltaTable(table).to_pyarrow_dataset(filesystem=files)
 
 
 def _one_line(exc: Exception) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from pyarrow.fs import LocalFileSystem
 
 from cloud.lake.delta import DeltaSink, create_lake
-from cloud.lake.lake import Lake
+from cloud.lake.lake import Lake, dataset_of
 from cloud.lake.schema import TABLES
 from cloud.lake.upkeep import compact, sweep
 from models.errors import LakeError
@@ -165,6 +166,14 @@ def test_compaction_keeps_every_row_and_what_streams_had_reached(folder: Path) -
     sink.commit([frames_run(37, 44)], at=AT)
     DeltaSink(folder).commit([frames_run(1, 44)], at=AT)
     assert lake.query("SELECT count(*) AS n, count(DISTINCT seq) AS d FROM frames").to_pylist() == [{"n": 44, "d": 44}]
+
+
+def test_no_thread_of_arrow_calls_python(folder: Path) -> None:
+    """One that still reads for a query that had enough (LIMIT) aborts the process when Python ends before it."""
+    DeltaSink(folder).commit([frames_run(1, 5)], at=AT)
+    dataset = dataset_of(folder / "frames")
+    assert isinstance(dataset.filesystem.base_fs, LocalFileSystem)
+    assert dataset.count_rows() == 5
 
 
 def test_a_reader_of_before_a_compaction_reads_on(folder: Path) -> None:

@@ -46,6 +46,15 @@ def test_rows_too_wide_for_the_screen_are_shown_one_below_the_other(
     assert max(len(line) for line in shown.splitlines()) <= 100
 
 
+def test_a_long_cell_is_folded_where_the_others_fit(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", f"SELECT 'front-door' AS camera, '{'0123456789' * 12}' AS uri FROM range(2)"]) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.count("camera") == 1, "one table, not one a row"
+    assert "".join(character for character in shown if character.isdigit()) == "0123456789" * 24, "whole"
+    assert max(len(line) for line in shown.splitlines()) <= 100
+
+
 def test_programs_get_json(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     DeltaSink(lake).commit([run_of([frame(1), health(class_mix={"good": 2, "défaut": 1})])], at=AT)
 
