@@ -427,8 +427,8 @@ class Spool:
         return json.dumps({camera: frame for camera, (_, frame) in self._books.cameras.items()})
 
     def _open_stream(self, lane: Lane, now_us: int) -> str:
-        streams = self._books.streams
-        finished = [name for name, state in streams.items() if state.acked == state.last]
+        streams, live = self._books.streams, set(self._books.live.values())
+        finished = [name for name, state in streams.items() if state.acked == state.last and name not in live]
         if len(finished) > 2 * _FINISHED_STREAMS:
             old = finished[:_FINISHED_STREAMS]
             self._database.drop_streams([streams.pop(name).number for name in old])

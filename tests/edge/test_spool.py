@@ -279,6 +279,24 @@ def test_whoever_comes_after_the_end_damages_nothing(tmp_path: Path) -> None:
         assert after.incidents() == []
 
 
+def test_a_stream_that_has_been_quiet_for_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "_FINISHED_STREAMS", 2)
+    with Spool(tmp_path / "spool.db", commit_s=3600) as spool:
+        spool.append(health(1))
+        spool.flush()
+        (quiet,) = spool.streams()
+        spool.acknowledge(quiet.name, 1)
+        for number in range(20):
+            spool.append(frame(number))
+            spool.flush()
+            (busy,) = spool.streams()
+            spool.acknowledge(busy.name, 1)
+            spool.turn({"frames"})
+        spool.append(health(2))
+        spool.flush()
+        assert contents(spool) == {quiet.name: [(2, health(2))]}
+
+
 def test_to_record_nothing_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "_MAX_PENDING", 1)
     with Spool(tmp_path / "spool.db", commit_s=3600) as spool:
