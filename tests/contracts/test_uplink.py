@@ -234,7 +234,8 @@ def test_what_was_sent_is_forgotten(ends: Ends) -> None:
             publish_patiently(uplink, RESULTS, MESSAGE)
             assert cloud.arrived() == MESSAGE
         gc.collect()
-        alive.append(sum(isinstance(thing, Future | _ProtocolContinuationHandler) for thing in gc.get_objects()))
+        # by type(): asked for their class, some objects of other libraries warn
+        alive.append(sum(issubclass(type(thing), Future | _ProtocolContinuationHandler) for thing in gc.get_objects()))
     assert alive[1] <= alive[0] + 5, "a year has half a million minutes"
 
 
@@ -304,8 +305,14 @@ def test_a_topic_that_the_policy_does_not_name_is_refused_and_said(
     uplink.publish(results_topic("another"), MESSAGE)
     uplink.publish(RESULTS, MESSAGE)
     assert cloud.arrived() == MESSAGE
-    said = [record.message for record in caplog.records if "it refuses what is published" in record.message]
-    assert len(said) == 1
+
+    def said() -> int:
+        return sum("it refuses what is published" in record.message for record in caplog.records)
+
+    until = time.monotonic() + 10
+    while not said() and time.monotonic() < until:  # the broker's answers come on a thread of the SDK's
+        time.sleep(0.01)
+    assert said() == 1
 
 
 @pytest.mark.parametrize("kind", ["mqtt", "aws"])
