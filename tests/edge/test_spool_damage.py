@@ -6,6 +6,7 @@ import secrets
 import shutil
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -243,20 +244,28 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(small_disk: Path, eventua
     with Spool(small_disk / "spool.db", commit_s=0.02) as spool:
         fill(spool, range(500))
         ballast = use_up(small_disk)
-        number = 500
-        while not spool.trouble and number < 20_000:
-            spool.append(frame(number, things=5))
-            number += 1
-        assert "full" in spool.trouble
+        recorded = list(range(500))
+        enough = threading.Event()
+
+        def record() -> None:
+            while not enough.is_set():
+                spool.append(frame(len(recorded), things=5))
+                recorded.append(len(recorded))
+
+        recorder = threading.Thread(target=record)  # on its own: it waits while the disk is full
+        recorder.start()
+        eventually(lambda: "full" in spool.trouble)
+        enough.set()
         # what the lake has still goes
         (stream, *_) = spool.streams()
         spool.acknowledge(stream.name, stream.last)
         before = stream.last
         ballast.unlink()
+        recorder.join(20)
         eventually(lambda: spool.trouble == "")
         spool.append(Event("door", 1, 1, "line", "fence", alarm=True))
         spool.flush()
-        assert frames(spool) == list(range(before, number))
+        assert frames(spool) == recorded[before:]
         assert spool.depth.dropped == 0
 
 
