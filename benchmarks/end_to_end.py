@@ -1,5 +1,6 @@
-"""Frames a second of a gateway on a file (decode, infer, track, spool), as a part of a bare `session.run` that is fed
-the same pictures ready made, on one thread. FastestDet, on the video as it is and on 720p; two cores, taking turns.
+"""Frames a second of a gateway on a file (decode, infer, track, spool), as a part of a bare `session.run` of the same
+canonical graph that is fed the same pictures ready made, on one thread. FastestDet, on the video as it is and on 720p;
+two cores, taking turns.
 """
 
 import sys
