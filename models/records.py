@@ -161,8 +161,10 @@ class PicturePart:
 
 @dataclass(frozen=True, slots=True)
 class CameraHealth:
-    """One camera within a window: its state ("ok", "down", "stalled", "frozen", "dark", "ended") and what became of its
-    frames; `still` ones were skipped because nothing moved."""
+    """One camera within a window: its state ("ok", "down", "stalled", "frozen", "dark", "waiting" for the first model,
+    "ended") and what became of its frames: each that was `seen` is `inferred`, `skipped` for want of time, `still`
+    (held back, because nothing moved), `failed` (the model raised), or still under way. `missed` ones were never seen.
+    `pictures_withheld`: of events, for which its budget had no room."""
 
     name: str
     state: str
@@ -171,9 +173,11 @@ class CameraHealth:
     skipped: int = 0
     missed: int = 0
     still: int = 0
+    failed: int = 0
+    pictures_withheld: int = 0
 
     def __post_init__(self) -> None:
-        _check_counts(self, ("seen", "inferred", "skipped", "missed", "still"))
+        _check_counts(self, ("seen", "inferred", "skipped", "missed", "still", "failed", "pictures_withheld"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,8 @@ class Health:
     clock_jumps: int = 0
     cameras: tuple[CameraHealth, ...] = ()
     challenge: Challenge | None = None
+    frames_failed: int = 0
+    picture_parts_held: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.at_us <= MAX_TIME_US:

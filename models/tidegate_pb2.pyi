@@ -128,7 +128,7 @@ class FramesByRow(_message.Message):
     def __init__(self, seq: _Optional[_Iterable[int]] = ..., camera: _Optional[_Iterable[int]] = ..., model: _Optional[_Iterable[int]] = ..., frame: _Optional[_Iterable[int]] = ..., captured_at_us: _Optional[_Iterable[int]] = ..., detections: _Optional[_Iterable[int]] = ..., class_id: _Optional[_Iterable[int]] = ..., track: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[int]] = ..., x1: _Optional[_Iterable[int]] = ..., y1: _Optional[_Iterable[int]] = ..., width: _Optional[_Iterable[int]] = ..., height: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Health(_message.Message):
-    __slots__ = ("at_us", "window_s", "model", "release", "digest", "variant", "frames_seen", "frames_inferred", "frames_skipped", "frames_missed", "p50_ms", "p95_ms", "memory_bytes", "errors", "last_error", "score_histogram", "class_mix", "detections", "camera_state", "spool_records", "spool_bytes", "swaps", "failed_release", "records_dropped", "batches_refused", "frames_still", "cpu_s", "temperature_c", "throttled", "disk_free_bytes", "spool_age_s", "bytes_sent", "records_held", "messages_ignored", "clock_jumps", "cameras", "challenge")
+    __slots__ = ("at_us", "window_s", "model", "release", "digest", "variant", "frames_seen", "frames_inferred", "frames_skipped", "frames_missed", "p50_ms", "p95_ms", "memory_bytes", "errors", "last_error", "score_histogram", "class_mix", "detections", "camera_state", "spool_records", "spool_bytes", "swaps", "failed_release", "records_dropped", "batches_refused", "frames_still", "cpu_s", "temperature_c", "throttled", "disk_free_bytes", "spool_age_s", "bytes_sent", "records_held", "messages_ignored", "clock_jumps", "cameras", "challenge", "frames_failed", "picture_parts_held")
     class ClassMixEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +173,8 @@ class Health(_message.Message):
     CLOCK_JUMPS_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FAILED_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_PARTS_HELD_FIELD_NUMBER: _ClassVar[int]
     at_us: int
     window_s: float
     model: str
@@ -210,10 +212,12 @@ class Health(_message.Message):
     clock_jumps: int
     cameras: _containers.RepeatedCompositeFieldContainer[CameraHealth]
     challenge: Challenge
-    def __init__(self, at_us: _Optional[int] = ..., window_s: _Optional[float] = ..., model: _Optional[str] = ..., release: _Optional[int] = ..., digest: _Optional[str] = ..., variant: _Optional[str] = ..., frames_seen: _Optional[int] = ..., frames_inferred: _Optional[int] = ..., frames_skipped: _Optional[int] = ..., frames_missed: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., errors: _Optional[int] = ..., last_error: _Optional[str] = ..., score_histogram: _Optional[_Iterable[int]] = ..., class_mix: _Optional[_Mapping[str, int]] = ..., detections: _Optional[int] = ..., camera_state: _Optional[str] = ..., spool_records: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., swaps: _Optional[int] = ..., failed_release: _Optional[str] = ..., records_dropped: _Optional[int] = ..., batches_refused: _Optional[int] = ..., frames_still: _Optional[int] = ..., cpu_s: _Optional[float] = ..., temperature_c: _Optional[float] = ..., throttled: _Optional[str] = ..., disk_free_bytes: _Optional[int] = ..., spool_age_s: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., records_held: _Optional[int] = ..., messages_ignored: _Optional[int] = ..., clock_jumps: _Optional[int] = ..., cameras: _Optional[_Iterable[_Union[CameraHealth, _Mapping]]] = ..., challenge: _Optional[_Union[Challenge, _Mapping]] = ...) -> None: ...
+    frames_failed: int
+    picture_parts_held: int
+    def __init__(self, at_us: _Optional[int] = ..., window_s: _Optional[float] = ..., model: _Optional[str] = ..., release: _Optional[int] = ..., digest: _Optional[str] = ..., variant: _Optional[str] = ..., frames_seen: _Optional[int] = ..., frames_inferred: _Optional[int] = ..., frames_skipped: _Optional[int] = ..., frames_missed: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., errors: _Optional[int] = ..., last_error: _Optional[str] = ..., score_histogram: _Optional[_Iterable[int]] = ..., class_mix: _Optional[_Mapping[str, int]] = ..., detections: _Optional[int] = ..., camera_state: _Optional[str] = ..., spool_records: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., swaps: _Optional[int] = ..., failed_release: _Optional[str] = ..., records_dropped: _Optional[int] = ..., batches_refused: _Optional[int] = ..., frames_still: _Optional[int] = ..., cpu_s: _Optional[float] = ..., temperature_c: _Optional[float] = ..., throttled: _Optional[str] = ..., disk_free_bytes: _Optional[int] = ..., spool_age_s: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., records_held: _Optional[int] = ..., messages_ignored: _Optional[int] = ..., clock_jumps: _Optional[int] = ..., cameras: _Optional[_Iterable[_Union[CameraHealth, _Mapping]]] = ..., challenge: _Optional[_Union[Challenge, _Mapping]] = ..., frames_failed: _Optional[int] = ..., picture_parts_held: _Optional[int] = ...) -> None: ...
 
 class CameraHealth(_message.Message):
-    __slots__ = ("name", "state", "seen", "inferred", "skipped", "missed", "still")
+    __slots__ = ("name", "state", "seen", "inferred", "skipped", "missed", "still", "failed", "pictures_withheld")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +225,8 @@ class CameraHealth(_message.Message):
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     MISSED_FIELD_NUMBER: _ClassVar[int]
     STILL_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_WITHHELD_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: str
     seen: int
@@ -228,7 +234,9 @@ class CameraHealth(_message.Message):
     skipped: int
     missed: int
     still: int
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., seen: _Optional[int] = ..., inferred: _Optional[int] = ..., skipped: _Optional[int] = ..., missed: _Optional[int] = ..., still: _Optional[int] = ...) -> None: ...
+    failed: int
+    pictures_withheld: int
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., seen: _Optional[int] = ..., inferred: _Optional[int] = ..., skipped: _Optional[int] = ..., missed: _Optional[int] = ..., still: _Optional[int] = ..., failed: _Optional[int] = ..., pictures_withheld: _Optional[int] = ...) -> None: ...
 
 class Challenge(_message.Message):
     __slots__ = ("model", "release", "digest", "frames", "agreed", "matched", "ours", "theirs", "mean_iou", "our_scores", "their_scores", "p50_ms")

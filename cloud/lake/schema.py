@@ -28,6 +28,8 @@ CAMERA_HEALTH = pa.struct(
         ("skipped", pa.int64()),
         ("missed", pa.int64()),
         ("still", pa.int64()),
+        ("failed", pa.int64()),
+        ("pictures_withheld", pa.int64()),
     ]
 )
 
@@ -129,6 +131,8 @@ HEALTH = TableSpec(
             ("clock_jumps", pa.int64()),
             ("cameras", pa.list_(CAMERA_HEALTH)),
             ("challenge", CHALLENGE),  # null where there is no challenger
+            ("frames_failed", pa.int64()),
+            ("picture_parts_held", pa.int64()),
         ]
     ),
 )

@@ -7,7 +7,7 @@ commits on must be one state of the table: `last` is never older than the handle
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -146,10 +146,25 @@ def create(lake: Path, spec: TableSpec) -> None:
 
 
 def _widen(table: DeltaTable, folder: Path, spec: TableSpec) -> None:
-    known = {field.name for field in table.schema().fields}
-    missing = [field for field in Schema.from_arrow(spec.schema).fields if field.name not in known]
+    known = pa.schema(table.schema().to_arrow())
+    lacking = {field.name for field in spec.schema if _lacks(known, field)}
+    missing = [field for field in Schema.from_arrow(spec.schema).fields if field.name in lacking]
     if missing:
         with contextlib.suppress(CommitFailedError):  # another worker adds them at the same moment
             table.alter.add_columns(missing)
         table.update_incremental()
         make_durable(folder, [entry(table.version())])
+
+
+def _lacks(known: Iterable[pa.Field], wanted: pa.Field) -> bool:
+    """Whether a field is not among these, or one that is in it, however deep."""
+    there = next((field for field in known if field.name == wanted.name), None)
+    if there is None:
+        return True
+    return any(_lacks(_within(there.type), field) for field in _within(wanted.type))
+
+
+def _within(kind: pa.DataType) -> list[pa.Field]:
+    """The fields that a struct, or a list of them, is made of."""
+    kind = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+    return [kind.field(index) for index in range(kind.num_fields)] if pa.types.is_struct(kind) else []

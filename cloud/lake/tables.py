@@ -193,11 +193,15 @@ def _health_of(row: Mapping[str, Any]) -> Health:
     values = {name: row[name] for name in Health.__dataclass_fields__ if row.get(name) is not None}
     values["score_histogram"] = tuple(row["score_histogram"])
     values["class_mix"] = dict(row["class_mix"])
-    values["cameras"] = tuple(CameraHealth(**camera) for camera in values.get("cameras", ()))
+    values["cameras"] = tuple(CameraHealth(**_known(camera)) for camera in values.get("cameras", ()))
     if "challenge" in values:
         scores = {name: tuple(values["challenge"][name]) for name in ("our_scores", "their_scores")}
         values["challenge"] = Challenge(**{**values["challenge"], **scores})
     return Health(at_us=_epoch_us(row["reported_at"]), **values)
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _epoch_us(at: datetime) -> int:

@@ -56,6 +56,13 @@ HEALTH_2 = replace(
     cameras=(CameraHealth("belt", "dark", 900, 890, 8, 2, 3), CameraHealth("door", "ok")),
     challenge=Challenge("parts", 9, "cd" * 32, 80, 75, 140, 150, 149, 0.875, tuple(range(10)), (1,) * 10, 4.5),
 )
+# later than the file of its version: fields were added
+HEALTH_2_1 = replace(
+    HEALTH_2,
+    frames_failed=5,
+    picture_parts_held=2,
+    cameras=(CameraHealth("belt", "waiting", 900, 880, 10, 2, 3, failed=5, pictures_withheld=1),),
+)
 EVENT = Event(
     *("belt", 41, NEW_YEAR_US, "line", "exit", "bolt", 5, -1.0, True, 0.5, (10.0, 20.0, 30.25, 40.5), "parts", 7),
     picture="00000000000000ab",
@@ -136,6 +143,10 @@ def test_a_spool_of_version_2_is_read() -> None:
 )
 def test_what_else_a_spool_of_version_2_holds_is_read(name: str, record: object) -> None:
     assert decode_record((GOLDEN / f"spooled-{name}-v2.bin").read_bytes()) == record
+
+
+def test_fields_that_came_later_are_read() -> None:
+    assert decode_record((GOLDEN / "spooled-health-v2.1.bin").read_bytes()) == HEALTH_2_1
 
 
 def test_an_acknowledgement_of_version_1_is_read() -> None:

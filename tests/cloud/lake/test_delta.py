@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from cloud.lake.delta import DeltaSink
 from cloud.lake.lake import Lake
 from cloud.lake.runs import StreamKey
-from cloud.lake.schema import FRAMES, HEALTH
+from cloud.lake.schema import CAMERA_HEALTH, FRAMES, HEALTH
 from cloud.lake.table import LakeTable
 from cloud.lake.tables import health_table
 from cloud.lake.upkeep import compact
 from models.errors import LakeError
-from models.records import Record
+from models.records import CameraHealth, Record
 from tests.cloud.lake.results import (
     AT,
     STREAM,
@@ -194,6 +194,25 @@ def test_a_lake_of_an_older_tidegate_goes_on_with_new_columns(lake: Path) -> Non
     assert [(row.health.at_us, row.health.frames_still) for row in Lake(lake).health()] == [(1, 0), (2, 5)]
     compact(lake / "health")
     assert Lake(lake).health()[0].health == health(at_us=1)
+
+
+def test_a_lake_of_an_older_tidegate_goes_on_where_a_struct_has_grown(lake: Path) -> None:
+    grown = pa.struct([field for field in CAMERA_HEALTH if field.name not in ("failed", "pictures_withheld")])
+    older = HEALTH.schema.set(HEALTH.schema.get_field_index("cameras"), pa.field("cameras", pa.list_(grown)))
+    (lake / "health").mkdir(parents=True)
+    DeltaTable.create(lake / "health", older)
+    was, told = health(at_us=1, cameras=(CameraHealth("door", "ok", seen=3),)), CameraHealth("door", "ok", 9, failed=4)
+    rows = health_table([run_of([was])], written={}).cast(older)
+    LakeTable(lake, HEALTH).append(rows, {str(KEY): 1})
+
+    DeltaSink(lake).commit([run_of([health(at_us=2, cameras=(told,))], gateway="gw-2")], at=AT)
+
+    assert [row.health.cameras for row in Lake(lake).health()] == [was.cameras, (told,)]
+    version = DeltaTable(lake / "health").version()
+    DeltaSink(lake)
+    assert DeltaTable(lake / "health").version() == version, "nothing is added twice"
+    compact(lake / "health")
+    assert [row.health.cameras for row in Lake(lake).health()] == [was.cameras, (told,)]
 
 
 def test_a_lake_that_cannot_be_read_says_which_table(lake: Path) -> None:
