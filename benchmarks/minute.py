@@ -43,7 +43,7 @@ def real_minute(name: str, adapter: str) -> Minute:
         analytics = Analytics(AnalyticsConfig(aggregate_s=0), camera="line-1")
         rng = np.random.default_rng(0)
         records, found = [], []
-        for number, image in enumerate(_frames()):
+        for number, image in enumerate(frames_of_the_bottles()):
             at_ns = _START_NS + number * 1_000_000_000 // FPS + int(rng.normal(0, JITTER_US)) * 1000
             seen = runner.run(image)
             labels = tuple(manifest.labels[index] for index in seen.class_ids.tolist())
@@ -91,7 +91,7 @@ def json_rows(minute: Minute) -> list[dict[str, object]]:
     ]
 
 
-def _frames() -> list[UInt8]:
+def frames_of_the_bottles() -> list[UInt8]:
     source = cv2.VideoCapture(str(real_data("videos") / VIDEO))
     images: list[UInt8] = []
     while True:

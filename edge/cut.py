@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
 
 from models.errors import WireError
 from models.records import FrameResult, PicturePart, Record, batch_of
@@ -25,6 +26,12 @@ class Cut:
     last: int
     records: int
     message: bytes
+
+
+class Cutter(Protocol):
+    """What `cut` promises; a fleet of thousands in one process remembers what it has cut."""
+
+    def __call__(self, stream: str, first: int, records: Sequence[Record], *, limit_bytes: int, guess: int) -> Cut: ...
 
 
 def cut(stream: str, first: int, records: Sequence[Record], *, limit_bytes: int, guess: int) -> Cut:

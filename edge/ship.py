@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 
 from edge.backoff import delays
 from edge.byte_budget import LEAST_BYTES, ByteBudget, next_thin, period_of
-from edge.cut import Cut, cut
+from edge.cut import Cut, Cutter, cut
 from edge.lanes import Lane, is_backlog, precedence
+from edge.outbox import Outbox
 from edge.pace import Pace
-from edge.spool import Spool, Stream
+from edge.spool import Stream
 from edge.uplink import Uplink
 from models.errors import SpoolError, UplinkError, WireError
 from models.records import Tombstone
@@ -97,7 +98,7 @@ class Shipper:
 
     def __init__(
         self,
-        spool: Spool,
+        spool: Outbox,
         uplink: Uplink,
         *,
         gateway: str,
@@ -105,6 +106,7 @@ class Shipper:
         budget: ByteBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        cutter: Cutter = cut,
     ) -> None:
         self._spool = spool
         self._uplink = uplink
@@ -114,6 +116,7 @@ class Shipper:
         self._budget = budget
         self._clock = clock
         self._now_us = now_us
+        self._cutter = cutter
         self._lock = threading.RLock()
         self._wake = spool.urgent
         self._tide_asked = threading.Event()
@@ -341,7 +344,7 @@ class Shipper:
             first = course.lake + 1
             records.insert(0, Tombstone(first, course.acked, "acknowledged, then lost by the lake"))
         try:
-            piece = cut(stream.name, first, records, limit_bytes=limit_bytes, guess=guess)
+            piece = self._cutter(stream.name, first, records, limit_bytes=limit_bytes, guess=guess)
         except WireError as exc:
             if limit_bytes < self._limit_bytes:
                 course.held = True

@@ -14,7 +14,7 @@ from greengrass.objects import S3Store
 from greengrass.register import register
 from models.errors import DeployError
 from simulator.aws import Aws
-from simulator.light_fleet import Behaviour, LightFleet
+from simulator.rollout_fleet import Behaviour, RolloutFleet
 from tests.greengrass.world import make_package
 
 MODEL = "coco"
@@ -27,11 +27,11 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         yield local
 
 
-@pytest.fixture(params=["greengrass", "light"])
+@pytest.fixture(params=["greengrass", "memory"])
 def fleet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fleet]:
     """Gateways `one`, `two` and `three` in the group `shop`; releases 1 and 2 can be deployed."""
-    if request.param == "light":
-        yield LightFleet(["one", "two", "three"], model=MODEL, behaviours={1: Behaviour(), 2: Behaviour()})
+    if request.param == "memory":
+        yield RolloutFleet(["one", "two", "three"], model=MODEL, behaviours={1: Behaviour(), 2: Behaviour()})
         return
     local: Aws = request.getfixturevalue("local_cloud")
     local.forget()

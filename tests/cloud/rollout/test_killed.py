@@ -9,7 +9,7 @@ import pytest
 
 from cloud.rollout import run
 from cloud.rollout.run import run_rollout
-from simulator.light_fleet import Behaviour, LightFleet, worse
+from simulator.rollout_fleet import Behaviour, RolloutFleet, worse
 from tests.cloud.rollout.stories import GOOD, fleet_running, running, start, state
 
 
@@ -52,7 +52,7 @@ class Restless(Reaper):
             raise Killed
 
 
-def live_through(folder: Path, fleet: LightFleet, reaper: Reaper) -> int:
+def live_through(folder: Path, fleet: RolloutFleet, reaper: Reaper) -> int:
     """Run to the end, begin again when killed; how often that was."""
     deaths = 0
     with pytest.MonkeyPatch.context() as patch:

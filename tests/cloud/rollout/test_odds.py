@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.light_fleet import Behaviour, worse
+from simulator.rollout_fleet import Behaviour, worse
 from tests.cloud.rollout.stories import GOOD, fleet_running, roll_out, state
 
 SEEDS = range(12)

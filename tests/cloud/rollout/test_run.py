@@ -8,7 +8,7 @@ from cloud.rollout.begin import ask_to_revert, survey
 from cloud.rollout.run import run_rollout
 from cloud.rollout.state import read_audit, request_revert
 from models.errors import RolloutError
-from simulator.light_fleet import Behaviour, worse
+from simulator.rollout_fleet import Behaviour, worse
 from tests.cloud.rollout.stories import (
     FLEET,
     GOOD,

@@ -1,4 +1,4 @@
-"""A fleet of gateways without processes: they take deployments, run models that behave as told, and report health.
+"""A fleet in memory, for roll-outs: gateways that take deployments, run models that behave as told, and report health.
 
 Time is theirs alone (`clock`, `pause`), so that an hour of roll-out takes a moment. What they report is as noisy as the
 real thing: their cameras look at the simulator's conveyors, where parts come in runs, inference times wander with the
@@ -36,7 +36,7 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class LightReport:
+class RolloutReport:
     """A row of the lake's health table."""
 
     gateway: str
@@ -46,7 +46,7 @@ class LightReport:
 
 
 @dataclass(slots=True)
-class LightGateway:
+class RolloutGateway:
     """One gateway. Knobs: `offline` (takes and says nothing), `stubborn` (does not take deployments any more),
     `clock_s` (its clock is so much ahead), `load` (its machine is so many times slower)."""
 
@@ -67,7 +67,7 @@ class LightGateway:
     scene: Conveyor = field(default_factory=lambda: Conveyor(0, *_SMALL))
 
 
-class LightFleet:
+class RolloutFleet:
     """A `Fleet` in memory. `behaviours` by release; `down` makes the control plane and the lake fail."""
 
     def __init__(
@@ -87,7 +87,7 @@ class LightFleet:
         self.model, self.window_s, self.deploy_s = model, window_s, deploy_s
         self.behaviours = dict(behaviours or {})
         self.gateways = {
-            name: LightGateway(
+            name: RolloutGateway(
                 name, fps=fps, scene=Conveyor(seed * 1000 + index, *_SMALL, defect_rate=defect_rate, speed=belt_speed)
             )
             for index, name in enumerate(gateways)
@@ -95,7 +95,7 @@ class LightFleet:
         self.groups: dict[str, tuple[str, ...]] = {group: tuple(gateways)}
         self.pins: dict[str, tuple[int | None, str]] = {}
         self.deployments: list[tuple[str, int | None]] = []  # every one that was made: group, release
-        self.health: list[LightReport] = []
+        self.health: list[RolloutReport] = []
         self.down = False
         self._random = random.Random(seed)
         self._now_us = START_US
@@ -124,7 +124,7 @@ class LightFleet:
 
     # the lake
 
-    def reports(self, since_us: int) -> list[LightReport]:
+    def reports(self, since_us: int) -> list[RolloutReport]:
         if self.down:
             raise DeployError("the simulated cloud is down")
         return [report for report in self.health if report.health.at_us >= since_us]
@@ -183,7 +183,7 @@ class LightFleet:
                 gateway.wanted, gateway.deployment = release, deployment
                 gateway.due_us = self._now_us + int(self.deploy_s * self._random.uniform(0.7, 1.5) * 1e6)
 
-    def _live(self, gateway: LightGateway, *, phase_us: int) -> None:
+    def _live(self, gateway: RolloutGateway, *, phase_us: int) -> None:
         if gateway.offline:
             return
         window_us = int(self.window_s * 1e6)
@@ -199,7 +199,7 @@ class LightFleet:
         if since_us < int(_STEP_S * 1e6):
             self._report(gateway, self.window_s)
 
-    def _report(self, gateway: LightGateway, seconds: float) -> None:
+    def _report(self, gateway: RolloutGateway, seconds: float) -> None:
         behaviour = self.behaviours.get(gateway.running)
         if behaviour is None or behaviour.deadly or seconds < 0.1:
             return
@@ -241,7 +241,7 @@ class LightFleet:
             camera_state=gateway.camera_state,
             failed_release=gateway.failed,
         )
-        self.health.append(LightReport(gateway.name, "00000000000000aa", gateway.seq, health))
+        self.health.append(RolloutReport(gateway.name, "00000000000000aa", gateway.seq, health))
 
 
 def worse(behaviour: Behaviour, **changes: object) -> Behaviour:
