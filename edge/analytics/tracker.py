@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.analytics.assignment import assign
+from edge.analytics.assignment import Cost, assign
 from edge.analytics.config import TrackerConfig
 from edge.analytics.motion import Motion
-from models.detections import UNTRACKED, Detections, Float32, Int64
-from models.overlap import Float64, overlaps
+from models.detections import UNTRACKED, Detections, Int64
+from models.overlap import Box, Float64, overlapping
 
 # the largest cost of a pair, which is 1 - IoU and _OTHER_CLASS for a change of class: of one class a pair needs an IoU
 # of 0.2, of two classes 0.5
@@ -84,20 +84,20 @@ class Tracker:
         `kinds` are the n classes, in numbers that outlast a model: two releases may sort their labels differently.
         """
         self._advance(frames, seconds)
+        boxes, scores = found.xyxy.tolist(), found.scores.tolist()
         track_of: list[_Track | None] = [None] * len(found)
-        rows, columns = self._pair(found, kinds)
+        rows, columns = self._pair(boxes, scores, kinds)
         for track in self._tracks:
             track.misses += 1
             track.unseen_s += min(seconds, _LOOK_S)
         if rows:
             self._motion.correct(rows, found.xyxy[columns])
-            scores = found.scores.tolist()
             for row, column in zip(rows, columns, strict=True):
                 track = track_of[column] = self._tracks[row]
                 track.found(kinds[column], scores[column])
         ended = self._give_up() if len(rows) < len(self._tracks) else ()
-        if len(columns) < len(found):
-            self._start(found, kinds, track_of)
+        if len(columns) < len(found) and (new := self._start(boxes, scores, kinds, track_of)):
+            self._motion.add(found.xyxy[new])
         return Followed(
             np.array([track.number if track else UNTRACKED for track in track_of], np.int64),
             tuple(track is not None and track.hits >= self._confirm for track in track_of),
@@ -122,37 +122,41 @@ class Tracker:
         elif self._tracks:
             self._motion.advance(frames, hidden=[row for row, track in enumerate(self._tracks) if track.misses])
 
-    def _pair(self, found: Detections, kinds: Sequence[int]) -> tuple[list[int], list[int]]:
+    def _pair(self, boxes: Sequence[Box], scores: Sequence[float], kinds: Sequence[int]) -> tuple[list[int], list[int]]:
         """Rows of tracks, and the detections that continue them."""
-        if not self._tracks or not len(found):
+        if not self._tracks or not boxes:
             return [], []
-        boxes = self._motion.xyxy()
-        high = (found.scores >= self._start_score).tolist()
-        high_ones = [column for column, is_high in enumerate(high) if is_high]
-        low_ones = [column for column, is_high in enumerate(high) if not is_high]
-        tracks = list(enumerate(self._tracks))
-        known = [row for row, track in tracks if track.hits > 1]
-        new = [row for row, track in tracks if track.hits == 1]
-        in_sight = [row for row, track in tracks if not track.misses]
-        lately = [row for row, track in tracks if track.misses < _FEWEST_LOOKS]
-
+        believed = self._motion.xyxy().tolist()
+        high = {column for column, score in enumerate(scores) if score >= self._start_score}
+        low = set(range(len(boxes))) - high
+        known: set[int] = set()
+        new: set[int] = set()
+        in_sight: set[int] = set()
+        lately: set[int] = set()
+        for row, track in enumerate(self._tracks):
+            (known if track.hits > 1 else new).add(row)
+            if track.misses < _FEWEST_LOOKS:
+                lately.add(row)
+                if not track.misses:
+                    in_sight.add(row)
         pairs = _Pairs([], [])
-        cost = self._cost(boxes, found.xyxy, kinds)
-        pairs.add(cost, known, high_ones, limit=_FAR)
-        pairs.add(cost, new, high_ones, limit=_FAR_IF_NEW)
-        pairs.add(cost, in_sight, low_ones, limit=_FAR_IF_LOW)
-        if any(pairs.left(lately, high_ones)):
+        costs = self._costs(believed, boxes, kinds)
+        pairs.add(costs, known, high, limit=_FAR)
+        pairs.add(costs, new, high, limit=_FAR_IF_NEW)
+        pairs.add(costs, in_sight, low, limit=_FAR_IF_LOW)
+        if not lately <= set(pairs.rows) and not high <= set(pairs.columns):
             # what moves by more than its own size from look to look, or turns, overlaps nothing
-            pairs.add(self._cost(_grown(boxes), _grown(found.xyxy), kinds), lately, high_ones, limit=_FAR_IF_GROWN)
+            grown = self._costs([_grown(box) for box in believed], [_grown(box) for box in boxes], kinds)
+            pairs.add(grown, lately, high, limit=_FAR_IF_GROWN)
         return pairs.rows, pairs.columns
 
-    def _cost(self, boxes: Float64, found: Float64 | Float32, kinds: Sequence[int]) -> Float64:
-        """What it costs to continue each track, at its box, with each detection, (tracks, n)."""
-        cost = 1 - overlaps(boxes, found)
+    def _costs(self, believed: Sequence[Box], boxes: Sequence[Box], kinds: Sequence[int]) -> list[Cost]:
+        """What it costs to continue a track, believed to be there, with a detection, where the two overlap."""
         own = [track.kind for track in self._tracks]
-        if len({*own, *kinds}) > 1:
-            cost += _OTHER_CLASS * (np.array(own)[:, None] != np.array(kinds))
-        return cost
+        return [
+            (row, column, 1 - iou if own[row] == kinds[column] else 1 - iou + _OTHER_CLASS)
+            for row, column, iou in overlapping(believed, boxes)
+        ]
 
     def _give_up(self) -> tuple[int, ...]:
         kept, ended = [], []
@@ -171,21 +175,26 @@ class Tracker:
             return track.misses >= _GLIMPSE_LOOKS
         return track.misses >= _MOST_LOOKS or (track.misses >= _FEWEST_LOOKS and track.unseen_s > self._lost_s)
 
-    def _start(self, found: Detections, kinds: Sequence[int], track_of: list[_Track | None]) -> None:
-        """Begin a track with what scores high, has none, and is not what has one by the name of another class."""
-        scores = found.scores.tolist()
+    def _start(
+        self, boxes: Sequence[Box], scores: Sequence[float], kinds: Sequence[int], track_of: list[_Track | None]
+    ) -> list[int]:
+        """Begin a track with what scores high, has none, and is not what has one by the name of another class; the rows
+        of these detections."""
         high = [row for row, track in enumerate(track_of) if track is None and scores[row] >= self._start_score]
         if not high:
-            return
-        same = (overlaps(found.xyxy[high], found.xyxy) > _SAME).tolist()
+            return []
+        same: dict[int, list[int]] = {}
+        for place, other, iou in overlapping([boxes[row] for row in high], boxes):
+            if iou > _SAME:
+                same.setdefault(high[place], []).append(other)
         new = []
-        for row, others in zip(high, same, strict=True):
-            if not any(is_same and track for is_same, track in zip(others, track_of, strict=True)):
+        for row in high:
+            if not any(track_of[other] for other in same.get(row, ())):
                 self._last_number += 1
-                track_of[row] = _Track(self._last_number, kinds[row], scores[row])
+                track = track_of[row] = _Track(self._last_number, kinds[row], scores[row])
+                self._tracks.append(track)
                 new.append(row)
-        self._tracks += [track for row in new if (track := track_of[row])]
-        self._motion.add(found.xyxy[new])
+        return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,24 +204,18 @@ class _Pairs:
     rows: list[int]
     columns: list[int]
 
-    def left(self, rows: list[int], columns: list[int]) -> tuple[list[int], list[int]]:
-        """Those that are in no pair yet; nobody, unless there are such on both sides."""
-        rows = [row for row in rows if row not in self.rows]
-        columns = [column for column in columns if column not in self.columns]
-        return (rows, columns) if rows and columns else ([], [])
-
-    def add(self, cost: Float64, rows: list[int], columns: list[int], *, limit: float) -> None:
+    def add(self, costs: Sequence[Cost], rows: set[int], columns: set[int], *, limit: float) -> None:
         """Pair what is left of these rows and columns."""
-        rows, columns = self.left(rows, columns)
-        if not rows:
+        rows, columns = rows.difference(self.rows), columns.difference(self.columns)
+        if not rows or not columns:
             return
-        if (len(rows), len(columns)) != cost.shape:
-            cost = cost[np.array(rows)[:, None], columns]
-        taken, by = assign(cost, limit=limit)
-        self.rows.extend(rows[place] for place in taken)
-        self.columns.extend(columns[place] for place in by)
+        left = [pair for pair in costs if pair[0] in rows and pair[1] in columns]
+        taken, by = assign(left, limit=limit)
+        self.rows.extend(taken)
+        self.columns.extend(by)
 
 
-def _grown(xyxy: Float64 | Float32) -> Float64:
-    margin = _GROW * (xyxy[:, 2:] - xyxy[:, :2])
-    return np.concatenate((xyxy[:, :2] - margin, xyxy[:, 2:] + margin), axis=1, dtype=np.float64)
+def _grown(box: Box) -> Box:
+    left, top, right, bottom = box
+    across, down = _GROW * (right - left), _GROW * (bottom - top)
+    return left - across, top - down, right + across, bottom + down
