@@ -118,6 +118,11 @@ def families(status: Status) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "tidegate_throttled", "1 while something holds the processor back.", value=float(bool(total.throttled))
     )
+    yield GaugeMetricFamily(
+        "tidegate_configuration_refused",
+        "1 while the configuration given last was refused and the one before is in force.",
+        value=float(bool(total.configuration_refused)),
+    )
     yield from _challenger(total)
 
 

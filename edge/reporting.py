@@ -123,7 +123,8 @@ class Reporter:
         """What is told as soon as it changes."""
         current = self._active.current
         running = (current.label, current.digest) if current else None
-        return self._vitals.camera_states, running, self._active.failed_release, bool(self._spool.trouble)
+        refused = self._active.failed_release, self._vitals.configuration_refused
+        return self._vitals.camera_states, running, refused, bool(self._spool.trouble)
 
     def _status(self) -> Status:
         overview = self._vitals.overview(self._active.current, self._standing(), at_us=time.time_ns() // 1000)

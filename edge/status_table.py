@@ -16,6 +16,8 @@ def lines(status: Status) -> Iterator[str]:
     yield _row("model", _model(total))
     if total.failed_release:
         yield _row("given up", total.failed_release)
+    if total.configuration_refused:
+        yield _row("refused", f"the last configuration: {total.configuration_refused}")
     if last is not None:
         yield _row("inference", _inference(last))
     yield _row("found", _found(total))

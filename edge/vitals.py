@@ -123,6 +123,7 @@ class Vitals:
         self._totals = _Totals()
         self._window: tuple[Health, ...] = ()
         self._bytes_reported = 0
+        self._configuration_refused = ""
         self._clock_offset_s: float | None = None
         self._clock_jumps = 0
 
@@ -166,6 +167,15 @@ class Vitals:
             self._done += 1
             self._errors += 1
             self._last_error = what[:_TEXT]
+
+    @property
+    def configuration_refused(self) -> str:
+        """Why the configuration given last is not the one in force; empty where it is."""
+        return self._configuration_refused
+
+    @configuration_refused.setter
+    def configuration_refused(self, why: str) -> None:
+        self._configuration_refused = why[:_TEXT]
 
     @property
     def done(self) -> int:
@@ -284,6 +294,7 @@ class Vitals:
             batches_refused=standing.batches_refused,
             messages_ignored=standing.messages_ignored,
             clock_jumps=self._clock_jumps,
+            configuration_refused=self._configuration_refused,
         )
 
     def _cameras_since_last_cut(self) -> tuple[CameraHealth, ...]:

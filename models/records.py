@@ -246,6 +246,7 @@ class Health:
     challenge: Challenge | None = None
     frames_failed: int = 0
     picture_parts_held: int = 0
+    configuration_refused: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.at_us <= MAX_TIME_US:

@@ -133,6 +133,7 @@ HEALTH = TableSpec(
             ("challenge", CHALLENGE),  # null where there is no challenger
             ("frames_failed", pa.int64()),
             ("picture_parts_held", pa.int64()),
+            ("configuration_refused", pa.string()),
         ]
     ),
 )

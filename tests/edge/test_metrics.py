@@ -41,6 +41,7 @@ def test_prometheus_sees_what_the_gateway_counts() -> None:
     assert of(samples, "tidegate_memory_bytes") == TOTAL.memory_bytes
     assert of(samples, "tidegate_temperature_celsius") == 61.3
     assert of(samples, "tidegate_throttled") == 1
+    assert of(samples, "tidegate_configuration_refused") == 1
     assert of(samples, "tidegate_spool_age_seconds") == 75
     assert of(samples, "tidegate_bytes_sent_total") == 1_500_000
     assert of(samples, "tidegate_records_held_total") == 5

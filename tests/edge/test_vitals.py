@@ -254,6 +254,7 @@ def test_the_longest_message_fits_the_smallest_uplink(clock: Clock, loaded: Load
     for label in range(80):
         vitals.answered(*answer(model, random.random(), tuple(random.random() for _ in range(9)), label=label))
     vitals.error(words(500))
+    vitals.configuration_refused = words(500)
     scores = tuple(random.randrange(1 << 20) for _ in range(10))
     challenge = Challenge("colour", 4, f"{random.getrandbits(256):064x}", 1000, 900, 800, 700, 600, 0.9, scores, scores)
     standing = Standing(10**6, 10**9, 12345.678, 10**5, 10**5, 10**3, 10**10, 10**4, 9, words(500), challenge)

@@ -75,6 +75,7 @@ def healths(draw: st.DrawFn) -> Health:
         score_histogram=tuple(draw(st.lists(st.integers(0, 2**32 - 1), min_size=10, max_size=10))),
         class_mix=draw(st.dictionaries(st.text(max_size=5), st.integers(0, 2**32 - 1), max_size=3)),
         temperature_c=draw(st.floats(-40, 110)),
+        configuration_refused=draw(st.text(max_size=9)),
         cameras=tuple(draw(st.lists(st.builds(CameraHealth, NAMES, st.just("dark"), seen=count), max_size=2))),
         challenge=draw(st.none() | st.builds(Challenge, st.just("parts"), st.just(9), st.just("ef"), matched=count)),
     )

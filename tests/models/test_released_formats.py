@@ -63,6 +63,7 @@ HEALTH_2_1 = replace(
     picture_parts_held=2,
     cameras=(CameraHealth("belt", "waiting", 900, 880, 10, 2, 3, failed=5, pictures_withheld=1),),
 )
+HEALTH_2_2 = replace(HEALTH_2_1, configuration_refused="window_s must be in 0.1..3600, got 0")
 EVENT = Event(
     *("belt", 41, NEW_YEAR_US, "line", "exit", "bolt", 5, -1.0, True, 0.5, (10.0, 20.0, 30.25, 40.5), "parts", 7),
     picture="00000000000000ab",
@@ -147,6 +148,7 @@ def test_what_else_a_spool_of_version_2_holds_is_read(name: str, record: object)
 
 def test_fields_that_came_later_are_read() -> None:
     assert decode_record((GOLDEN / "spooled-health-v2.1.bin").read_bytes()) == HEALTH_2_1
+    assert decode_record((GOLDEN / "spooled-health-v2.2.bin").read_bytes()) == HEALTH_2_2
 
 
 def test_an_acknowledgement_of_version_1_is_read() -> None:

@@ -98,6 +98,7 @@ def test_health_comes_back_as_it_went_in() -> None:
         last_error="camera\x00gone",
         temperature_c=-7.5,
         throttled="under-voltage",
+        configuration_refused="no camera",
         cameras=(CameraHealth("belt", "dark", seen=9, still=4), CameraHealth("door", "ok")),
         challenge=Challenge("belt", 2, "e" * 64, frames=8, agreed=7, mean_iou=0.75, our_scores=tuple(range(10))),
     )
