@@ -14,6 +14,7 @@ from typing import Any, NotRequired, TypedDict
 from simulator.restjson import INVALID, ApiError
 
 FINAL = ("SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "REMOVED", "CANCELED")
+FAILURES = ("FAILED", "REJECTED", "TIMED_OUT")
 REPORTABLE = ("IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED")
 
 
@@ -39,6 +40,7 @@ class Deployment(TypedDict):
     created_at: float
     components: dict[str, Any]
     policies: dict[str, Any]
+    job: NotRequired[dict[str, Any]]
     tags: dict[str, str]
     token: str
     canceled: bool
@@ -71,6 +73,7 @@ class Deployments:
             created_at=now,
             components=request.get("components", {}),
             policies=_policies(request.get("deploymentPolicies", {})),
+            job=request.get("iotJobConfiguration", {}),
             tags=request.get("tags", {}),
             token=token,
             canceled=False,
@@ -98,13 +101,14 @@ class Deployments:
         """Bring the device's executions in line with the targets it belongs to now; whether anything changed."""
         changed = False
         for record in filter(self.is_latest, self.records):
+            changed |= _time_out(record, now)
             execution = record["executions"].get(thing)
             status = None if execution is None else execution["status"]
             belongs = record["target"] in targets
             if execution is not None and not belongs and status != "REMOVED":
                 _move(execution, "REMOVED", now)
                 changed = True
-            elif belongs and status in (None, "REMOVED") and not record["canceled"]:
+            elif belongs and status in (None, "REMOVED") and not record["canceled"] and _has_room(record, now):
                 queued = Execution(status="QUEUED", details={}, queued_at=now, updated_at=now, version=1)
                 record["executions"][thing] = queued
                 changed = True
@@ -167,6 +171,7 @@ class Deployments:
         if status == "IN_PROGRESS":
             execution.setdefault("started_at", now)
         _move(execution, status, now, details)
+        _abort_where_asked(record, now)
         return record, execution
 
     def status(self, record: Deployment, members: Collection[str]) -> str:
@@ -251,6 +256,57 @@ def _move(execution: Execution, status: str, now: float, details: dict[str, str]
     execution["version"] += 1
     if details is not None:
         execution["details"] = details
+
+
+def _has_room(record: Deployment, now: float) -> bool:
+    """Whether the job's pace lets one more device have it now."""
+    pace = record.get("job", {}).get("jobExecutionsRolloutConfig", {})
+    if not pace:
+        return True
+    executions = record["executions"].values()
+    rate = float(pace.get("maximumPerMinute", 1000))
+    growth = pace.get("exponentialRate")
+    if growth is not None:
+        criteria = growth["rateIncreaseCriteria"]
+        succeeded = sum(execution["status"] == "SUCCEEDED" for execution in executions)
+        steps = (
+            len(record["executions"]) // criteria["numberOfNotifiedThings"]
+            if "numberOfNotifiedThings" in criteria
+            else succeeded // criteria.get("numberOfSucceededThings", 1)
+        )
+        rate = min(rate, growth["baseRatePerMinute"] * growth["incrementFactor"] ** min(steps, 100))
+    return sum(execution["queued_at"] > now - 60 for execution in executions) < rate
+
+
+def _time_out(record: Deployment, now: float) -> bool:
+    """Give up devices that have been at it for longer than the job allows; whether there was one."""
+    minutes = record.get("job", {}).get("timeoutConfig", {}).get("inProgressTimeoutInMinutes")
+    late = [
+        execution
+        for execution in record["executions"].values()
+        if minutes and execution["status"] == "IN_PROGRESS" and now - execution.get("started_at", now) > 60 * minutes
+    ]
+    for execution in late:
+        _move(execution, "TIMED_OUT", now)
+    if late:
+        _abort_where_asked(record, now)
+    return bool(late)
+
+
+def _abort_where_asked(record: Deployment, now: float) -> None:
+    """Cancel the deployment when as many have failed as its abort criteria say."""
+    executed = [
+        execution["status"]
+        for execution in record["executions"].values()
+        if execution["status"] in FINAL and execution["status"] not in ("REMOVED", "CANCELED")
+    ]
+    for criterion in record.get("job", {}).get("abortConfig", {}).get("criteriaList", []):
+        kinds = FAILURES if criterion["failureType"] == "ALL" else (criterion["failureType"],)
+        failed = sum(status in kinds for status in executed)
+        enough = len(executed) >= criterion["minNumberOfExecutedThings"]
+        if enough and failed and 100 * failed >= criterion["thresholdPercentage"] * len(executed):
+            record["canceled"] = True
+            _cancel_unfinished(record, now)
 
 
 def _cancel_unfinished(record: Deployment, now: float) -> None:

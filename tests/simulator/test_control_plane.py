@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from mypy_boto3_greengrassv2 import GreengrassV2Client
 from mypy_boto3_iot import IoTClient
@@ -16,6 +17,7 @@ from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
 
 from greengrass.recipe import model_recipe
 from simulator.aws import REGION, Aws
+from simulator.control.faults import Fault, Faults
 from simulator.control_plane import ControlPlane
 from simulator.restjson import routes
 
@@ -23,7 +25,8 @@ ARTIFACT = "s3://artifacts/package.zip"
 SUPPORTED = {
     "CreateComponentVersion", "DescribeComponent", "GetComponent", "DeleteComponent", "ListComponents",
     "ListComponentVersions", "ResolveComponentCandidates", "CreateDeployment", "GetDeployment", "CancelDeployment",
-    "ListDeployments", "ListEffectiveDeployments", "GetCoreDevice", "ListCoreDevices", "GetPendingJobExecutions",
+    "ListDeployments", "ListEffectiveDeployments", "GetCoreDevice", "ListCoreDevices", "ListInstalledComponents",
+    "DeleteCoreDevice", "GetPendingJobExecutions",
     "StartNextPendingJobExecution", "DescribeJobExecution", "UpdateJobExecution",
 }  # fmt: skip
 
@@ -42,6 +45,18 @@ def _client(aws: Aws, service: str, endpoint: str | None = None) -> Any:
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
+
+
+def _client_without_retries(aws: Aws) -> GreengrassV2Client:
+    client: GreengrassV2Client = boto3.client(
+        "greengrassv2",
+        endpoint_url=aws.control_plane.endpoint,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    return client
 
 
 @pytest.fixture
@@ -117,19 +132,14 @@ def test_what_is_not_simulated_answers_501_and_names_itself(aws: Aws) -> None:
 
 
 def test_a_client_sees_the_501_as_an_error_with_the_operations_name(greengrass: GreengrassV2Client) -> None:
-    with pytest.raises(ClientError, match=r"NotImplementedException.*ListInstalledComponents is not") as caught:
-        greengrass.list_installed_components(coreDeviceThingName="one")
+    with pytest.raises(ClientError, match=r"NotImplementedException.*GetConnectivityInfo is not") as caught:
+        greengrass.get_connectivity_info(thingName="one")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
 
 
-@pytest.mark.parametrize("parameter", ["iotJobConfiguration", "parentTargetArn"])
-def test_a_parameter_that_is_not_simulated_is_not_ignored(
-    greengrass: GreengrassV2Client, shop: str, parameter: str
-) -> None:
-    value: Any = {"timeoutConfig": {"inProgressTimeoutInMinutes": 5}} if parameter == "iotJobConfiguration" else shop
-
-    with pytest.raises(ClientError, match=f"{parameter} is not simulated"):
-        greengrass.create_deployment(targetArn=shop, **{parameter: value})
+def test_a_parameter_that_is_not_simulated_is_not_ignored(greengrass: GreengrassV2Client, shop: str) -> None:
+    with pytest.raises(ClientError, match="parentTargetArn is not simulated"):
+        greengrass.create_deployment(targetArn=shop, parentTargetArn=shop)
 
 
 @pytest.mark.parametrize(
@@ -528,6 +538,106 @@ def test_core_devices_are_those_that_were_heard_of_and_unhealthy_after_a_failure
     assert greengrass.get_core_device(coreDeviceThingName="one")["status"] == "UNHEALTHY"
     healthy = greengrass.list_core_devices(thingGroupArn=shop, status="HEALTHY")["coreDevices"]
     assert [device["coreDeviceThingName"] for device in healthy] == ["two"]
+
+
+def test_what_a_nucleus_tells_of_itself_is_what_the_cloud_says_of_it(
+    aws: Aws, greengrass: GreengrassV2Client, iot: IoTClient
+) -> None:
+    gateway = {"componentName": "tidegate.Gateway", "version": "0.1.0", "status": "BROKEN", "statusDetails": "exit 1"}
+    needed = {"componentName": "tidegate.Runtime", "version": "1.0.0", "status": "FINISHED", "isRoot": False}
+    report = {
+        "ggcVersion": "2.6.0", "platform": "linux", "architecture": "aarch64",
+        "overallDeviceStatus": "UNHEALTHY", "components": [gateway, needed],
+    }  # fmt: skip
+    assert _http(aws, "PUT", "/simulator/fleet-status/one", json.dumps(report).encode())[0] == 200
+
+    told = greengrass.get_core_device(coreDeviceThingName="one")
+    roots = greengrass.list_installed_components(coreDeviceThingName="one")["installedComponents"]
+    everything = greengrass.list_installed_components(coreDeviceThingName="one", topologyFilter="ALL")
+    assert (told["coreVersion"], told["architecture"], told["status"]) == ("2.6.0", "aarch64", "UNHEALTHY")
+    assert [(found["lifecycleState"], found["lifecycleStateDetails"]) for found in roots] == [("BROKEN", "exit 1")]
+    assert len(everything["installedComponents"]) == 2
+
+    greengrass.delete_core_device(coreDeviceThingName="one")
+    assert greengrass.list_core_devices()["coreDevices"] == []
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[]", b"{}", b'{"components": [{}], "overallDeviceStatus": "HEALTHY"}'])
+def test_a_fleet_status_that_is_none_is_refused(aws: Aws, greengrass: GreengrassV2Client, body: bytes) -> None:
+    assert _http(aws, "PUT", "/simulator/fleet-status/one", body)[0] == 400
+    assert greengrass.list_core_devices()["coreDevices"] == []
+
+
+def test_a_device_says_why_it_failed_and_the_cloud_repeats_it(
+    greengrass: GreengrassV2Client, jobs: IoTJobsDataPlaneClient, shop: str
+) -> None:
+    greengrass.create_deployment(targetArn=shop, components=_pins())
+    job = _next(jobs, "one")
+    details = {
+        "deployment-failure-cause": "no such artifact", "deployment-error-stack": '["A", "B"]',
+        "deployment-error-types": "plain",
+    }  # fmt: skip
+    jobs.update_job_execution(jobId=job["jobId"], thingName="one", status="FAILED", statusDetails=details)
+
+    (found,) = greengrass.list_effective_deployments(coreDeviceThingName="one")["effectiveDeployments"]
+    assert found["reason"] == "no such artifact"
+    assert found["statusDetails"] == {"errorStack": ["A", "B"], "errorTypes": ["plain"]}
+
+
+# -- faults
+
+
+def test_an_operation_fails_as_often_as_it_was_asked_to_and_the_others_do_not(
+    aws: Aws, greengrass: GreengrassV2Client
+) -> None:
+    aws.control_plane.faults.inject(Fault("List*Components", "deny", times=1), Fault("ListComponents", "fail", times=1))
+
+    with pytest.raises(ClientError, match="not authorized to perform: greengrass:ListComponents on resource: arn"):
+        greengrass.list_components()
+    assert greengrass.list_components()["components"] == []  # botocore tries again after a 500
+
+    assert greengrass.list_core_devices()["coreDevices"] == []
+    assert aws.control_plane.faults.struck == {"ListComponents": 2}
+
+
+def test_a_throttled_client_is_told_so(aws: Aws, greengrass: GreengrassV2Client) -> None:
+    aws.control_plane.faults.inject(Fault("ListComponents", "throttle"))
+
+    client = _client_without_retries(aws)
+    with pytest.raises(client.exceptions.ThrottlingException) as caught:
+        client.list_components()
+    client.close()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+
+
+def test_what_is_done_but_not_answered_is_done_once(aws: Aws, greengrass: GreengrassV2Client, shop: str) -> None:
+    aws.control_plane.faults.inject(Fault("CreateDeployment", "lose", times=1))
+
+    deployment = greengrass.create_deployment(targetArn=shop, components=_pins())["deploymentId"]
+
+    (found,) = greengrass.list_deployments(historyFilter="ALL")["deployments"]
+    assert found["deploymentId"] == deployment
+    assert aws.control_plane.faults.struck == {"CreateDeployment": 1}
+
+
+def test_a_share_of_calls_is_hit_always_the_same_ones_with_the_same_seed() -> None:
+    def hits(seed: int) -> list[bool]:
+        faults = Faults(seed=seed)
+        faults.inject(Fault("X", "throttle", share=0.3))
+        return [faults.strike("X") is not None for _ in range(200)]
+
+    assert hits(1) == hits(1) != hits(2)
+    assert 30 <= sum(hits(1)) <= 90
+
+
+def test_a_slow_service_answers_late() -> None:
+    slept: list[float] = []
+    faults = Faults(sleep=slept.append)
+    faults.inject(Fault("X", "delay", delay_s=7))
+
+    assert faults.strike("X") is not None
+    assert faults.strike("Y") is None
+    assert slept == [7]
 
 
 def test_a_restart_forgets_nothing(aws: Aws, iot: IoTClient, shop: str, tmp_path: Path) -> None:
