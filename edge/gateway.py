@@ -146,8 +146,10 @@ class _Gateway:
                 self._reporter.end_window()
                 if not stop.is_set():
                     log.info("all cameras have ended; what waits for the cloud goes out")
-                while not stop.wait(_LOOK_S) and self._spool.streams():
+                while not stop.wait(_LOOK_S) and (left := self._spool.streams()):
                     self._shipper.tide()
+                    if any(stream.lane != "health" for stream in left):  # or each message would wait for the next
+                        self._reporter.look()
         finally:
             for watch in self._watches:
                 watch.close()

@@ -18,8 +18,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from edge.figures import CameraState
 from edge.status import Status
-from edge.vitals import CameraState
 from models.records import SCORE_BINS, CameraHealth, Health
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,12 @@ _CAMERA = {
     "skipped": "Frames seen for which the model had no time, or above the rate cap.",
     "missed": "Frames that the camera counted and the gateway never saw.",
     "still": "Frames seen and not looked at, because nothing moved.",
+    "failed": "Frames seen on which the model raised an error.",
 }
 _SINCE_START = {
     "errors": "Things that went wrong.",
     "swaps": "Changes of the model.",
     "records_dropped": "Records dropped by the bounded spool.",
-    "records_held": "Records held back or dropped to keep the byte budget.",
     "batches_refused": "Batches that the cloud refused.",
     "messages_ignored": "Inbound messages that were none of ours.",
     "bytes_sent": "Bytes handed to the uplink, with topics.",
@@ -48,6 +48,8 @@ _NOW = {
     "spool_records": "Records that wait for the cloud.",
     "spool_bytes": "What they weigh on the disk.",
     "spool_age_s": "Age of the oldest record that waits.",
+    "records_held": "Records that wait because the byte budget has no room.",
+    "picture_parts_held": "Of these, the parts of pictures.",
 }
 
 
@@ -91,6 +93,12 @@ def families(status: Status) -> Iterator[Metric]:
         for camera in total.cameras:
             frames.add_metric([camera.name], getattr(camera, name))
         yield frames
+    withheld = CounterMetricFamily(
+        "tidegate_pictures_withheld", "Pictures of events for which the budget had no room.", labels=["camera"]
+    )
+    for camera in total.cameras:
+        withheld.add_metric([camera.name], camera.pictures_withheld)
+    yield withheld
     yield SummaryMetricFamily(
         "tidegate_inference_seconds",
         "Time of one inference.",

@@ -89,6 +89,7 @@ class Observer:
             followed, names = self._analytics.followed()
             whole, whole_labels = everything.joined(followed), (*all_labels, *names)
             records = self._snapshots.illustrate(frame.image, seen.records, whole, whole_labels, frame=frame.number)
+            self._vitals.withheld(self._camera, self._snapshots.withheld)
         self._spool.append(
             FrameResult.of(
                 self._camera,
@@ -118,8 +119,10 @@ class Observer:
                 log.warning("%s", why)
                 self._vitals.error(why)
 
-    def failed(self, frame: Frame, why: ModelError) -> None:
-        self._vitals.error(str(why))
+    def failed(self, frame: Frame, model: LoadedModel, why: ModelError) -> None:
+        with self._lock:
+            if not self._ended:
+                self._vitals.failed(model, why, camera=self._camera)
 
     def shows(self, *, anything: bool) -> None:
         """Whether the camera's pictures mean anything from now on, or are frozen or dark; all before are finished. What

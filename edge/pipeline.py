@@ -28,7 +28,7 @@ class Finisher(Protocol):
 
     def answered(self, frame: Frame, model: LoadedModel, found: Detections, ms: float) -> None: ...
 
-    def failed(self, frame: Frame, why: ModelError) -> None: ...
+    def failed(self, frame: Frame, model: LoadedModel, why: ModelError) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +104,7 @@ class Pipeline:
             found = self._read(job)
         except ModelError as exc:
             # this frame could not be looked at; the next one perhaps can
-            job.lane.finisher.failed(job.frame, exc)
+            job.lane.finisher.failed(job.frame, job.model, exc)
         else:
             self._active.answered(job.model, job.ms)
             job.lane.finisher.answered(job.frame, job.model, found, job.ms)

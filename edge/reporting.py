@@ -138,6 +138,7 @@ class Reporter:
             spool_age_s=depth.age_s,
             records_dropped=depth.dropped,
             records_held=account.held,
+            picture_parts_held=account.held_parts,
             bytes_sent=account.bytes_sent,
             batches_refused=account.refused,
             messages_ignored=account.ignored,

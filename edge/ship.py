@@ -46,14 +46,15 @@ _AT_ONCE: tuple[Lane, ...] = ("alarms", "health")  # a health message is a windo
 @dataclass(frozen=True, slots=True)
 class Account:
     """Since the start: what came in that should not have, how many runs of records the cloud set aside, and what was
-    sent, in bytes with topics. `held`: records that wait now because the byte budget has no room for them; then one in
-    `thin` frames goes first."""
+    sent, in bytes with topics. `held`: records that wait now because the byte budget has no room for them, of which
+    `held_parts` are parts of pictures; then one in `thin` frames goes first."""
 
     ignored: int = 0
     last_ignored: str = ""
     refused: int = 0
     bytes_sent: int = 0
     held: int = 0
+    held_parts: int = 0
     thin: int = 1
 
 
@@ -184,7 +185,8 @@ class Shipper:
                 if not self._down:
                     log.warning("results wait in the spool: %s", exc)
                 self._down = True
-            self._account = replace(self._account, held=self._held(streams))
+            held, held_parts = self._held(streams), self._held([one for one in streams if one.lane == "pictures"])
+            self._account = replace(self._account, held=held, held_parts=held_parts)
             self._tell_held()
             self._forget_courses(streams)
 

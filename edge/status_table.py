@@ -28,6 +28,8 @@ def lines(status: Status) -> Iterator[str]:
     yield _row("uplink", f"{status.uplink}, {size(total.bytes_sent)} sent")
     yield _row("spool", _spool(total))
     yield _row("machine", _machine(total, window))
+    if withheld := sum(camera.pictures_withheld for camera in total.cameras):
+        yield _row("pictures", f"{withheld} of events withheld, for want of room in their budget")
     yield _row("errors", f"{total.errors}" + (f", the last: {total.last_error}" if total.last_error else ""))
     yield ""
     yield from _cameras(total, window)
@@ -121,12 +123,12 @@ def _length_s(window: Sequence[Health]) -> float:
 
 def _cameras(total: Health, window: Sequence[Health]) -> Iterator[str]:
     width = max([6, *(len(camera.name) for camera in total.cameras)])
-    heads = "".join(f"{head:>11}" for head in ("seen", "inferred", "skipped", "missed", "still", "fps"))
+    heads = "".join(f"{head:>11}" for head in ("seen", "inferred", "skipped", "missed", "still", "failed", "fps"))
     yield f"  {'camera':<{width}}  {'state':<8}{heads}"
     rates = {}
     if length_s := _length_s(window):  # the last report counts for all of it, whichever model answered
         rates = {camera.name: f"{camera.inferred / length_s:.1f}" for camera in window[-1].cameras}
     for camera in total.cameras:
-        counts = (camera.seen, camera.inferred, camera.skipped, camera.missed, camera.still)
+        counts = (camera.seen, camera.inferred, camera.skipped, camera.missed, camera.still, camera.failed)
         figures = "".join(f"{count:>11,}" for count in counts)
         yield f"  {camera.name:<{width}}  {camera.state:<8}{figures}{rates.get(camera.name, ''):>11}"

@@ -9,10 +9,11 @@ from edge.backoff import delays
 from edge.cameras.camera import Camera, Sight, StalledError
 from edge.cameras.config import CameraConfig
 from edge.cameras.opening import open_camera, recorded_at
+from edge.figures import CameraState
 from edge.observe import Observer
 from edge.pipeline import Pipeline
 from edge.spool import Spool
-from edge.vitals import CameraState, Vitals
+from edge.vitals import Vitals
 from models.errors import CameraError
 from models.records import Event
 

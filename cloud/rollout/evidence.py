@@ -204,7 +204,8 @@ def _failure(plan: Plan, since: Sequence[Health], progress: Progress) -> str:
         # a package too damaged to say what it is goes by its folder's name
         if health.failed_release.startswith(f"{plan.candidate}:") or folder in health.failed_release:
             return f"gave it up: {health.failed_release}"
-    releases = [health.release for health in since if health.model == plan.model]
+    # without a digest nothing runs: a gateway that waits for its first model, after a new disk say, went back to none
+    releases = [health.release for health in since if health.model == plan.model and health.digest]
     if plan.release in releases:
         after = releases[len(releases) - releases[::-1].index(plan.release) :]
         # one window may be told late; two say that it stays that way

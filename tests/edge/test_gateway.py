@@ -123,6 +123,30 @@ def test_every_frame_of_a_file_is_in_the_cloud_once_and_then_the_gateway_ends(
     assert reports[-1].release == 1
 
 
+def test_a_gateway_whose_films_have_ended_says_how_it_is_while_the_cloud_does_not_answer(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    uplink = SmallUplink(site.cloud)
+    uplink.deaf = True
+    camera = CameraConfig("belt", str(make_video(20)))
+    running, _ = site.start(camera, keep_running=False, package=make_release(1), uplink=uplink, window_s=0.2)
+    eventually(lambda: sum(report.camera_state == "ended" for report in site.cloud.reports()) >= 5)
+    uplink.deaf = False
+    running.end()
+    assert running.outcome == Outcome(waiting=0, failures=())
+    assert site.cloud.frame_numbers("belt") == list(range(20))
+
+
+def test_before_its_first_model_a_gateway_waits_and_blames_no_camera(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    site.start(CameraConfig("belt", str(make_video(20))))
+    eventually(lambda: len(site.cloud.reports()) >= 2)
+    assert {report.camera_state for report in site.cloud.reports()} == {"waiting"}
+    site.point(make_release(1))
+    eventually(lambda: site.cloud.reports()[-1].camera_state == "ended")
+
+
 def test_a_second_run_has_nothing_left_to_do(site: Site, make_video: MakeVideo, make_release: MakeRelease) -> None:
     camera, package = CameraConfig("belt", str(make_video(20))), make_release(1)
     for _ in range(2):

@@ -30,7 +30,7 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 def test_prometheus_sees_what_the_gateway_counts() -> None:
     with closing(Metrics(0, lambda: STATUS)) as metrics:
         samples = scrape(metrics.port)
-    assert of(samples, "tidegate_frames_seen_total", camera="door") == 100
+    assert of(samples, "tidegate_frames_seen_total", camera="door") == 103
     assert of(samples, "tidegate_frames_still_total", camera="yard") == 40
     assert of(samples, "tidegate_camera_state", camera="yard", tidegate_camera_state="frozen") == 1
     assert of(samples, "tidegate_camera_state", camera="yard", tidegate_camera_state="ok") == 0
@@ -44,7 +44,10 @@ def test_prometheus_sees_what_the_gateway_counts() -> None:
     assert of(samples, "tidegate_configuration_refused") == 1
     assert of(samples, "tidegate_spool_age_seconds") == 75
     assert of(samples, "tidegate_bytes_sent_total") == 1_500_000
-    assert of(samples, "tidegate_records_held_total") == 5
+    assert of(samples, "tidegate_records_held") == 5
+    assert of(samples, "tidegate_picture_parts_held") == 4
+    assert of(samples, "tidegate_frames_failed_total", camera="door") == 3
+    assert of(samples, "tidegate_pictures_withheld_total", camera="yard") == 6
     assert of(samples, "tidegate_challenger_agreed") == 9
     model = {"model": "coco", "release": "3", "variant": "int8", "digest": "ab" * 32}
     assert of(samples, "tidegate_model_info", **model) == 1

@@ -15,8 +15,9 @@ from edge.loading import LoadedModel
 from edge.observe import Observer
 from edge.polygons import Polygon
 from edge.spool import Spool
-from edge.vitals import Vitals
+from edge.vitals import Standing, Vitals
 from models.detections import Detections, UInt8
+from models.errors import ModelError
 from models.frame import Frame
 from models.manifest import read_manifest
 from models.records import Event, FrameResult, PicturePart, Record
@@ -36,12 +37,12 @@ class Site:
         self._model = LoadedModel(manifest, open_runner(run, manifest), "fp32", "digest")
         self._spool = spool
         self._number = 0
+        self.vitals = Vitals("lamp")
+        self.vitals.add_camera("belt")
 
     def observer(
         self, config: AnalyticsConfig = CONFIG, *, regions: tuple[Polygon, ...] = (), blur: tuple[str, ...] = ()
     ) -> Observer:
-        vitals = Vitals("lamp")
-        vitals.add_camera("belt")
         return Observer(
             "belt",
             regions=regions,
@@ -49,7 +50,7 @@ class Site:
             snapshots=Snapshots(config, camera="belt", blur=blur),
             challenger=None,
             spool=self._spool,
-            vitals=vitals,
+            vitals=self.vitals,
         )
 
     def show(self, observer: Observer, image: UInt8, *boxes: tuple[float, float, float, float], times: int = 1) -> None:
@@ -58,6 +59,12 @@ class Site:
             frame = Frame(image, self._number, 1_790_000_000_000_000_000 + self._number * 10**8, self._number * 10**8)
             self._number += 1
             observer.answered(frame, self._model, Detections.of(boxes, [0.9] * len(boxes), [0] * len(boxes)), 1.0)
+
+    def fail(self, observer: Observer) -> None:
+        """The model raises at the next frame."""
+        frame = Frame(np.zeros((HEIGHT, WIDTH, 3), np.uint8), self._number, 1, 1)
+        self._number += 1
+        observer.failed(frame, self._model, ModelError("it raised"))
 
     def records(self) -> list[Record]:
         self._spool.flush()
@@ -154,3 +161,19 @@ def test_a_frame_that_is_answered_after_the_end_is_not_recorded(site: Site) -> N
     observer.end()
     site.show(observer, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     assert [record.frame for record in site.records() if isinstance(record, FrameResult)] == [0]
+
+
+def test_health_tells_which_pictures_and_which_frames_there_are_none_of(site: Site) -> None:
+    poor = AnalyticsConfig(zones=(HERE,), aggregate_s=0, pictures=PictureConfig(daily_bytes=24, gap_s=0))
+    observer = site.observer(poor)
+    dark = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for left in (10.0, 40.0, 70.0):
+        site.show(observer, dark, (left, 10, left + 20, 30), times=5)
+        site.show(observer, dark, times=40)
+    site.fail(observer)
+    observer.end()
+    site.fail(observer)  # which the camera counts as skipped
+    (health,) = site.vitals.cut(None, Standing(), at_us=1)
+    assert len(site.pictures()) == 1, "the first is paid for by those after it"
+    assert health.cameras[0].pictures_withheld == len([1 for kind, _ in site.events() if kind == "enter"]) - 1 > 0
+    assert (health.cameras[0].failed, health.errors, health.last_error) == (1, 1, "it raised")

@@ -35,7 +35,7 @@ class Seen:
         self.answers.append((frame.number, model.manifest.labels[int(found.class_ids[0])]))
         self.models.append(model)
 
-    def failed(self, frame: Frame, why: ModelError) -> None:
+    def failed(self, frame: Frame, model: LoadedModel, why: ModelError) -> None:
         self.failures.append(frame.number)
 
 

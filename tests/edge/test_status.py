@@ -18,7 +18,10 @@ from edge.status_table import lines, size, span
 from models.errors import TidegateError
 from models.records import CameraHealth, Challenge, Health
 
-CAMERAS = (CameraHealth("door", "ok", 100, 90, 10), CameraHealth("yard", "frozen", 40, 0, 0, 2, 40))
+CAMERAS = (
+    CameraHealth("door", "ok", 103, 90, 10, failed=3),
+    CameraHealth("yard", "frozen", 40, 0, 0, 2, 40, pictures_withheld=6),
+)
 TOTAL = Health(
     at_us=1_700_000_000_000_000,
     window_s=93_784.0,
@@ -40,6 +43,7 @@ TOTAL = Health(
     failed_release="coco@4: it takes 31.0 ms a frame",
     configuration_refused="window_s must be in 0.1..3600, got 0",
     records_held=5,
+    picture_parts_held=4,
     cpu_s=4000.0,
     temperature_c=61.3,
     throttled="under-voltage",
@@ -151,13 +155,14 @@ def test_the_table_tells_the_state_of_everything() -> None:
         "coco@5: 9 of 10 frames seen alike",
         "mqtt broker:8883, 1.5 MB sent",
         "7 records wait (12.3 kB, the oldest for 1 min 15 s); 5 held back by the budget",
+        "6 of events withheld",
         "memory 131.4 MB, 0.40 cores, 61 °C, held back: under-voltage, 12.1 GB free",
         "2, the last: camera yard has gone away",
     ):
         assert words in text
     door, yard = text.splitlines()[-2:]
-    assert door.split() == ["door", "ok", "100", "90", "10", "0", "0", "15.0"]
-    assert yard.split() == ["yard", "frozen", "40", "0", "0", "2", "40"]
+    assert door.split() == ["door", "ok", "103", "90", "10", "0", "0", "3", "15.0"]
+    assert yard.split() == ["yard", "frozen", "40", "0", "0", "2", "40", "0"]
 
 
 def test_the_table_of_a_gateway_that_has_just_started() -> None:

@@ -8,13 +8,15 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.config import DEFAULT_LIMIT_BYTES, MAX_CAMERAS
+from edge.figures import CameraState
 from edge.loading import LoadedModel
-from edge.vitals import CameraState, Standing, Vitals
+from edge.vitals import Standing, Vitals
 from models.detections import Detections
+from models.errors import ModelError
 from models.manifest import Manifest, read_manifest
 from models.records import CameraHealth, Challenge, Health, batch_of
 from models.runner import Runner, open_runner
@@ -61,7 +63,7 @@ def test_a_window_counts_what_was_seen_and_answered(vitals: Vitals, loaded: Load
     vitals.camera_is("door", "ok")
     for ms in range(1, 101):
         tally.seen += 1
-        vitals.answered(*answer(loaded, float(ms), (0.05, 0.95, 1.0), label=ms % 2))
+        vitals.answered(*answer(loaded, float(ms), (0.05, 0.95, 1.0), label=ms % 2), camera="door")
     tally.seen += 7
     tally.skipped += 5
     tally.missed += 3
@@ -85,7 +87,7 @@ def test_a_window_counts_what_was_seen_and_answered(vitals: Vitals, loaded: Load
 def test_a_window_starts_from_nothing(vitals: Vitals, loaded: LoadedModel, clock: Clock) -> None:
     tally = vitals.add_camera("door")
     tally.seen += 1
-    vitals.answered(*answer(loaded))
+    vitals.answered(*answer(loaded), camera="door")
     vitals.error("the disk is full")
     clock.now += 60
     vitals.cut(loaded, Standing(), at_us=1)
@@ -99,25 +101,34 @@ def test_two_releases_in_a_window_are_reported_each_for_its_time(
     vitals: Vitals, loaded: LoadedModel, clock: Clock
 ) -> None:
     newer = loaded_as(loaded.manifest, loaded.runner, 2)
-    tally = vitals.add_camera("door")
-    tally.seen += 30
-    for _ in range(10):
-        vitals.answered(*answer(loaded, 10))
-    clock.now += 45
-    for _ in range(20):
-        vitals.answered(*answer(newer, 20))
-    vitals.error("something")
-    clock.now += 15
+    tally, other = vitals.add_camera("door"), vitals.add_camera("yard")
+    for model, ms, frames in ((loaded, 10, 10), (newer, 20, 19)):
+        for _ in range(frames):
+            tally.seen += 1
+            vitals.answered(*answer(model, ms), camera="door")
+        tally.seen += 1
+        vitals.failed(model, ModelError(f"{model.label} fails"), camera="door")
+        other.seen, other.skipped = other.seen + 2, other.skipped + 1
+        other.still += model is loaded
+        tally.missed += model is newer
+        vitals.error(f"something, with {model.label}")
+        clock.now += 45 if model is loaded else 15
+        tally.seen += model is loaded  # which the newer one answers
     first, second = vitals.cut(newer, Standing(), at_us=1)
-    assert (first.release, first.window_s, first.frames_seen, first.frames_inferred, first.p50_ms) == (
-        1,
-        45,
-        10,
-        10,
-        10,
+    assert (first.release, first.window_s, first.frames_inferred, first.p50_ms) == (1, 45, 10, 10)
+    assert first.cameras == (
+        CameraHealth("door", "waiting", seen=13, inferred=10, failed=1),
+        CameraHealth("yard", "waiting", seen=2, skipped=1, still=1),
     )
-    assert (second.release, second.window_s, second.frames_seen, second.frames_inferred) == (2, 15, 20, 20)
-    assert (first.errors, second.errors, second.last_error) == (0, 1, "something")
+    assert (first.frames_seen, first.frames_skipped, first.frames_still, first.frames_failed) == (15, 1, 1, 1)
+    assert (first.errors, first.last_error) == (2, "something, with colour@1")
+    assert (second.release, second.window_s, second.frames_inferred, second.p50_ms) == (2, 15, 19, 20)
+    assert second.cameras == (
+        CameraHealth("door", "waiting", seen=19, inferred=19, missed=1, failed=1),
+        CameraHealth("yard", "waiting", seen=2, skipped=1),
+    )
+    assert (second.frames_seen, second.frames_missed, second.frames_failed) == (21, 1, 1)
+    assert (second.errors, second.last_error) == (2, "something, with colour@2")
 
 
 def test_without_a_model_or_a_frame_there_is_still_a_report(vitals: Vitals, clock: Clock) -> None:
@@ -125,17 +136,18 @@ def test_without_a_model_or_a_frame_there_is_still_a_report(vitals: Vitals, cloc
     clock.now += 60
     (health,) = vitals.cut(None, Standing(), at_us=1)
     assert (health.model, health.release, health.digest, health.frames_seen) == ("colour", 0, "", 0)
-    assert health.camera_state == "down", "nothing seen is not could-not-look"
+    assert health.camera_state == health.cameras[0].state == "waiting", "nothing is wrong with the camera"
 
 
 def test_the_worst_camera_is_reported(vitals: Vitals) -> None:
     states: tuple[tuple[str, CameraState], ...] = (
         ("a", "ended"),
         ("b", "ok"),
-        ("c", "dark"),
-        ("d", "frozen"),
-        ("e", "stalled"),
-        ("f", "down"),
+        ("c", "waiting"),
+        ("d", "dark"),
+        ("e", "frozen"),
+        ("f", "stalled"),
+        ("g", "down"),
     )
     for name, state in states:
         vitals.add_camera(name)
@@ -144,7 +156,7 @@ def test_the_worst_camera_is_reported(vitals: Vitals) -> None:
 
 
 def test_odd_scores_break_nothing(vitals: Vitals, loaded: LoadedModel) -> None:
-    vitals.answered(*answer(loaded, 1, (float("nan"), -1.0, 7.0)))
+    vitals.answered(*answer(loaded, 1, (float("nan"), -1.0, 7.0)), camera="door")
     (health,) = vitals.cut(loaded, Standing(), at_us=1)
     assert sum(health.score_histogram) == 3
 
@@ -152,6 +164,7 @@ def test_odd_scores_break_nothing(vitals: Vitals, loaded: LoadedModel) -> None:
 def test_each_camera_has_an_account_of_its_own(vitals: Vitals, loaded: LoadedModel) -> None:
     door, yard = vitals.add_camera("door"), vitals.add_camera("yard")
     vitals.camera_is("door", "ok")
+    vitals.withheld("yard", 2)
     for _ in range(3):
         door.seen += 1
         vitals.answered(*answer(loaded), camera="door")
@@ -159,12 +172,12 @@ def test_each_camera_has_an_account_of_its_own(vitals: Vitals, loaded: LoadedMod
     (health,) = vitals.cut(loaded, Standing(), at_us=1)
     assert health.cameras == (
         CameraHealth("door", "ok", seen=3, inferred=3),
-        CameraHealth("yard", "down", seen=9, missed=2, still=9),
+        CameraHealth("yard", "waiting", seen=9, missed=2, still=9, pictures_withheld=2),
     )
     assert (health.frames_seen, health.frames_inferred, health.frames_still, health.frames_missed) == (12, 3, 9, 2)
     yard.skipped = 1
     (health,) = vitals.cut(loaded, Standing(), at_us=2)
-    assert health.cameras == (CameraHealth("door", "ok"), CameraHealth("yard", "down", skipped=1))
+    assert health.cameras == (CameraHealth("door", "ok"), CameraHealth("yard", "waiting", skipped=1))
 
 
 def test_bytes_are_told_by_window_and_counts_since_the_start(vitals: Vitals, loaded: LoadedModel) -> None:
@@ -179,9 +192,9 @@ def test_processor_time_is_divided_among_releases(vitals: Vitals, loaded: Loaded
     newer = loaded_as(loaded.manifest, loaded.runner, 2)
     before = time.process_time()
     vitals.cut(loaded, Standing(), at_us=1)
-    vitals.answered(*answer(loaded))
+    vitals.answered(*answer(loaded), camera="door")
     burn(0.03)
-    vitals.answered(*answer(newer))
+    vitals.answered(*answer(newer), camera="door")
     burn(0.06)
     first, second = vitals.cut(newer, Standing(), at_us=2)
     assert first.cpu_s >= 0.03
@@ -246,43 +259,66 @@ def test_the_longest_message_fits_the_smallest_uplink(clock: Clock, loaded: Load
         return "".join(random.choices(string.ascii_letters + string.digits, k=count))
 
     vitals = Vitals("colour", clock=clock)
-    for _ in range(MAX_CAMERAS):
-        tally = vitals.add_camera(words(64))
+    names = [words(64) for _ in range(MAX_CAMERAS)]
+    for name in names:
+        tally = vitals.add_camera(name)
+        vitals.withheld(name, random.randrange(1 << 16))
         tally.seen = tally.skipped = tally.missed = tally.still = random.randrange(1 << 24)
     labels = tuple(words(24) for _ in range(80))
     model = replace(loaded, manifest=replace(loaded.manifest, labels=labels))
     for label in range(80):
-        vitals.answered(*answer(model, random.random(), tuple(random.random() for _ in range(9)), label=label))
+        scores = tuple(random.random() for _ in range(9))
+        vitals.answered(*answer(model, random.random(), scores, label=label), camera=random.choice(names))
     vitals.error(words(500))
     vitals.configuration_refused = words(500)
-    scores = tuple(random.randrange(1 << 20) for _ in range(10))
-    challenge = Challenge("colour", 4, f"{random.getrandbits(256):064x}", 1000, 900, 800, 700, 600, 0.9, scores, scores)
-    standing = Standing(10**6, 10**9, 12345.678, 10**5, 10**5, 10**3, 10**10, 10**4, 9, words(500), challenge)
+    bins = tuple(random.randrange(1 << 20) for _ in range(10))
+    challenge = Challenge("colour", 4, f"{random.getrandbits(256):064x}", 1000, 900, 800, 700, 600, 0.9, bins, bins)
+    standing = Standing(10**6, 10**9, 12345.678, 10**5, 10**5, 10**4, 10**3, 10**10, 10**4, 9, words(500), challenge)
     (health,) = vitals.cut(model, standing, at_us=1_700_000_000_123_456)
     message = encode_batch(batch_of("0123456789abcdef", 2**40, [health]))
     assert len(message) + len(results_topic("g" * 64)) <= DEFAULT_LIMIT_BYTES["ipc"]
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 3), st.booleans()), max_size=30))
-def test_windows_add_up_to_the_overview(steps: list[tuple[int, int, int, bool]]) -> None:
+FATES = st.sampled_from(["seen", "inferred", "skipped", "missed", "still", "failed"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(FATES, st.integers(0, 1), st.integers(0, 2), st.sampled_from(["", "cut", "error"]))))
+def test_every_frame_seen_is_accounted_for_once(loaded: LoadedModel, steps: list[tuple[str, int, int, str]]) -> None:
+    """Whatever cameras and releases take part, and wherever windows end: what the messages tell adds up, to what the
+    overview tells, camera by camera."""
     vitals = Vitals("colour")
-    tallies = [vitals.add_camera(name) for name in "abc"]
+    models = [loaded_as(loaded.manifest, loaded.runner, release) for release in range(3)]
+    tallies = [vitals.add_camera(name) for name in "ab"]
     told: list[Health] = []
-    for camera, seen, errors, ends in steps:
-        tallies[camera].seen += seen
-        tallies[camera].skipped += seen // 2
-        for _ in range(errors):
-            vitals.error("oh")
-        if ends:
-            told += vitals.cut(None, Standing(), at_us=1)
-    told += vitals.cut(None, Standing(), at_us=2)
+    for fate, camera, release, then in steps:
+        name, tally = "ab"[camera], tallies[camera]
+        tally.seen += fate != "missed"
+        if fate == "inferred":
+            vitals.answered(*answer(models[release]), camera=name)
+        elif fate == "failed":
+            vitals.failed(models[release], ModelError("oh"), camera=name)
+        elif fate != "seen":  # those are still under way
+            setattr(tally, fate, getattr(tally, fate) + 1)
+        if then == "cut":
+            told += vitals.cut(models[release], Standing(), at_us=1)
+        if then == "error":
+            vitals.error("ah")
     total = vitals.overview(None, Standing(), at_us=3).total
-    assert sum(health.frames_seen for health in told) == total.frames_seen == sum(seen for _, seen, _, _ in steps)
-    assert sum(health.frames_skipped for health in told) == total.frames_skipped
+    told += vitals.cut(None, Standing(), at_us=2)
     assert sum(health.errors for health in told) == total.errors
-    for index, name in enumerate("abc"):
-        assert sum(health.cameras[index].seen for health in told) == total.cameras[index].seen
-        assert total.cameras[index].name == name
+    for name in ("seen", "inferred", "skipped", "missed", "still", "failed"):
+        in_all = sum(getattr(health, f"frames_{name}") for health in told)
+        by_camera = [sum(getattr(health.cameras[index], name) for health in told) for index in range(2)]
+        assert in_all == getattr(total, f"frames_{name}") == sum(by_camera)
+        assert by_camera == [getattr(camera, name) for camera in total.cameras]
+    for index, camera_total in enumerate(total.cameras):
+        its = camera_total
+        under_way = sum(fate == "seen" and camera == index for fate, camera, _, _ in steps)
+        assert its.seen == its.inferred + its.skipped + its.still + its.failed + under_way
+    for health in told:
+        of_release = [step for step in steps if step[0] in ("inferred", "failed") and step[2] == health.release]
+        assert health.frames_inferred + health.frames_failed <= len(of_release)
 
 
 def burn(cpu_s: float) -> None:

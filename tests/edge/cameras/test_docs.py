@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from edge.cameras.config import CameraConfig, MotionConfig
-from edge.vitals import CameraState
+from edge.figures import CameraState
 from models.configuration import parse
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cameras.md").read_text()
