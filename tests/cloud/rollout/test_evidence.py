@@ -6,7 +6,7 @@ from cloud.rollout.evidence import GatewayEvidence, weigh
 from cloud.rollout.plan import Plan, Ring
 from cloud.rollout.state import Touched
 from models.records import Health
-from simulator.light_fleet import LightReport
+from simulator.rollout_fleet import RolloutReport
 
 PLAN = Plan("flange", 2, 1, "shop", (Ring("shop_flange-ring-0", ("belt",)),))
 WELL = Health(0, 60.0, "flange", 1, "aa", "fp32", frames_seen=300, frames_inferred=300, p95_ms=9.0)
@@ -20,7 +20,7 @@ def weighed(*since: Health) -> GatewayEvidence:
     found = weigh(
         PLAN,
         [Touched({"belt": told[9].at_us}, deployed_us=told[9].at_us)],
-        [LightReport("belt", "00000000000000aa", seq, health) for seq, health in enumerate(told, start=1)],
+        [RolloutReport("belt", "00000000000000aa", seq, health) for seq, health in enumerate(told, start=1)],
         window_s=60.0,
         since_us=0,
         heard_us={"belt": told[-1].at_us},
