@@ -112,7 +112,7 @@ def check(config: GatewayConfig, config_file: Path, programs: Sequence[Path]) ->
         raise ConfigError(
             f"{config_file}: uplink kind ipc is for a component that Greengrass starts; a service needs mqtt or aws"
         )
-    if config.state not in (Path("state"), STATE):
+    if config_file.parent / config.state not in (config_file.parent / "state", STATE):
         raise ConfigError(
             f"{config_file}: a service keeps its state in {STATE}; leave out state = {str(config.state)!r}"
         )

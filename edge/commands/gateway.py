@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     run = actions.add_parser("run", help="see, infer and ship until the cameras end, or for ever")
     run.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="gateway.toml; its paths start in this folder"
+        "--config", type=Path, required=True, metavar="FILE", help="gateway.toml; paths in it start where it is"
     )
     run.add_argument("--name", help="the gateway's name (default: AWS_IOT_THING_NAME, else this machine's)")
     run.add_argument("--state", type=Path, metavar="FOLDER", help="the gateway's own folder, instead of the file's")

@@ -10,6 +10,7 @@ import pytest
 import tidegate
 from edge.byte_budget import ByteBudget
 from edge.config import GatewayConfig
+from edge.config_file import located, read_config
 from models.configuration import parse
 from models.errors import ConfigError
 
@@ -98,6 +99,22 @@ def test_the_byte_budget_of_the_guide_is_one() -> None:
     example = guide.split("```toml\n")[1].split("```")[0]
     config = parse(GatewayConfig, {**MINIMAL, **tomllib.loads(example)}, where="docs/spool.md")
     assert config.byte_budget == ByteBudget(50_000_000, "month")
+
+
+def test_paths_in_a_file_start_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "gateway.toml").write_text(
+        'model = "coco"\ntrust = "/etc/trust"\n[uplink]\nkind = "mqtt"\nhost = "broker"\nca = "tls/ca.crt"\n'
+        '[[cameras]]\nname = "film"\nuri = "film.mp4"\n[[cameras]]\nname = "photos"\nuri = "file://photos"\n'
+        '[[cameras]]\nname = "door"\nuri = "https://door/"\nca = "door.pem"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    config = read_config(Path("site/gateway.toml"))
+    site = tmp_path / "site"
+    assert (config.trust, config.state, config.uplink.ca) == (Path("/etc/trust"), site / "state", site / "tls/ca.crt")
+    assert [camera.uri for camera in config.cameras] == [str(site / "film.mp4"), str(site / "photos"), "https://door/"]
+    assert config.cameras[2].ca == site / "door.pem"
+    assert located(config, Path("/elsewhere")) == config
 
 
 def test_a_byte_budget_out_of_range_is_one_line() -> None:
