@@ -4,33 +4,19 @@ Every function may be called again after a crash: what is done already is found 
 """
 
 import json
-import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, cast
 
-from botocore.exceptions import ClientError
-
-from greengrass.aws import Aws, connect, is_missing, spoken_of
+from greengrass.aws import Aws, connect, spoken_of
 from greengrass.groups import group_arn
+from greengrass.policies import Pace, Policies
 from greengrass.register import versions_of
 from models.errors import DeployError
 
-Clock = Callable[[], float]
-Sleep = Callable[[float], None]
 Status = Literal["ACTIVE", "COMPLETED", "CANCELED", "FAILED", "INACTIVE"]
-Progress = Literal["pending", "succeeded", "failed"]
 
-POLL_S = 1.0
-POLICIES: dict[str, Any] = {
-    # honoured by the Java nucleus; lite does not roll back, which is why a roll-out does it by itself
-    "failureHandlingPolicy": "ROLLBACK",
-    "componentUpdatePolicy": {"action": "NOTIFY_COMPONENTS", "timeoutInSeconds": 60},
-    "configurationValidationPolicy": {"timeoutInSeconds": 60},
-}
-# AWS has said both for the same thing
-_SUCCEEDED = ("SUCCEEDED", "COMPLETED")
-_FAILED = ("FAILED", "REJECTED", "TIMED_OUT", "CANCELED")
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +45,13 @@ Components = dict[str, Component]
 @dataclass(frozen=True, slots=True)
 class Current:
     """What a target's devices are to run. `id` is None when no deployment says just that: none was made, or the
-    newest was canceled, after which some devices may run this and some what was canceled."""
+    newest was canceled, after which some devices may run this and some what was canceled. `revision` counts all
+    deployments that the target ever had."""
 
     id: str | None
     components: Components
+    policies: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 0
 
 
 def deploy(
@@ -70,31 +59,44 @@ def deploy(
     pins: Mapping[str, Pin],
     *,
     remove: Collection[str] = (),
+    policies: Policies | None = None,
+    pace: Pace | None = None,
     again: bool = False,
     aws: Aws | None = None,
 ) -> str:
     """Have a thing group's devices run these components beside those they run already; the deployment's id.
 
-    What the group's current deployment holds stays, unless a pin replaces it or `remove` names it. When that is what
-    is deployed already, no deployment is made and the current one's id is returned (`again` makes one all the same,
-    for devices that failed).
+    What the group's current deployment holds stays, unless a pin replaces it or `remove` names it; also what somebody
+    else deploys at the same moment. When that is what is deployed already, under these policies where some are given,
+    no deployment is made and the current one's id is returned (`again` makes one all the same, for devices that
+    failed).
     """
     aws = aws or connect()
     target = group_arn(group, aws=aws)
     for component, pin in pins.items():
         _check_registered(component, pin.version, aws)
     current = _current(target, aws)
-    components = merge_components(current.components, pins, remove)
-    if current.id is not None and current.components == components and not again:
-        return current.id
-    with spoken_of(f"deployment to {group}"):
-        created = aws.greengrass.create_deployment(
-            targetArn=target,
-            deploymentName=f"tidegate {group}",
-            components=cast(Any, components),
-            deploymentPolicies=cast(Any, POLICIES),
-        )
-    return created["deploymentId"]
+    for _ in range(_TRIES):
+        components = merge_components(current.components, pins, remove)
+        same = current.components == components and (policies is None or current.policies == policies.document())
+        if current.id is not None and same and not again:
+            return current.id
+        job = {"iotJobConfiguration": cast(Any, pace.document())} if pace is not None and pace.document() else {}
+        with spoken_of(f"deployment to {group}"):
+            created = aws.greengrass.create_deployment(
+                targetArn=target,
+                deploymentName=f"tidegate {group}",
+                components=cast(Any, components),
+                deploymentPolicies=cast(Any, (policies or Policies()).document()),
+                **job,
+            )["deploymentId"]
+            revision = _number(aws.greengrass.get_deployment(deploymentId=created)["revisionId"])
+        overlooked = _revision(target, revision - 1, aws) if revision > current.revision + 1 else None
+        if overlooked is None:
+            return created
+        # somebody else's came between our reading and our writing, and ours has taken its place: merge with theirs
+        current, again = overlooked, True
+    raise DeployError(f"others deploy to {group} all the time; agree on who does, then call this again")
 
 
 def merge_components(current: Components, pins: Mapping[str, Pin], remove: Collection[str] = ()) -> Components:
@@ -112,25 +114,29 @@ def merge_components(current: Components, pins: Mapping[str, Pin], remove: Colle
 
 def current_pins(group: str, *, aws: Aws | None = None) -> dict[str, Pin]:
     """What the group's devices are to run now; empty when nothing was deployed to it."""
-    aws = aws or connect()
     return {
         name: Pin(
             component["componentVersion"],
             json.loads(component.get("configurationUpdate", {}).get("merge", "null")),
         )
-        for name, component in _current(group_arn(group, aws=aws), aws).components.items()
+        for name, component in current(group, aws=aws).components.items()
     }
+
+
+def current(group: str, *, aws: Aws | None = None) -> Current:
+    """What the group's devices are to run, and by which deployment; DeployError when there is no such group."""
+    aws = aws or connect()
+    return _current(group_arn(group, aws=aws), aws)
 
 
 def current_deployment(group: str, *, aws: Aws | None = None) -> str | None:
     """The id of the group's newest deployment, None when there is none or it was canceled."""
-    aws = aws or connect()
-    return _current(group_arn(group, aws=aws), aws).id
+    return current(group, aws=aws).id
 
 
 def deployment_status(deployment: str, *, aws: Aws | None = None) -> Status:
     """How the deployment stands. AWS keeps a group's deployment ACTIVE for devices to come: for those that are there
-    now, ask `progress`."""
+    now, ask `devices.progress`."""
     aws = aws or connect()
     with spoken_of(f"deployment {deployment}"):
         return aws.greengrass.get_deployment(deploymentId=deployment)["deploymentStatus"]
@@ -141,44 +147,6 @@ def cancel(deployment: str, *, aws: Aws | None = None) -> None:
     aws = aws or connect()
     with spoken_of(f"deployment {deployment}"):
         aws.greengrass.cancel_deployment(deploymentId=deployment)
-
-
-def progress(deployment: str, things: Collection[str], *, aws: Aws | None = None) -> dict[str, Progress]:
-    """How far each device is with a deployment; one that was never heard of is pending."""
-    aws = aws or connect()
-    return {thing: _progress(_execution(deployment, thing, aws)) for thing in things}
-
-
-def wait_deployed(
-    deployment: str,
-    things: Collection[str],
-    timeout_s: float,
-    *,
-    aws: Aws | None = None,
-    clock: Clock = time.monotonic,
-    sleep: Sleep = time.sleep,
-) -> None:
-    """Return once all of `things` have the deployment. DeployError as soon as one failed, when it was superseded or
-    canceled, or after `timeout_s`."""
-    aws = aws or connect()
-    deadline = clock() + timeout_s
-    waiting = list(things)
-    while True:
-        executions = {thing: _execution(deployment, thing, aws) for thing in waiting}
-        for thing, execution in executions.items():
-            if _progress(execution) == "failed":
-                why = execution.get("reason") or execution["coreDeviceExecutionStatus"]
-                raise DeployError(f"deployment {deployment} failed on {thing}: {why}; see its nucleus' log")
-        waiting = sorted(thing for thing, execution in executions.items() if _progress(execution) != "succeeded")
-        if not waiting:
-            return
-        status = deployment_status(deployment, aws=aws)
-        if status in ("CANCELED", "INACTIVE"):
-            raise DeployError(f"deployment {deployment} is {status}: it was canceled, or a newer one took its place")
-        if clock() >= deadline:
-            missing = ", ".join(waiting)
-            raise DeployError(f"deployment {deployment} is not on {missing} after {timeout_s:g} s; are they online?")
-        sleep(POLL_S)
 
 
 # -- how it is asked for
@@ -195,36 +163,40 @@ def _check_registered(component: str, version: str, aws: Aws) -> None:
 
 def _current(target: str, aws: Aws) -> Current:
     with spoken_of(f"deployments to {target}"):
+        revision = 0
         # the whole history only where the newest was canceled
         for history in ("LATEST_ONLY", "ALL"):
             pages = aws.greengrass.get_paginator("list_deployments").paginate(
                 targetArn=target, historyFilter=cast(Any, history)
             )
-            found = [item for page in pages for item in page["deployments"] if item["deploymentStatus"] != "CANCELED"]
+            deployments = [item for page in pages for item in page["deployments"]]
+            revision = max([revision, *(_number(item["revisionId"]) for item in deployments)])
+            found = [item for item in deployments if item["deploymentStatus"] != "CANCELED"]
             if found:
                 newest = max(found, key=lambda item: item["creationTimestamp"])["deploymentId"]
-                components = aws.greengrass.get_deployment(deploymentId=newest).get("components", {})
-                return Current(newest if history == "LATEST_ONLY" else None, cast(Components, components))
-    return Current(None, {})
+                read = _read(newest, aws)
+                return Current(newest if history == "LATEST_ONLY" else None, read.components, read.policies, revision)
+    return Current(None, {}, revision=revision)
 
 
-def _execution(deployment: str, thing: str, aws: Aws) -> dict[str, Any]:
-    """What the service knows of one device's part of a deployment; empty before the device was heard of."""
-    with spoken_of(f"core device {thing}"):
-        try:
-            pages = aws.greengrass.get_paginator("list_effective_deployments").paginate(coreDeviceThingName=thing)
-            for page in pages:
-                for found in page["effectiveDeployments"]:
-                    if found["deploymentId"] == deployment:
-                        return dict(found)
-        except ClientError as exc:
-            if not is_missing(exc):
-                raise
-    return {}
+def _revision(target: str, revision: int, aws: Aws) -> Current | None:
+    """What the target was to run by the deployment before its newest, to be merged with; None when there is none."""
+    with spoken_of(f"deployments to {target}"):
+        pages = aws.greengrass.get_paginator("list_deployments").paginate(targetArn=target, historyFilter="ALL")
+        for page in pages:
+            for item in page["deployments"]:
+                if _number(item["revisionId"]) == revision:
+                    read = _read(item["deploymentId"], aws)
+                    return Current(None, read.components, read.policies, revision + 1)
+    return None
 
 
-def _progress(execution: Mapping[str, Any]) -> Progress:
-    status = execution.get("coreDeviceExecutionStatus")
-    if status in _SUCCEEDED:
-        return "succeeded"
-    return "failed" if status in _FAILED else "pending"
+def _read(deployment: str, aws: Aws) -> Current:
+    found = aws.greengrass.get_deployment(deploymentId=deployment)
+    components = cast(Components, found.get("components", {}))
+    return Current(deployment, components, dict(found.get("deploymentPolicies", {})), _number(found["revisionId"]))
+
+
+def _number(revision: str) -> int:
+    # AWS counts from 1, but promises a string only
+    return int(revision) if revision.isdigit() else 0

@@ -22,6 +22,14 @@ def things_in(group: str, *, aws: Aws | None = None) -> tuple[str, ...] | None:
             raise
 
 
+def members(group: str, *, aws: Aws | None = None) -> tuple[str, ...]:
+    """The group's devices in order of name; DeployError when there is no such group."""
+    things = things_in(group, aws=aws)
+    if things is None:
+        raise _no_group(group)
+    return things
+
+
 def ensure_group(group: str, things: Collection[str] = (), *, aws: Aws | None = None) -> None:
     """Make the group if there is none, and put `things` into it; whoever is in it already stays."""
     aws = aws or connect()
@@ -48,5 +56,9 @@ def group_arn(group: str, *, aws: Aws | None = None) -> str:
             return aws.iot.describe_thing_group(thingGroupName=group)["thingGroupArn"]
         except ClientError as exc:
             if is_missing(exc):
-                raise DeployError(f"there is no thing group {group!r}; make it, or name another with --group") from exc
+                raise _no_group(group) from exc
             raise
+
+
+def _no_group(group: str) -> DeployError:
+    return DeployError(f"there is no thing group {group!r}; make it, or name another with --group")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_KEY_BYTES = 1024  # S3's limit
+_PERMISSIONS = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject"}  # where it goes by another name
 
 
 class ObjectStore(Protocol):
@@ -221,7 +222,8 @@ def _as_store_error(uri: str) -> Iterator[None]:
         if code == "NoSuchBucket":
             raise StoreError(f"{uri}: there is no such bucket; make it, or name another store") from exc
         if code in ("AccessDenied", "403"):
-            raise StoreError(f"{uri}: access denied to {exc.operation_name}; grant s3:{exc.operation_name}") from exc
+            permission = _PERMISSIONS.get(exc.operation_name, exc.operation_name)
+            raise StoreError(f"{uri}: access denied: grant the permission s3:{permission} there") from exc
         raise StoreError(f"{uri}: {exc}") from exc
     except BotoCoreError as exc:
         raise StoreError(f"{uri}: S3 cannot be reached or used: {exc}") from exc

@@ -1,5 +1,6 @@
 """Registering component versions with Greengrass, their artifacts in S3; the same against AWS and the simulator."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -76,14 +77,16 @@ def versions_of(component: str, *, aws: Aws | None = None) -> tuple[str, ...]:
 def _put_artifacts(built: BuiltComponent, store: ObjectStore) -> dict[str, str]:
     uris: dict[str, str] = {}
     for artifact in built.artifacts:
-        key = f"{built.name}/{built.version}/{artifact.name}"
+        content = artifact.read_bytes()
+        # by digest: what is there is right, and versions that share an artifact share its bytes
+        key = f"{built.name}/sha256-{hashlib.sha256(content).hexdigest()}/{artifact.name}"
         uris[artifact.name] = store.uri(key)
         if not uris[artifact.name].startswith("s3://"):
             raise DeployError(
                 f"artifacts must be where devices can fetch them, s3://BUCKET/PREFIX, got {store.uri(key)}"
             )
-        # may replace what a registration that died has left: no registered version points at it
-        store.put(key, artifact.read_bytes())
+        if key not in store.list(key):
+            store.put(key, content)
     return uris
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from cloud.rollout.fleet import Progress
-from greengrass.deploy import Pin, current_pins, deploy, progress
+from greengrass.deploy import Pin, current_pins, deploy
+from greengrass.devices import progress
 from greengrass.groups import ensure_group, things_in
 from greengrass.recipe import model_component, model_version
 from greengrass.register import versions_of

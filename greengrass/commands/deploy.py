@@ -1,28 +1,41 @@
-"""`tidegate deploy`: register built components and deploy them to a thing group."""
+"""`tidegate deploy`: register built components and deploy them to a thing group; see how it went; take it back."""
 
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from greengrass.commands import deploy_cancel, deploy_status
 from greengrass.component import BuiltComponent, artifact_bytes, read_built
-from greengrass.deploy import Pin, current_pins, deploy, wait_deployed
-from greengrass.groups import things_in
+from greengrass.deploy import Pin, current_pins, deploy
+from greengrass.devices import watch_deployment
+from greengrass.groups import members
 from greengrass.objects import open_store
+from greengrass.policies import Pace, Policies
 from greengrass.register import is_registered, register
-from models.errors import DeployError, UsageError
+from models.errors import UsageError
+
+_ABORT_AFTER = 10
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--components", type=Path, required=True, help="folder made by `tidegate component build`")
+    parser.add_argument("--components", type=Path, metavar="FOLDER", help="made by `tidegate component build`")
     parser.add_argument("--group", help="the thing group to deploy to; without it, components are registered only")
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME[@VERSION]", help="this component only (may be repeated)"
+    )
+    parser.add_argument(
+        "--merge", action="append", default=[], metavar="NAME=FILE",
+        help="what to change in a component's configuration for this group, JSON; {} takes an earlier change back",
+    )  # fmt: skip
+    parser.add_argument(
+        "--remove", action="append", default=[], metavar="NAME", help="uninstall this component (may be repeated)"
     )
     parser.add_argument(
         "--artifacts",
@@ -33,17 +46,62 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=float, metavar="S", help="wait until every device has it, at most S seconds")
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    _policy_arguments(parser)
+    actions = parser.add_subparsers(dest="action", metavar="[status | cancel]")
+    deploy_status.arguments(actions.add_parser("status", help="what a group or a device is to run, and how far it is"))
+    deploy_cancel.arguments(actions.add_parser("cancel", help="take a deployment back where it has not arrived yet"))
+
+
+def _policy_arguments(parser: argparse.ArgumentParser) -> None:
+    policies = parser.add_argument_group("what each device does (honoured by the Java nucleus)")
+    policies.add_argument(
+        "--on-failure", choices=("rollback", "keep"), help="go back to what ran before, or not (default: rollback)"
+    )
+    policies.add_argument("--no-notice", action="store_true", help="update without asking the components first")
+    policies.add_argument(
+        "--update-timeout", type=int, metavar="S", help="how long components may put it off (default: 60)"
+    )
+    pace = parser.add_argument_group("how it reaches the group")
+    pace.add_argument("--per-minute", type=int, metavar="N", help="tell N devices a minute (default: all at once)")
+    pace.add_argument("--abort-at", type=float, metavar="PERCENT", help="cancel it once so many have failed ...")
+    pace.add_argument(
+        "--abort-after", type=int, metavar="N", help=f"... of N or more that are done (default: {_ABORT_AFTER})"
+    )
+    pace.add_argument("--timeout-minutes", type=int, metavar="N", help="a device that takes longer has failed")
 
 
 def run(args: argparse.Namespace) -> int:
-    if not args.artifacts:
+    if args.action is not None:
+        return {"status": deploy_status.run, "cancel": deploy_cancel.run}[args.action](args)
+    policies, pace = _policies(args), _pace(args)
+    if args.components is None and not args.remove and not args.merge:
+        raise UsageError("deploy needs something to do: --components FOLDER, --remove NAME or --merge NAME=FILE")
+    if args.components is not None and not args.artifacts:
         raise UsageError("deploy needs a place for artifacts: --artifacts s3://BUCKET/PREFIX, or TIDEGATE_ARTIFACTS")
-    if args.group is None and (args.wait is not None or args.again):
-        raise UsageError("--wait and --again need a --group to deploy to")
-    chosen = choose(read_built(args.components), args.only)
+    if args.group is None and (
+        args.wait is not None or args.again or args.remove or args.merge or policies is not None or pace is not None
+    ):
+        raise UsageError("all but --components, --only and --artifacts need a --group to deploy to")
+    chosen = [] if args.components is None else choose(read_built(args.components), args.only)
     if args.group is not None:
         _check_one_version_each(chosen)
-    outcome = _foresee(args, chosen) if args.dry_run else _act(args, chosen)
+    merges = {name: _read_merge(name, file) for name, file in map(_split_merge, args.merge)}
+    # before anything is registered: a group that is not there is the likeliest mistake
+    outcome: dict[str, Any] = {"dry_run": args.dry_run, "register": []}
+    pins: dict[str, Pin] = {}
+    if args.group is not None:
+        running = current_pins(args.group)
+        pins = _pins(chosen, merges, running, args.group)
+        outcome |= {"group": args.group, "devices": list(members(args.group))}
+        outcome["changes"] = _changes(pins, args.remove, running)
+    if args.dry_run:
+        outcome["register"] = [
+            {"name": component.name, "version": component.version, "bytes": artifact_bytes(component)}
+            for component in chosen
+            if not is_registered(component)
+        ]
+    else:
+        _act(args, chosen, pins, policies, pace, outcome)
     if args.json:
         print(json.dumps(outcome, indent=2))
     else:
@@ -66,6 +124,29 @@ def choose(built: Sequence[BuiltComponent], only: Sequence[str]) -> list[BuiltCo
     return chosen
 
 
+def _policies(args: argparse.Namespace) -> Policies | None:
+    if args.on_failure is None and args.update_timeout is None and not args.no_notice:
+        return None
+    return Policies(
+        on_failure="DO_NOTHING" if args.on_failure == "keep" else "ROLLBACK",
+        update="SKIP_NOTIFY_COMPONENTS" if args.no_notice else "NOTIFY_COMPONENTS",
+        update_timeout_s=60 if args.update_timeout is None else args.update_timeout,
+    )
+
+
+def _pace(args: argparse.Namespace) -> Pace | None:
+    if args.abort_after is not None and args.abort_at is None:
+        raise UsageError("--abort-after needs --abort-at PERCENT")
+    if args.per_minute is None and args.abort_at is None and args.timeout_minutes is None:
+        return None
+    return Pace(
+        per_minute=args.per_minute,
+        abort_percent=args.abort_at,
+        abort_after=_ABORT_AFTER if args.abort_after is None else args.abort_after,
+        timeout_minutes=args.timeout_minutes,
+    )
+
+
 def _check_one_version_each(chosen: Sequence[BuiltComponent]) -> None:
     by_name: dict[str, list[str]] = {}
     for component in chosen:
@@ -75,62 +156,77 @@ def _check_one_version_each(chosen: Sequence[BuiltComponent]) -> None:
             raise UsageError(f"{name} was built in versions {', '.join(versions)}: pick one with --only {name}@VERSION")
 
 
-def _foresee(args: argparse.Namespace, chosen: Sequence[BuiltComponent]) -> dict[str, Any]:
-    outcome: dict[str, Any] = {
-        "dry_run": True,
-        "register": [
-            {"name": component.name, "version": component.version, "bytes": artifact_bytes(component)}
-            for component in chosen
-            if not is_registered(component)
-        ],
-    }
-    if args.group is not None:
-        outcome |= {"group": args.group, "devices": _devices(args.group), "changes": _changes(args.group, chosen)}
-    return outcome
+def _split_merge(text: str) -> tuple[str, Path]:
+    name, equals, file = text.partition("=")
+    if not name or not equals or not file:
+        raise UsageError(f"--merge {text}: expected NAME=FILE")
+    return name, Path(file)
 
 
-def _act(args: argparse.Namespace, chosen: Sequence[BuiltComponent]) -> dict[str, Any]:
+def _read_merge(name: str, file: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+    except OSError as exc:
+        raise UsageError(f"--merge {name}: {file} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise UsageError(f"--merge {name}: {file} is not JSON: {exc}") from exc
+    if not isinstance(found, dict):
+        raise UsageError(f"--merge {name}: {file} must hold a JSON object, got {type(found).__name__}")
+    return found
+
+
+def _pins(
+    chosen: Sequence[BuiltComponent], merges: Mapping[str, Mapping[str, Any]], running: Mapping[str, Pin], group: str
+) -> dict[str, Pin]:
+    versions = {name: pin.version for name, pin in running.items() if name in merges}
+    versions |= {component.name: component.version for component in chosen}
+    for name in merges:
+        if name not in versions:
+            raise UsageError(f"--merge {name}: {group} does not run it, and it is not among what is deployed now")
+    return {name: Pin(version, merges.get(name)) for name, version in versions.items()}
+
+
+def _changes(
+    pins: Mapping[str, Pin], remove: Collection[str], running: Mapping[str, Pin]
+) -> list[dict[str, str | None]]:
+    before = {name: pin.version for name, pin in running.items()}
+    changes: list[dict[str, str | None]] = [
+        {"name": name, "from": before.get(name), "to": pin.version} for name, pin in pins.items()
+    ]
+    gone = [name for name in remove if name in before and name not in pins]
+    return changes + [{"name": name, "from": before[name], "to": None} for name in gone]
+
+
+def _act(
+    args: argparse.Namespace,
+    chosen: Sequence[BuiltComponent],
+    pins: Mapping[str, Pin],
+    policies: Policies | None,
+    pace: Pace | None,
+    outcome: dict[str, Any],
+) -> None:
     console = Console(stderr=True)
-    store = open_store(args.artifacts)
-    outcome: dict[str, Any] = {"dry_run": False, "register": []}
-    # before anything is registered: a group that is not there is the likeliest mistake
-    if args.group is not None:
-        outcome |= {"group": args.group, "devices": _devices(args.group), "changes": _changes(args.group, chosen)}
     for component in chosen:
         with console.status(f"registering {component.name} {component.version} ({artifact_bytes(component):,} bytes)"):
-            arn = register(component, store)
+            arn = register(component, open_store(args.artifacts))
         outcome["register"].append({"name": component.name, "version": component.version, "arn": arn})
-    if args.group is not None:
-        pins = {component.name: Pin(component.version) for component in chosen}
-        outcome["deployment"] = deploy(args.group, pins, again=args.again)
-        if args.wait is not None:
-            devices = outcome["devices"]
-            with console.status(f"deploying to {args.group} ({len(devices)})"):
-                wait_deployed(outcome["deployment"], devices, args.wait)
-            outcome["deployed"] = True
-    return outcome
+    if args.group is None:
+        return
+    outcome["deployment"] = deploy(args.group, pins, remove=args.remove, policies=policies, pace=pace, again=args.again)
+    if args.wait is not None:
+        _wait(outcome["deployment"], outcome["devices"], args.wait, console)
+        outcome["deployed"] = True
 
 
-def _devices(group: str) -> list[str]:
-    things = things_in(group)
-    if things is None:
-        raise DeployError(f"there is no thing group {group!r}; make it, or name another with --group")
-    return list(things)
+def _wait(deployment: str, devices: Collection[str], timeout_s: float, console: Console) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("devices that have it", total=len(devices))
+        for done in watch_deployment(deployment, devices, timeout_s):
+            bar.update(task, completed=done)
 
 
-def _changes(group: str, chosen: Sequence[BuiltComponent]) -> list[dict[str, str | None]]:
-    pins = current_pins(group)
-    return [
-        {
-            "name": component.name,
-            "from": pins[component.name].version if component.name in pins else None,
-            "to": component.version,
-        }
-        for component in chosen
-    ]
-
-
-def _show(outcome: dict[str, Any]) -> None:
+def _show(outcome: Mapping[str, Any]) -> None:
     console = Console()
     would = "would be registered" if outcome["dry_run"] else "registered"
     for component in outcome["register"]:
@@ -139,7 +235,7 @@ def _show(outcome: dict[str, Any]) -> None:
         return
     table = Table("component", "from", "to", title=f"{outcome['group']}, devices: {len(outcome['devices'])}")
     for change in outcome["changes"]:
-        table.add_row(change["name"], change["from"] or "-", change["to"])
+        table.add_row(change["name"], change["from"] or "-", change["to"] or "-")
     console.print(table)
     if "deployment" in outcome:
         console.print(f"deployment {outcome['deployment']}{' is on every device' if 'deployed' in outcome else ''}")

@@ -61,6 +61,8 @@ class CoreDevices:
             members = set(self._account.members(params["thingGroupArn"]))
             things = [thing for thing in things if thing in members]
         devices = [self._core_device(thing) for thing in things]
+        for device in devices:
+            device.pop("coreVersion", None)  # which GetCoreDevice alone tells
         wanted = params.get("status")
         found, token = page([device for device in devices if wanted in (None, device["status"])], params)
         return {"coreDevices": found, "nextToken": token}

@@ -232,3 +232,124 @@ def test_a_group_that_is_not_there_stops_before_anything_is_registered(
 ) -> None:
     assert "no thing group 'store'" in _error(capsys, 1, "deploy", "--components", built, "--group", "store")
     assert versions_of("tidegate.Gateway") == ()
+
+
+# -- what was deployed: merges, removals, status, cancel
+
+
+def test_a_configuration_is_merged_for_a_group_and_the_version_stays(
+    shop: Cloud, built: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "--components", built, "--group", "shop", "--only", "tidegate.Gateway"]) == 0
+    change = tmp_path / "change.json"
+    change.write_text('{"gateway": {"window_s": 30}}')
+
+    said = _json(capsys, "deploy", "--group", "shop", "--merge", f"tidegate.Gateway={change}")
+
+    assert said["changes"] == [{"name": "tidegate.Gateway", "from": "0.1.0", "to": "0.1.0"}]
+    assert current_pins("shop")["tidegate.Gateway"].merge == {"gateway": {"window_s": 30}}
+
+
+def test_what_is_removed_is_uninstalled_and_the_rest_stays(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "--components", built, "--group", "shop"]) == 0
+
+    foreseen = _json(capsys, "deploy", "--group", "shop", "--remove", "tidegate.Model.coco", "--dry-run")
+    assert foreseen["changes"] == [{"name": "tidegate.Model.coco", "from": "3.0.0", "to": None}]
+    assert set(current_pins("shop")) == {"tidegate.Gateway", "tidegate.Model.coco"}
+
+    _json(capsys, "deploy", "--group", "shop", "--remove", "tidegate.Model.coco")
+    assert set(current_pins("shop")) == {"tidegate.Gateway"}
+
+
+def test_policies_and_pace_are_flags(shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]) -> None:
+    deployed = _json(
+        capsys, "deploy", "--components", built, "--group", "shop", "--on-failure", "keep", "--no-notice",
+        "--update-timeout", "7", "--per-minute", "5", "--abort-at", "20", "--timeout-minutes", "9",
+    )  # fmt: skip
+
+    found = shop.aws.greengrass.get_deployment(deploymentId=deployed["deployment"])
+    assert found["deploymentPolicies"]["failureHandlingPolicy"] == "DO_NOTHING"
+    assert found["deploymentPolicies"]["componentUpdatePolicy"] == {
+        "action": "SKIP_NOTIFY_COMPONENTS", "timeoutInSeconds": 7,
+    }  # fmt: skip
+    assert found["iotJobConfiguration"]["jobExecutionsRolloutConfig"] == {"maximumPerMinute": 5}
+    (criterion,) = found["iotJobConfiguration"]["abortConfig"]["criteriaList"]
+    assert (criterion["thresholdPercentage"], criterion["minNumberOfExecutedThings"]) == (20, 10)
+
+
+def test_status_says_how_far_each_device_is_and_why_not_further(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed = _json(capsys, "deploy", "--components", built, "--group", "shop")
+    shop.report("one", "FAILED", deployment_failure_cause="exit code 3")
+
+    said = _json(capsys, "deploy", "status", "shop")
+
+    assert (said["deployment"], said["status"]) == (deployed["deployment"], "ACTIVE")
+    assert said["components"] == {"tidegate.Gateway": "0.1.0", "tidegate.Model.coco": "3.0.0"}
+    one, two = said["devices"]
+    assert (one["thing"], one["deployment"], one["reason"], one["health"]) == (
+        "one", "FAILED", "exit code 3", "UNHEALTHY",
+    )  # fmt: skip
+    assert (two["thing"], two["deployment"], two["health"]) == ("two", None, None)
+    assert main(["deploy", "status", "shop"]) == 0
+    assert "exit code 3" in capsys.readouterr().out
+
+
+def test_status_of_a_device_says_all_its_deployments(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "--components", built, "--group", "shop"]) == 0
+    shop.report("one")
+
+    said = _json(capsys, "deploy", "status", "--device", "one")
+
+    assert [(found["name"], found["status"]) for found in said["deployments"]] == [("tidegate shop", "SUCCEEDED")]
+    assert said["device"]["status"] == "HEALTHY"
+    assert _json(capsys, "deploy", "status", "--device", "two")["device"] is None
+    assert main(["deploy", "status", "--device", "one"]) == 0
+    assert "tidegate shop" in capsys.readouterr().out
+
+
+def test_cancel_takes_it_back_from_those_that_have_not_finished(
+    shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed = _json(capsys, "deploy", "--components", built, "--group", "shop")
+    shop.report("one")
+
+    foreseen = _json(capsys, "deploy", "cancel", "shop", "--dry-run")
+    assert foreseen == {
+        "dry_run": True, "group": "shop", "deployment": deployed["deployment"], "pending": ["two"],
+    }  # fmt: skip
+    assert _json(capsys, "deploy", "status", "shop")["deployment"] == deployed["deployment"]
+
+    assert main(["deploy", "cancel", "shop"]) == 0
+    assert "execution" not in shop.jobs.start_next_pending_job_execution(thingName="two")
+    assert _json(capsys, "deploy", "status", "shop")["deployment"] is None
+    assert _json(capsys, "deploy", "cancel", "shop")["deployment"] is None
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "arguments"),
+    [
+        (2, "needs something to do", ["deploy", "--group", "shop"]),
+        (2, "need a --group", ["deploy", "--remove", "x"]),
+        (2, "expected NAME=FILE", ["deploy", "--group", "shop", "--merge", "x"]),
+        (2, "nowhere cannot be read", ["deploy", "--group", "shop", "--merge", "x=nowhere"]),
+        (2, "shop does not run it", ["deploy", "--group", "shop", "--merge", "x={file}"]),
+        (2, "--abort-after needs --abort-at", ["deploy", "--group", "shop", "--remove", "x", "--abort-after", "3"]),
+        (2, "per_minute must be in", ["deploy", "--group", "shop", "--remove", "x", "--per-minute", "0"]),
+        (2, "a GROUP or --device THING", ["deploy", "status"]),
+        (1, "no thing group 'store'", ["deploy", "status", "store"]),
+        (1, "no thing group 'store'", ["deploy", "cancel", "store"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_about_what_runs_is_one_line(
+    shop: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str], code: int, said: str, arguments: list[str]
+) -> None:
+    file = tmp_path / "change.json"
+    file.write_text("{}")
+
+    assert said in _error(capsys, code, *(argument.format(file=file) for argument in arguments))
