@@ -75,6 +75,7 @@ class ActiveModel:
         self._keep_s = keep_s
         self._budget = budget or Budget()
         self._changes = threading.Condition()
+        self._opening = threading.Lock()  # the model before: a second thread for which a model failed waits for it
         self._serving: _Serving | None = None
         self._trial = _NO_TRIAL
         self._judge_at = 0.0
@@ -96,7 +97,7 @@ class ActiveModel:
                 with contextlib.suppress(OSError):  # a full disk is no reason not to start
                     self._store.try_out(release)
                 loaded = _load(one)
-            except TidegateError as exc:
+            except (TidegateError, OSError) as exc:
                 log.error("%s@%d does not start: %s", one.manifest.name, release, exc)
                 continue
             before = next(iter(stored[index + 1 :]), None) if release == self._store.trial.release else None
@@ -132,6 +133,15 @@ class ActiveModel:
         self._switch(loaded, self._store.before(manifest.release) if serving is None else None, memory)
         self._store.now_runs(manifest.release)
 
+    def offer_named(self, pointer: Path) -> None:
+        """`offer` the package that a pointer file names; OSError when the file cannot be read."""
+        # a power cut may leave zeros in the file; the rest is a package that is not there, like any other wrong name
+        named = pointer.read_bytes().replace(b"\0", b"").decode(errors="replace").strip()
+        if not named:
+            self.failed_release = f"the pointer {pointer} is empty; restart {pointer.parent.name}, which writes it"
+            raise PackageError(self.failed_release)
+        self.offer(Path(named))
+
     def offer_unsigned(self, run: Path) -> None:
         """Run a run folder as it is, without asking who made it: for trying things out."""
         manifest = read_manifest(run)
@@ -157,11 +167,11 @@ class ActiveModel:
     def failed(self, model: LoadedModel, why: ModelError) -> LoadedModel:
         """The model to use instead for the frame on which `model` failed: the one before, while that stands by, and it
         stays; else `why` is raised again, and the frame could not be looked at."""
+        back = self._stand_in() if self.current is model else None
         with self._changes:
             current = self.current
             if current is not None and current is not model:
-                return current  # another thread was faster
-            back = self._stand_in()
+                return current  # another thread was faster, or a new model has come meanwhile
             if back is None:
                 raise why
             self._go_back(model, back, str(why))
@@ -179,7 +189,7 @@ class ActiveModel:
             if over:
                 self._trial = _NO_TRIAL
         for manifest, why in given_up:
-            self._remember_failure(manifest, why)
+            self._store.has_failed(manifest.release, why)
         if serving is not None:
             release = serving.model.manifest.release
             self._store.now_runs(release)
@@ -223,15 +233,14 @@ class ActiveModel:
                 why = self._budget.too_slow(usual_ms, trial.before_ms * self._weather())
         if not why:
             return
+        back = self._stand_in()
         with self._changes:
-            back = self._stand_in()
             if back is not None and self._serving is serving:
                 self._go_back(serving.model, back, why)
 
     def _weather(self) -> float:
         """How many times slower this machine is than when the model before was opened; at least 1."""
-        with self._changes:
-            before, then_ms = self._stand_in(), self._trial.before_replay_ms
+        before, then_ms = self._stand_in(), self._trial.before_replay_ms
         if before is None or not then_ms:
             return 1.0
         try:
@@ -244,6 +253,7 @@ class ActiveModel:
         """From now on frames are for `loaded`; `stored` holds the one before where that does not run."""
         with self._changes:
             before, self._serving = self._serving, _Serving(loaded)
+            self.failed_release = ""  # of an earlier one
             until = time.monotonic() + self._keep_s
             if before is not None:
                 self.swaps += 1
@@ -257,20 +267,23 @@ class ActiveModel:
         log.info("%s runs (%s%s)", loaded.label, loaded.variant, after)
 
     def _stand_in(self) -> LoadedModel | None:
-        """The model before, while it stands by; opened first where it is only in the store. Under the lock: a second
-        thread for which the model failed waits for it."""
-        trial = self._trial
-        if time.monotonic() >= trial.until:
-            return None
-        if isinstance(trial.before, Stored):
+        """The model before, while it stands by; opened first where it is only in the store, which may take a slow disk
+        seconds: so never under the lock that cameras, swaps and whoever stops the gateway need."""
+        with self._opening:
+            trial = self._trial
+            if time.monotonic() >= trial.until:
+                return None
+            if not isinstance(trial.before, Stored):
+                return trial.before
             try:
                 before = _load(trial.before)
-            except TidegateError as exc:
+            except (TidegateError, OSError) as exc:  # the latter: a later release took its place in the store
                 log.error("the model before does not start: %s", exc)
                 before = None
-            self._trial = replace(trial, before=before)
+            with self._changes:
+                if self._trial is trial:
+                    self._trial = replace(trial, before=before)
             return before
-        return trial.before
 
     def _go_back(self, model: LoadedModel, back: LoadedModel, why: str) -> None:
         self._serving = _Serving(back)
@@ -302,7 +315,7 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
                 refused, retries = "", delays(*_REFUSED_RETRY_S)
             seen = stamp
             try:
-                active.offer(_package(pointer))
+                active.offer_named(pointer)
             except TidegateError as exc:
                 if str(exc) != refused:
                     log.error("a model was refused: %s", exc)
@@ -324,11 +337,6 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
 def _load(stored: Stored) -> LoadedModel:
     # what is found out about it lies beside it, so that it goes when the release goes
     return load(stored.folder, stored.manifest, keep=stored.folder)
-
-
-def _package(pointer: Path) -> Path:
-    # a power cut may leave zeros in the file; that is a package which is not there, like any other wrong name
-    return Path(pointer.read_bytes().replace(b"\0", b"").decode(errors="replace").strip())
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """Changing the model between two frames, and back at once when the new one fails."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -91,6 +92,19 @@ def test_a_refused_package_leaves_the_current_model_running(active: ActiveModel,
         active.offer(bad)
     assert see(active, BLUE)[0].label == "colour@1"
     assert active.failed_release.startswith("colour@2: ")
+    active.offer(make_release(3))
+    assert active.failed_release == "", "it is past"
+
+
+def test_what_was_given_up_is_past_once_a_later_release_runs(
+    active: ActiveModel, make_release: MakeRelease, make_moody: MakeRelease
+) -> None:
+    active.offer(make_release(1))
+    active.offer(make_moody(2))
+    see(active, WHITE)
+    active.offer(make_release(3))
+    active.settle()
+    assert (active.failed_release, label(active)) == ("", "colour@3")
 
 
 def test_a_release_that_disagrees_with_its_golden_frames_is_given_up_for_good(
@@ -181,6 +195,43 @@ def test_a_release_on_trial_that_raises_after_a_restart_hands_back_to_the_copy_i
     again.settle()
     with pytest.raises(PackageError, match="has failed on this gateway before"):
         new_active().offer(moody)
+
+
+def test_while_a_slow_disk_gives_the_model_before_others_do_not_wait(
+    active: ActiveModel,
+    new_active: Callable[..., ActiveModel],
+    make_release: MakeRelease,
+    make_moody: MakeRelease,
+    tmp_path: Path,
+) -> None:
+    active.offer(make_release(1))
+    active.offer(make_moody(2))
+    again = new_active()
+    again.resume()
+    choice = tmp_path / "models" / "colour" / "1" / "choice.json"
+    content = choice.read_bytes()
+    choice.unlink()
+    os.mkfifo(choice)  # whoever reads it waits for what is written
+    looking = threading.Thread(target=see, args=(again, WHITE))
+    looking.start()
+    with choice.open("wb") as disk:
+        others = [threading.Thread(target=work) for work in (again.wake, again.settle, lambda: again.wait(stopped()))]
+        for thread in others:
+            thread.start()
+            thread.join(20)
+            assert not thread.is_alive()
+        again.offer(make_release(3))
+        assert looking.is_alive()
+        disk.write(content)
+    looking.join(20)
+    assert not looking.is_alive()
+    assert (label(again), again.failed_release) == ("colour@3", ""), "what came meanwhile stays"
+
+
+def stopped() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 def test_a_release_that_stood_its_trial_stays_though_a_frame_fails(
@@ -425,12 +476,24 @@ def test_a_model_that_was_refused_for_want_of_a_file_runs_once_the_file_is_there
     assert caplog.text.count("a model was refused") == 1
 
 
-@pytest.mark.parametrize("content", [b"\0" * 40, b"", b"/nowhere/\xff\0\xfe"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\0" * 40, "colour/pointer is empty; restart tidegate.Model.colour, which writes it"),
+        (b"", "colour/pointer is empty; restart tidegate.Model.colour, which writes it"),
+        (b"/nowhere/\xff\0\xfe", "holds no manifest.json"),
+    ],
+)
 def test_a_pointer_that_a_power_cut_left_is_a_package_that_is_not_there(
-    looked_after: Path, active: ActiveModel, make_release: MakeRelease, content: bytes, eventually: Callable[..., None]
+    looked_after: Path,
+    active: ActiveModel,
+    make_release: MakeRelease,
+    content: bytes,
+    said: str,
+    eventually: Callable[..., None],
 ) -> None:
     looked_after.write_bytes(content)
-    eventually(lambda: "holds no manifest.json" in active.failed_release)
+    eventually(lambda: said in active.failed_release)
     active.failed_release.encode()
     point(looked_after, make_release(1))
     eventually(lambda: active.current is not None)
