@@ -14,6 +14,7 @@ from cloud.ingest.quarantine import Quarantine
 from cloud.ingest.upkeep import keep_up
 from cloud.ingest.worker import Ingest
 from cloud.lake.delta import DeltaSink
+from cloud.lake.place import open_place
 from greengrass.objects import open_store
 from models.errors import UsageError
 from models.mqtt import Broker, Connection
@@ -24,7 +25,9 @@ log = logging.getLogger(__name__)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     default = os.environ.get
-    parser.add_argument("--lake", default=default("TIDEGATE_LAKE"), help="folder of the lake (TIDEGATE_LAKE)")
+    parser.add_argument(
+        "--lake", default=default("TIDEGATE_LAKE"), help="folder of the lake, or s3://BUCKET/PREFIX (TIDEGATE_LAKE)"
+    )
     parser.add_argument(
         "--pictures",
         metavar="STORE",
@@ -51,19 +54,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if not args.lake:
-        raise UsageError("no lake given: use --lake FOLDER or set TIDEGATE_LAKE")
+        raise UsageError("no lake given: use --lake FOLDER, --lake s3://BUCKET/PREFIX, or set TIDEGATE_LAKE")
     if not 0.05 <= args.commit_s <= 60:
         raise UsageError(f"--commit-s must be in 0.05..60, got {args.commit_s}")
-    lake, shards, broker = Path(args.lake), parse_shards(args.shards), _broker(args)
-    pictures = Pictures(open_store(args.pictures or str(lake / "objects")))
+    lake, shards, broker = args.lake.rstrip("/"), parse_shards(args.shards), _broker(args)
+    pictures = Pictures(open_store(args.pictures or f"{lake}/objects"))
     # two clients of one id would push each other off the broker
     client_id = f"ingest-{socket.gethostname()}-{os.getpid()}"
     with Connection(broker, client_id=client_id, subscriptions=results_filters(shards)) as link:
-        ingest = Ingest(link, DeltaSink(lake), Quarantine(lake / "quarantine"), pictures, args.commit_s)
+        quarantine = Quarantine(open_store(f"{lake}/quarantine"))
+        ingest = Ingest(link, DeltaSink(lake), quarantine, pictures, args.commit_s)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        threading.Thread(target=keep_up, args=(lake, stop), name="upkeep", daemon=True).start()
+        threading.Thread(target=keep_up, args=(open_place(lake), stop), name="upkeep", daemon=True).start()
         while not stop.is_set() and not link.wait_until_ready(0.2):
             pass  # the connection says by itself what it waits for
         if not stop.is_set():

@@ -8,7 +8,6 @@ import os
 import sys
 from datetime import date, datetime, time
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -45,7 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("sql", metavar="SQL", help="DuckDB SQL over the views below")
     parser.add_argument(
-        "--lake", default=os.environ.get("TIDEGATE_LAKE"), help="folder of the lake (default: TIDEGATE_LAKE)"
+        "--lake",
+        default=os.environ.get("TIDEGATE_LAKE"),
+        help="folder of the lake, or s3://BUCKET/PREFIX (default: TIDEGATE_LAKE)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print a JSON list of objects")
@@ -54,10 +55,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if not args.lake:
-        raise UsageError("no lake given: use --lake FOLDER or set TIDEGATE_LAKE")
+        raise UsageError("no lake given: use --lake FOLDER, --lake s3://BUCKET/PREFIX, or set TIDEGATE_LAKE")
     if not args.sql.strip():
         raise UsageError("the SQL is empty; try 'SELECT count(*) FROM frames'")
-    answer = Lake(Path(args.lake)).query(args.sql)
+    answer = Lake(args.lake).query(args.sql)
     names, rows = distinct_names(answer.column_names), plain_rows(answer)
     if args.json:
         print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False))

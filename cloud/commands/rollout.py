@@ -240,7 +240,7 @@ def _check_times(args: argparse.Namespace) -> None:
 
 
 def _lake(args: argparse.Namespace) -> Lake:
-    return Lake(Path(_needed(args.lake, "lake")))
+    return Lake(_needed(args.lake, "lake"))
 
 
 def _state(args: argparse.Namespace) -> Path:
@@ -255,7 +255,9 @@ def _needed(value: str | None, name: str) -> str:
 
 def _add_lake(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--lake", default=os.environ.get("TIDEGATE_LAKE"), help="folder of the lake (default: TIDEGATE_LAKE)"
+        "--lake",
+        default=os.environ.get("TIDEGATE_LAKE"),
+        help="folder of the lake, or s3://BUCKET/PREFIX (default: TIDEGATE_LAKE)",
     )
 
 

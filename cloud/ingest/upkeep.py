@@ -3,8 +3,8 @@
 import logging
 import threading
 import time
-from pathlib import Path
 
+from cloud.lake.place import Place
 from cloud.lake.schema import TABLES
 from cloud.lake.upkeep import compact, small_files, sweep
 from models.errors import LakeError
@@ -17,7 +17,7 @@ LOOK_EVERY_S = 20.0
 SWEEP_EVERY_S = 3600.0
 
 
-def keep_up(lake: Path, stop: threading.Event) -> None:
+def keep_up(lake: Place, stop: threading.Event) -> None:
     """Compact each table as soon as it has many small files, and sweep it every hour, until asked to stop."""
     swept_at_s = time.monotonic()
     failing = False
@@ -36,7 +36,7 @@ def keep_up(lake: Path, stop: threading.Event) -> None:
             failing = False
 
 
-def compact_where_due(lake: Path) -> None:
+def compact_where_due(lake: Place) -> None:
     """One look at every table."""
     for spec in TABLES:
         if small_files(lake / spec.name) >= COMPACT_AT_FILES:

@@ -66,11 +66,12 @@ class Ingest:
         # a stream may have gone on by another worker, before it became ours
         self.sink.refresh()
         done = plan(self._admitted(messages), self.sink.last)
+        now = datetime.now(UTC)
         for refusal in done.refusals:
             # before the commit: once it is acknowledged, this is the only copy
-            self.quarantine.put(refusal)
+            self.quarantine.put(refusal, at=now)
         if done.runs:
-            self.sink.commit(self.pictures.keep(done.runs), at=datetime.now(UTC))
+            self.sink.commit(self.pictures.keep(done.runs), at=now)
             self.commits += 1
             self._tidy()
         for refusal in done.refusals:

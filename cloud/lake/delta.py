@@ -8,11 +8,11 @@ cut otherwise perhaps, the rows that are there already are left out.
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cloud.lake.place import Where, open_place
 from cloud.lake.runs import Run, StreamKey, newer
 from cloud.lake.schema import AGGREGATES, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES, TABLES
 from cloud.lake.spans import Span, merge
@@ -38,18 +38,20 @@ _NUMBERED = (
 )
 
 
-def create_lake(lake: Path) -> None:
-    """Make the lake's tables where they are not there yet; empty ones can be queried."""
+def create_lake(where: Where) -> None:
+    """Make the lake's tables where they are not there yet; empty ones can be queried. LakeError."""
+    lake = open_place(where)
     for spec in TABLES:
         create(lake, spec)
 
 
 class DeltaSink:
-    """cloud.lake.sink.Sink on a folder of Delta tables, for one thread."""
+    """cloud.lake.sink.Sink on Delta tables in a folder or under `s3://BUCKET/PREFIX`, for one thread."""
 
-    def __init__(self, lake: Path) -> None:
-        """Open the lake, and make it first if it is not there."""
-        create_lake(lake)
+    def __init__(self, where: Where) -> None:
+        """Open the lake, and make it first if it is not there. LakeError."""
+        create_lake(where)
+        lake = open_place(where)
         self._losses = LakeTable(lake, LOSSES)
         self._numbered = {spec.name: LakeTable(lake, spec) for spec, _ in _NUMBERED}
         self._frames = LakeTable(lake, FRAMES)

@@ -8,37 +8,38 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
-from cloud.lake.durable import make_durable
+from cloud.lake.place import Place
 
 _ROWS_OF_A_GROUP = 128 * 1024
 _MAX_STATISTIC = 256  # characters; a hostile gateway's texts do not belong into the log
 
 
 def write_file(
-    table: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, partition: Mapping[str, str], new: bool
+    table: Place, batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, partition: Mapping[str, str], new: bool
 ) -> AddAction:
     """A new durable file with these rows, and the action that adds it. `schema`: without the partition's columns.
     `new`: whether the rows are, or were in the table before."""
     folder = "/".join(f"{name}={value}" for name, value in partition.items())
     name = f"{folder}/part-{uuid.uuid4()}.parquet".lstrip("/")
-    (table / name).parent.mkdir(exist_ok=True)
+    table.make_folder(folder)
     footer: list[pq.FileMetaData] = []
-    with pq.ParquetWriter(
-        table / name, schema, compression="zstd", compression_level=1, metadata_collector=footer
-    ) as writer:
-        for group in _groups(batches, schema):
-            writer.write_table(group)
-    make_durable(table, [name])
+    with table.files.open_output_stream(name) as file:
+        with pq.ParquetWriter(
+            file, schema, compression="zstd", compression_level=1, metadata_collector=footer
+        ) as writer:
+            for group in _groups(batches, schema):
+                writer.write_table(group)
+        size = file.tell()
+    table.make_durable([name])
     return AddAction(
         path=name,
-        size=(table / name).stat().st_size,
+        size=size,
         partition_values=dict(partition),
         modification_time=int(time.time() * 1000),
         data_change=new,

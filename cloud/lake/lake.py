@@ -1,16 +1,13 @@
 """Reading the lake: SQL by DuckDB over its Delta tables, and the health messages for whoever watches a roll-out."""
 
-from pathlib import Path
-
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
-from deltalake import DeltaTable
-from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
+from cloud.lake.place import Where, open_place
 from cloud.lake.schema import FRAMES, HEALTH, TABLES, TableSpec
-from cloud.lake.table import lake_errors
+from cloud.lake.table import dataset_of, is_table, lake_errors
 from cloud.lake.tables import GatewayHealth, health_rows
 from models.errors import LakeError
 
@@ -38,15 +35,17 @@ CREATE VIEW losses AS SELECT * REPLACE (utc(committed_at) AS committed_at) FROM 
 class Lake:
     """A lake that `tidegate ingest` made, for reading. Each call sees what was committed before it."""
 
-    def __init__(self, folder: Path) -> None:
-        """LakeError when there is no lake in the folder."""
-        missing = [spec.name for spec in TABLES if not DeltaTable.is_deltatable(str(folder / spec.name))]
+    def __init__(self, where: Where) -> None:
+        """In a folder or under `s3://BUCKET/PREFIX`; LakeError when there is no lake."""
+        place = open_place(where)
+        with lake_errors(place, "be read"):
+            missing = [spec.name for spec in TABLES if not is_table(place / spec.name)]
         if FRAMES.name in missing:
             raise LakeError(
-                f"{folder} is not a lake: no table {', '.join(missing)} in it; expected the folder that "
-                f"`tidegate ingest --lake` writes"
+                f"{where} is not a lake: no table {', '.join(missing)} in it; expected what `tidegate ingest --lake` "
+                f"writes"
             )
-        self._folder = folder
+        self._place = place
         self._missing = missing  # that an older tidegate did not make
 
     def query(self, sql: str) -> pa.Table:
@@ -69,23 +68,16 @@ class Lake:
     def health(self, since_us: int = 0) -> list[GatewayHealth]:
         """All health messages whose window ended at `since_us` (UTC) or later, oldest first."""
         since = pc.scalar(pa.scalar(since_us, HEALTH.schema.field("reported_at").type))
-        with lake_errors(self._folder / HEALTH.name, "be read"):
-            dataset = dataset_of(self._folder / HEALTH.name)
+        with lake_errors(self._place / HEALTH.name, "be read"):
+            dataset = dataset_of(self._place / HEALTH.name)
             table = dataset.to_table(filter=pc.field("reported_at") >= since)
         return health_rows(table.sort_by([("reported_at", "ascending"), ("gateway", "ascending")]))
 
     def _dataset(self, spec: TableSpec) -> pa_dataset.Dataset:
         if spec.name in self._missing:
             return pa_dataset.dataset(spec.schema.empty_table())
-        with lake_errors(self._folder / spec.name, "be read"):
-            return dataset_of(self._folder / spec.name)
-
-
-def dataset_of(table: Path) -> pa_dataset.Dataset:
-    """Read by Arrow's own file system: deltalake's is Python's, which Arrow's threads call, and a query that stops
-    before the end (LIMIT) leaves some of them reading. They take the process down if Python ends meanwhile."""
-    files = SubTreeFileSystem(str(table), LocalFileSystem())
-    return DeltaTable(table).to_pyarrow_dataset(filesystem=files)
+        with lake_errors(self._place / spec.name, "be read"):
+            return dataset_of(self._place / spec.name)
 
 
 def _one_line(exc: Exception) -> str:

@@ -6,22 +6,23 @@ commits on must be one state of the table: `last` is never older than the handle
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.fs as pa_fs
+import pyarrow.dataset as pa_dataset
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
-from cloud.lake.durable import make_durable
 from cloud.lake.files import write_file
-from cloud.lake.log import checkpoint_files, entry, read_commit, read_transactions
+from cloud.lake.log import LOG, checkpoint_files, entry, read_commit, read_transactions
+from cloud.lake.place import Place
 from cloud.lake.schema import CONFIGURATION, TableSpec
 from models.errors import LakeError
+
+_MAX_REASON = 300  # characters
 
 
 class OvertakenError(LakeError):
@@ -31,22 +32,21 @@ class OvertakenError(LakeError):
 class LakeTable:
     """A handle on a table of the lake, for one writer."""
 
-    def __init__(self, lake: Path, spec: TableSpec) -> None:
+    def __init__(self, lake: Place, spec: TableSpec) -> None:
         self._spec = spec
-        self._folder = lake / spec.name
+        self._place = lake / spec.name
         self.reload()
 
     def reload(self) -> None:
         """Forget what was known, and read the table's newest state. LakeError when it cannot be read."""
-        with lake_errors(self._folder, "be read"):
-            self._table = DeltaTable(self._folder)
-            self._log = files_of(self._folder)
+        with lake_errors(self._place, "be read"):
+            self._table = open_table(self._place)
             # after the handle, so never older: see above
-            self._seen, self._last = read_transactions(self._log)
+            self._seen, self._last = read_transactions(self._place.files)
 
     def refresh(self) -> None:
         """Take in what others have committed since. LakeError when it cannot be read."""
-        with lake_errors(self._folder, "be read"):
+        with lake_errors(self._place, "be read"):
             self._table.update_incremental()
             self._follow()
 
@@ -63,31 +63,31 @@ class LakeTable:
         now_ms = int(time.time() * 1000)
         # never down: after a commit that was cut off, less may be sent than what was written then
         transactions = [Transaction(key, max(seq, self.last(key)), now_ms) for key, seq in last.items()]
-        with lake_errors(self._folder, "be written"):
-            commit(self._table, self._folder, self._new_file(rows), transactions)
+        with lake_errors(self._place, "be written"):
+            commit(self._table, self._place, self._new_file(rows), transactions)
             self._follow()
 
     def rows(self, columns: list[str], condition: object) -> pa.Table:
         """The columns of the rows for which a pyarrow expression holds."""
-        with lake_errors(self._folder, "be read"):
-            return self._table.to_pyarrow_dataset().to_table(columns=columns, filter=condition)
+        with lake_errors(self._place, "be read"):
+            return dataset_of(self._place).to_table(columns=columns, filter=condition)
 
     def _new_file(self, rows: pa.Table) -> list[AddAction]:
         if not len(rows):
             return []
         partition = {name: str(rows[name][0]) for name in self._spec.partition_by}
         plain = rows.drop_columns(list(partition))
-        return [write_file(self._folder, plain.to_batches(), plain.schema, partition=partition, new=True)]
+        return [write_file(self._place, plain.to_batches(), plain.schema, partition=partition, new=True)]
 
     def _follow(self) -> None:
         """Take in what was committed up to the handle's version, by us or by others."""
         for version in range(self._seen + 1, self._table.version() + 1):
-            self._last |= read_commit(self._log, version)
+            self._last |= read_commit(self._place.files, version)
             self._seen = version
 
 
 def commit(
-    table: DeltaTable, folder: Path, actions: Sequence[AddAction | RemoveAction], transactions: list[Transaction]
+    table: DeltaTable, place: Place, actions: Sequence[AddAction | RemoveAction], transactions: list[Transaction]
 ) -> None:
     """A new version of the table, after whatever others have committed since the handle was read; durable on return,
     and the handle brought up to it. CommitFailedError if one of those had one of the same transactions."""
@@ -101,51 +101,69 @@ def commit(
     )
     table.update_incremental()
     for version in range(before + 1, table.version() + 1):
-        make_durable(folder, [entry(version)])
-        if (folder / checkpoint_files(version)[0]).exists():
-            make_durable(folder, checkpoint_files(version))
+        place.make_durable([entry(version)])
+        if place.folder is not None and place.exists(checkpoint_files(version)[0]):
+            place.make_durable(checkpoint_files(version))
 
 
-def files_of(table: Path) -> pa_fs.FileSystem:
-    """The table's folder, log included, as a file system."""
-    return pa_fs.PyFileSystem(DeltaStorageHandler(str(table)))
+def open_table(place: Place) -> DeltaTable:
+    """deltalake's handle on the newest version."""
+    return DeltaTable(place.uri, storage_options=dict(place.options))
+
+
+def is_table(place: Place) -> bool:
+    """Whether there is a table. Not by deltalake's `is_deltatable`, which holds Python up while S3 answers."""
+    return any(info.extension in ("json", "parquet") for info in place.list(LOG))
+
+
+def dataset_of(place: Place) -> pa_dataset.Dataset:
+    """Read by Arrow's own file system: deltalake's is Python's, which Arrow's threads call, and a query that stops
+    before the end (LIMIT) leaves some of them reading. They take the process down if Python ends meanwhile."""
+    return open_table(place).to_pyarrow_dataset(filesystem=place.files)
 
 
 @contextlib.contextmanager
-def lake_errors(folder: Path, what: str) -> Iterator[None]:
+def lake_errors(place: Place, what: str) -> Iterator[None]:
     """Only LakeError leaves."""
     try:
         yield
     except CommitFailedError as exc:
-        raise OvertakenError(f"table {folder}: another writer committed first: {exc}") from exc
+        raise OvertakenError(f"table {place}: another writer committed first: {exc}") from exc
     except (DeltaError, OSError, pa.ArrowException, ValueError) as exc:
-        reason = str(exc).splitlines()[0]
         raise LakeError(
-            f"table {folder} cannot {what}: {reason}; is it a lake made by `tidegate ingest`, and is there space and "
-            f"permission?"
+            f"table {place} cannot {what}: {_reason(exc)}; is it a lake made by `tidegate ingest`, and is there space "
+            f"and permission?"
         ) from exc
 
 
-def create(lake: Path, spec: TableSpec) -> None:
+def _reason(exc: Exception) -> str:
+    """In one line: deltalake draws the chain of causes, in colours, and S3's own answer is XML at its end."""
+    said = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", str(exc), re.DOTALL)
+    lines = [re.sub(r"\x1b\[[0-9;]*m|\u21b3", "", line).strip() for line in str(exc).splitlines()]
+    return f"{said[1]}: {said[2]}" if said else ": ".join(filter(None, lines))[:_MAX_REASON]
+
+
+def create(lake: Place, spec: TableSpec) -> None:
     """Make the table if it is not there, and add the columns that it lacks: a lake of an older tidegate is read on."""
-    folder = lake / spec.name
-    if DeltaTable.is_deltatable(str(folder)):
-        with lake_errors(folder, "be read"):
-            _widen(DeltaTable(folder), folder, spec)
-        return
-    with lake_errors(folder, "be made"), contextlib.suppress(CommitFailedError):
+    place = lake / spec.name
+    with lake_errors(place, "be read"):
+        if is_table(place):
+            _widen(open_table(place), place, spec)
+            return
+    with lake_errors(place, "be made"), contextlib.suppress(CommitFailedError):
         # suppressed: another worker made it at the same moment
-        folder.mkdir(parents=True, exist_ok=True)
+        place.make_folder()
         DeltaTable.create(
-            folder,
+            place.uri,
             spec.schema,
             mode="ignore",
             partition_by=list(spec.partition_by) or None,
             configuration=CONFIGURATION,
+            storage_options=dict(place.options),
         )
 
 
-def _widen(table: DeltaTable, folder: Path, spec: TableSpec) -> None:
+def _widen(table: DeltaTable, place: Place, spec: TableSpec) -> None:
     known = pa.schema(table.schema().to_arrow())
     lacking = {field.name for field in spec.schema if _lacks(known, field)}
     missing = [field for field in Schema.from_arrow(spec.schema).fields if field.name in lacking]
@@ -153,7 +171,7 @@ def _widen(table: DeltaTable, folder: Path, spec: TableSpec) -> None:
         with contextlib.suppress(CommitFailedError):  # another worker adds them at the same moment
             table.alter.add_columns(missing)
         table.update_incremental()
-        make_durable(folder, [entry(table.version())])
+        place.make_durable([entry(table.version())])
 
 
 def _lacks(known: Iterable[pa.Field], wanted: pa.Field) -> bool:

@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
@@ -17,7 +16,8 @@ from deltalake import DeltaTable, Transaction
 from deltalake.transaction import AddAction, RemoveAction
 
 from cloud.lake.files import write_file
-from cloud.lake.table import OvertakenError, commit, lake_errors
+from cloud.lake.place import Place
+from cloud.lake.table import OvertakenError, commit, lake_errors, open_table
 
 TARGET_BYTES = 128 << 20
 _ALWAYS_MERGED_BYTES = 4 << 20
@@ -34,11 +34,11 @@ class DataFile:
     partition: tuple[tuple[str, str], ...]
 
 
-def compact(table: Path) -> int:
+def compact(table: Place) -> int:
     """Rewrite small files as few large ones; how many were replaced. Rows stay what they are, and in their order."""
     try:
         with lake_errors(table, "be compacted"):
-            handle = DeltaTable(table)
+            handle = open_table(table)
             actions: list[AddAction | RemoveAction] = []
             for files in mergeable(_files(handle)):
                 actions += _merge(table, handle, files)
@@ -49,16 +49,16 @@ def compact(table: Path) -> int:
         return 0  # another worker looks after the same table, and was faster
 
 
-def small_files(table: Path) -> int:
+def small_files(table: Place) -> int:
     """How many files `compact` would replace."""
     with lake_errors(table, "be read"):
-        return sum(len(files) for files in mergeable(_files(DeltaTable(table))))
+        return sum(len(files) for files in mergeable(_files(open_table(table))))
 
 
-def sweep(table: Path) -> int:
+def sweep(table: Place) -> int:
     """Delete files that no version of the last day names; how many."""
     with lake_errors(table, "be swept"):
-        return len(DeltaTable(table).vacuum(dry_run=False, full=True))
+        return len(open_table(table).vacuum(dry_run=False, full=True))
 
 
 def mergeable(files: Sequence[DataFile]) -> list[list[DataFile]]:
@@ -81,10 +81,10 @@ def mergeable(files: Sequence[DataFile]) -> list[list[DataFile]]:
     return groups
 
 
-def _merge(table: Path, handle: DeltaTable, files: Sequence[DataFile]) -> list[AddAction | RemoveAction]:
+def _merge(table: Place, handle: DeltaTable, files: Sequence[DataFile]) -> list[AddAction | RemoveAction]:
     partition = dict(files[0].partition)
     schema = pa.schema([field for field in pa.schema(handle.schema().to_arrow()) if field.name not in partition])
-    rows = pa_dataset.dataset([str(table / file.path) for file in files], schema=schema, format="parquet")
+    rows = pa_dataset.dataset([file.path for file in files], schema, format="parquet", filesystem=table.files)
     merged = write_file(table, rows.to_batches(), schema, partition=partition, new=False)
     now_ms = int(time.time() * 1000)
     removed = [RemoveAction(file.path, False, now_ms, file.bytes, dict(file.partition)) for file in files]

@@ -1,13 +1,16 @@
-"""What every sink promises."""
+"""What every sink promises, on each adapter: Delta tables in a folder, and on S3 as moto's server plays it."""
 
-from collections.abc import Callable
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.lake.delta import DeltaSink
+from cloud.lake.place import Where
 from cloud.lake.runs import StreamKey
 from cloud.lake.sink import Sink
 from models.errors import LakeError
@@ -25,28 +28,39 @@ from tests.cloud.lake.results import (
     run_of,
     seqs_in_lake,
 )
+from tests.s3 import S3
 
 KEY = StreamKey("gw-1", STREAM)
 
-# By name: opens a sink on what is kept in a folder, where `in_lake` can count it. One on S3 will join.
-ADAPTERS: dict[str, Callable[[Path], Sink]] = {"delta on disk": DeltaSink}
+# By name: opens a sink in a place where `in_lake` can count what is kept.
+ADAPTERS = ("delta on disk", "delta on s3")
 
 
 @pytest.fixture(params=ADAPTERS)
-def open_sink(request: pytest.FixtureRequest) -> Callable[[Path], Sink]:
-    return ADAPTERS[request.param]
+def new_lake(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Where]:
+    """Places of which each is empty."""
+    numbers = itertools.count()
+    if request.param == "delta on disk":
+        return lambda: tmp_path / f"lake-{next(numbers)}"
+    s3: S3 = request.getfixturevalue("s3")
+    bucket = s3.new_bucket()
+    return lambda: f"s3://{bucket}/lake-{next(numbers)}"
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
+def lake(new_lake: Callable[[], Where]) -> Where:
+    return new_lake()
 
 
-def test_nothing_is_known_of_a_new_stream(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def open_sink(lake: Where) -> Sink:
+    return DeltaSink(lake)
+
+
+def test_nothing_is_known_of_a_new_stream(lake: Where) -> None:
     assert open_sink(lake).last(KEY) == 0
 
 
-def test_what_is_committed_is_there_for_the_next_worker(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_what_is_committed_is_there_for_the_next_worker(lake: Where) -> None:
     sink = open_sink(lake)
 
     sink.commit([frames_run(1, 3)], at=AT)
@@ -57,7 +71,7 @@ def test_what_is_committed_is_there_for_the_next_worker(open_sink: Callable[[Pat
     assert seqs_in_lake(lake) == [1, 2, 3, 4, 5]
 
 
-def test_a_repeat_changes_nothing(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_a_repeat_changes_nothing(lake: Where) -> None:
     sink = open_sink(lake)
     sink.commit([frames_run(1, 5)], at=AT)
 
@@ -69,7 +83,7 @@ def test_a_repeat_changes_nothing(open_sink: Callable[[Path], Sink], lake: Path)
     assert seqs_in_lake(lake) == [1, 2, 3, 4, 5]
 
 
-def test_of_an_overlap_only_the_new_part_is_kept(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_of_an_overlap_only_the_new_part_is_kept(lake: Where) -> None:
     sink = open_sink(lake)
     sink.commit([frames_run(1, 5)], at=AT)
 
@@ -78,7 +92,7 @@ def test_of_an_overlap_only_the_new_part_is_kept(open_sink: Callable[[Path], Sin
     assert seqs_in_lake(lake) == list(range(1, 9))
 
 
-def test_nothing_is_kept_past_a_gap_and_others_are(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_nothing_is_kept_past_a_gap_and_others_are(lake: Where) -> None:
     sink = open_sink(lake)
     sink.commit([frames_run(1, 2)], at=AT)
 
@@ -89,9 +103,7 @@ def test_nothing_is_kept_past_a_gap_and_others_are(open_sink: Callable[[Path], S
     assert seqs_in_lake(lake, stream=OTHER_STREAM) == [1, 2]
 
 
-def test_streams_of_two_gateways_are_apart_though_they_have_one_id(
-    open_sink: Callable[[Path], Sink], lake: Path
-) -> None:
+def test_streams_of_two_gateways_are_apart_though_they_have_one_id(lake: Where) -> None:
     sink = open_sink(lake)
 
     sink.commit([frames_run(1, 4), frames_run(1, 2, gateway="gw-2")], at=AT)
@@ -99,7 +111,7 @@ def test_streams_of_two_gateways_are_apart_though_they_have_one_id(
     assert (sink.last(KEY), sink.last(StreamKey("gw-2", STREAM))) == (4, 2)
 
 
-def test_all_kinds_of_records_advance_a_stream(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_all_kinds_of_records_advance_a_stream(lake: Where) -> None:
     sink = open_sink(lake)
 
     sink.commit([run_of([lost(1, 4)])], at=AT)
@@ -114,7 +126,7 @@ def test_all_kinds_of_records_advance_a_stream(open_sink: Callable[[Path], Sink]
     assert seqs_in_lake(lake) == list(range(1, 14))
 
 
-def test_a_huge_range_is_one_loss(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_a_huge_range_is_one_loss(lake: Where) -> None:
     sink = open_sink(lake)
 
     sink.commit([run_of([lost(1, 2**60)])], at=AT)
@@ -123,7 +135,7 @@ def test_a_huge_range_is_one_loss(open_sink: Callable[[Path], Sink], lake: Path)
     assert sink.last(StreamKey("gw-2", STREAM)) == 0
 
 
-def test_a_second_writer_of_the_same_stream_brings_no_repeat(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_a_second_writer_of_the_same_stream_brings_no_repeat(lake: Where) -> None:
     one, other = open_sink(lake), open_sink(lake)
 
     one.commit([frames_run(1, 5)], at=AT)
@@ -135,7 +147,7 @@ def test_a_second_writer_of_the_same_stream_brings_no_repeat(open_sink: Callable
     assert open_sink(lake).last(KEY) == 9
 
 
-def test_writers_of_other_streams_do_not_disturb(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_writers_of_other_streams_do_not_disturb(lake: Where) -> None:
     one, other = open_sink(lake), open_sink(lake)
 
     for first in (1, 3, 5):
@@ -146,7 +158,7 @@ def test_writers_of_other_streams_do_not_disturb(open_sink: Callable[[Path], Sin
     assert max(in_lake(lake).values()) == 1
 
 
-def test_what_others_committed_is_known_after_a_refresh(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_what_others_committed_is_known_after_a_refresh(lake: Where) -> None:
     one, other = open_sink(lake), open_sink(lake)
     one.commit([frames_run(1, 5)], at=AT)
 
@@ -157,9 +169,7 @@ def test_what_others_committed_is_known_after_a_refresh(open_sink: Callable[[Pat
     assert seqs_in_lake(lake) == list(range(1, 9))
 
 
-def test_a_second_writer_is_noticed_after_commits_of_other_streams(
-    open_sink: Callable[[Path], Sink], lake: Path
-) -> None:
+def test_a_second_writer_is_noticed_after_commits_of_other_streams(lake: Where) -> None:
     one, other = open_sink(lake), open_sink(lake)
     other.commit([frames_run(1, 5)], at=AT)
 
@@ -170,21 +180,32 @@ def test_a_second_writer_is_noticed_after_commits_of_other_streams(
     assert seqs_in_lake(lake) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_failure_is_a_lake_error_and_the_next_commit_works(open_sink: Callable[[Path], Sink], lake: Path) -> None:
+def test_a_failure_is_a_lake_error_and_the_next_commit_works(lake: Where, request: pytest.FixtureRequest) -> None:
     sink = open_sink(lake)
     sink.commit([frames_run(1, 2)], at=AT)
-    away = lake.with_name("away")
-    lake.rename(away)
-    lake.write_text("not a folder")
+    with away(lake, request):
+        with pytest.raises(LakeError):
+            sink.commit([frames_run(3, 4)], at=AT)
+        assert sink.last(KEY) == 2
 
-    with pytest.raises(LakeError):
-        sink.commit([frames_run(3, 4)], at=AT)
-    assert sink.last(KEY) == 2
-
-    lake.unlink()
-    away.rename(lake)
     sink.commit([frames_run(3, 4)], at=AT)
     assert seqs_in_lake(lake) == [1, 2, 3, 4]
+
+
+@contextlib.contextmanager
+def away(lake: Where, request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is kept there is out of reach."""
+    if isinstance(lake, Path):
+        elsewhere = lake.with_name("away")
+        lake.rename(elsewhere)
+        lake.write_text("not a folder")
+        yield
+        lake.unlink()
+        elsewhere.rename(lake)
+    else:
+        s3: S3 = request.getfixturevalue("s3")
+        with s3.refusing():
+            yield
 
 
 _COMMITS = st.lists(
@@ -194,21 +215,24 @@ _COMMITS = st.lists(
 )
 
 
-@given(commits=_COMMITS)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_two_writers_leave_each_record_once(
-    open_sink: Callable[[Path], Sink], tmp_path_factory: pytest.TempPathFactory, commits: list[tuple[str, int, int]]
-) -> None:
-    lake = tmp_path_factory.mktemp("any") / "lake"
-    sinks = {"one": open_sink(lake), "other": open_sink(lake)}
-    reached = 0
-    for writer, first, length in commits:
-        sink = sinks.get(writer) or open_sink(lake)
-        sink.refresh()
-        assert sink.last(KEY) == reached
-        sink.commit([frames_run(first, first + length)], at=AT)
-        if first <= reached + 1:
-            reached = max(reached, first + length)
+def test_any_two_writers_leave_each_record_once(lake: Where) -> None:
+    numbers = itertools.count()
 
-    assert open_sink(lake).last(KEY) == reached
-    assert seqs_in_lake(lake) == list(range(1, reached + 1))
+    @given(commits=_COMMITS)
+    @settings(max_examples=20 if isinstance(lake, Path) else 4, deadline=None)
+    def law(commits: list[tuple[str, int, int]]) -> None:
+        key = StreamKey(f"any-{next(numbers)}", STREAM)
+        sinks = {"one": open_sink(lake), "other": open_sink(lake)}
+        reached = 0
+        for writer, first, length in commits:
+            sink = sinks.get(writer) or open_sink(lake)
+            sink.refresh()
+            assert sink.last(key) == reached
+            sink.commit([frames_run(first, first + length, gateway=key.gateway)], at=AT)
+            if first <= reached + 1:
+                reached = max(reached, first + length)
+
+        assert open_sink(lake).last(key) == reached
+        assert seqs_in_lake(lake, gateway=key.gateway) == list(range(1, reached + 1))
+
+    law()

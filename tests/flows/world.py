@@ -55,7 +55,7 @@ class World:
         self.quarantine = self.lake_folder / "quarantine"
         pictures = Pictures(DiskStore(self.lake_folder / "objects"))
         self.ingest = Ingest(
-            _Link(self), DeltaSink(self.lake_folder), Quarantine(self.quarantine), pictures, commit_s=0
+            _Link(self), DeltaSink(self.lake_folder), Quarantine(DiskStore(self.quarantine)), pictures, commit_s=0
         )
         self.start()
 

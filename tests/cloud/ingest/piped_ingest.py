@@ -55,4 +55,5 @@ class Pipe:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     pictures = Pictures(DiskStore(folder / "objects"))
-    Ingest(Pipe(), DeltaSink(folder), Quarantine(folder / "quarantine"), pictures, commit_s=0).run(threading.Event())
+    quarantine = Quarantine(DiskStore(folder / "quarantine"))
+    Ingest(Pipe(), DeltaSink(folder), quarantine, pictures, commit_s=0).run(threading.Event())

@@ -48,7 +48,7 @@ def lake(tmp_path: Path) -> Path:
 
 def worker(lake: Path, store: DiskStore | None = None) -> Ingest:
     pictures = Pictures(store or DiskStore(lake / "objects"))
-    return Ingest(PlainLink(), DeltaSink(lake), Quarantine(lake / "quarantine"), pictures, commit_s=0.05)
+    return Ingest(PlainLink(), DeltaSink(lake), Quarantine(DiskStore(lake / "quarantine")), pictures, commit_s=0.05)
 
 
 def sent(records: Sequence[Record], first: int, *, gateway: str = "gw-1") -> list[Message]:

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 from cloud.ingest import upkeep
 from cloud.ingest.upkeep import COMPACT_AT_FILES, compact_where_due, keep_up
 from cloud.lake.delta import DeltaSink
+from cloud.lake.place import open_place
 from cloud.lake.upkeep import compact
 from tests.cloud.lake.results import AT, frames_run, seqs_in_lake
 
@@ -27,11 +28,11 @@ def test_a_table_is_compacted_when_it_has_many_small_files(lake: Path) -> None:
     sink = DeltaSink(lake)
     for seq in range(1, COMPACT_AT_FILES):
         sink.commit([frames_run(seq, seq)], at=AT)
-    compact_where_due(lake)
+    compact_where_due(open_place(lake))
     assert files(lake) == COMPACT_AT_FILES - 1
 
     sink.commit([frames_run(COMPACT_AT_FILES, COMPACT_AT_FILES)], at=AT)
-    compact_where_due(lake)
+    compact_where_due(open_place(lake))
 
     assert files(lake) == 1
     assert seqs_in_lake(lake) == list(range(1, COMPACT_AT_FILES + 1))
@@ -43,7 +44,7 @@ def test_commits_and_compactions_do_not_hurt_each_other(lake: Path) -> None:
 
     def compact_all_the_time() -> None:
         while not stop.is_set():
-            compact(lake / "frames")
+            compact(open_place(lake / "frames"))
 
     compactors = [threading.Thread(target=compact_all_the_time) for _ in range(2)]
     for thread in compactors:
@@ -65,7 +66,7 @@ def test_upkeep_goes_on_after_a_failure_and_says_it_once(
     monkeypatch.setattr(upkeep, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(upkeep, "COMPACT_AT_FILES", 2)
     stop = threading.Event()
-    thread = threading.Thread(target=keep_up, args=(lake, stop))
+    thread = threading.Thread(target=keep_up, args=(open_place(lake), stop))
     thread.start()
     _wait_until(lambda: "upkeep of the lake failed" in caplog.text)  # there is no lake yet
 

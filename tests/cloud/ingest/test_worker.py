@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.ingest.pictures import Pictures
+from cloud.ingest.plan import plan
 from cloud.ingest.quarantine import MAX_FILES_OF_A_GATEWAY, Quarantine
-from cloud.ingest.worker import Ingest
+from cloud.ingest.worker import Ingest, arrival_of
 from cloud.lake.delta import DeltaSink
 from cloud.lake.lake import Lake
 from cloud.lake.runs import StreamKey
@@ -56,10 +58,9 @@ def ingest(lake: Path, link: PlainLink) -> Ingest:
     return worker(lake, link)
 
 
-def worker(lake: Path, link: PlainLink) -> Ingest:
-    return Ingest(
-        link, DeltaSink(lake), Quarantine(lake / "quarantine"), Pictures(DiskStore(lake / "objects")), commit_s=0.05
-    )
+def worker(lake: Path, link: PlainLink, *, commit_s: float = 0.05) -> Ingest:
+    quarantine, pictures = Quarantine(DiskStore(lake / "quarantine")), Pictures(DiskStore(lake / "objects"))
+    return Ingest(link, DeltaSink(lake), quarantine, pictures, commit_s)
 
 
 def sent(payload: bytes, *, gateway: str = "gw-1") -> Message:
@@ -106,7 +107,7 @@ def test_a_bad_body_is_set_aside_acknowledged_as_refused_and_the_stream_goes_on(
         {"first": 4, "last": 6, "why": "refused:"}
     ]
     assert seqs_in_lake(lake) == list(range(1, 9))
-    kept = lake / "quarantine" / "gateway-gw-1" / f"{STREAM}-4-6.bin"
+    (kept,) = quarantined(lake, 4, 6)
     assert kept.read_bytes() == bad_message(4, 6)
 
 
@@ -115,7 +116,21 @@ def test_a_bad_body_of_an_older_gateway_is_set_aside_as_it_came(ingest: Ingest, 
 
     ingest.take_in([sent(message)])
 
-    assert (lake / "quarantine" / "gateway-gw-1" / f"{STREAM}-1-3.bin").read_bytes() == message
+    (kept,) = quarantined(lake, 1, 3)
+    assert kept.read_bytes() == message
+
+
+def test_a_bad_body_that_comes_again_is_set_aside_once(ingest: Ingest, lake: Path) -> None:
+    for _ in range(2):
+        refusal = plan([arrival_of(sent(bad_message(1, 3)))], lambda _: 0).refusals[0]
+        ingest.quarantine.put(refusal, at=datetime.now(UTC))
+
+    assert len(quarantined(lake, 1, 3)) == 1
+
+
+def quarantined(lake: Path, first: int, last: int) -> list[Path]:
+    """The files in which a refused message of gw-1 was kept."""
+    return list((lake / "quarantine" / "gateway-gw-1").glob(f"*-{STREAM}-{first}-{last}-*.bin"))
 
 
 def _bombs() -> dict[str, bytes]:
@@ -246,11 +261,11 @@ def test_the_quarantine_is_bounded(ingest: Ingest, lake: Path) -> None:
     for k in range(MAX_FILES_OF_A_GATEWAY + 10):
         ingest.take_in([sent(bad_message(k + 1, k + 1)), sent(bad_message(k + 1, k + 1), gateway="..")])
         if k == 5:
-            ingest.quarantine = Quarantine(lake / "quarantine")  # restarted
+            ingest.quarantine = Quarantine(DiskStore(lake / "quarantine"))  # restarted
 
     folders = {folder.name: len(list(folder.iterdir())) for folder in (lake / "quarantine").iterdir()}
     assert folders == {"gateway-gw-1": MAX_FILES_OF_A_GATEWAY, "gateway-..": MAX_FILES_OF_A_GATEWAY}
-    assert (lake / "quarantine" / "gateway-gw-1" / f"{STREAM}-42-42.bin").exists()
+    assert len(quarantined(lake, 42, 42)) == 1
 
 
 def test_who_fills_the_quarantine_loses_his_own_evidence(
@@ -302,9 +317,7 @@ def test_an_acknowledgement_that_was_not_sent_is_sent_with_the_repeat(
 
 
 def test_what_was_gathered_is_committed_before_the_end(lake: Path, link: PlainLink) -> None:
-    slow = Ingest(
-        link, DeltaSink(lake), Quarantine(lake / "quarantine"), Pictures(DiskStore(lake / "objects")), commit_s=60
-    )
+    slow = worker(lake, link, commit_s=60)
     for first in (1, 3, 5):
         link.inbox.put(sent(frames_message(first, first + 1)))
 
@@ -353,8 +366,13 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def shared_worker(tmp_path_factory: pytest.TempPathFactory) -> Ingest:
-    return worker(tmp_path_factory.mktemp("shared") / "lake", PlainLink())
+def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared") / "lake"
+
+
+@pytest.fixture(scope="module")
+def shared_worker(shared_lake: Path) -> Ingest:
+    return worker(shared_lake, PlainLink())
 
 
 @given(
@@ -377,8 +395,9 @@ def test_no_body_stops_the_worker(shared_worker: Ingest, flips: list[tuple[int, 
     assert shared_worker.sink.last(StreamKey(gateway, STREAM)) == 4
 
 
-def test_the_lake_is_readable_after_all_that(shared_worker: Ingest) -> None:
-    folder = shared_worker.quarantine.folder.parent
+def test_the_lake_is_readable_after_all_that(shared_worker: Ingest, shared_lake: Path) -> None:
+    folder = shared_lake
+    assert shared_worker.commits
 
     Lake(folder).query("SELECT * FROM results").to_pylist()
     Lake(folder).health()

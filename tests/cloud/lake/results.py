@@ -2,9 +2,9 @@
 
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 from cloud.lake.lake import Lake
+from cloud.lake.place import Where
 from cloud.lake.runs import Run
 from models.columns import Columns
 from models.detections import Detections
@@ -102,7 +102,7 @@ def lost(first: int, last: int) -> Tombstone:
     return Tombstone(first, last, "spool full")
 
 
-def in_lake(lake: Path, where: str = "true") -> Counter[tuple[str, str, int]]:
+def in_lake(lake: Where, where: str = "true") -> Counter[tuple[str, str, int]]:
     """How often each record (gateway, stream, seq) is in the lake, in whatever table."""
     numbered = " UNION ALL ".join(
         f"SELECT gateway, stream, seq AS first, seq AS last FROM {table} WHERE {where}"
@@ -115,7 +115,7 @@ def in_lake(lake: Path, where: str = "true") -> Counter[tuple[str, str, int]]:
     return count
 
 
-def seqs_in_lake(lake: Path, *, gateway: str = "gw-1", stream: str = STREAM) -> list[int]:
+def seqs_in_lake(lake: Where, *, gateway: str = "gw-1", stream: str = STREAM) -> list[int]:
     """The seqs of one stream in the lake, in order, each as often as it is there."""
     records = in_lake(lake, f"gateway = '{gateway}' AND stream = '{stream}'")
     return sorted(seq for _, _, seq in records.elements())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cloud.lake.delta import DeltaSink
 from cloud.lake.lake import Lake
+from cloud.lake.place import open_place
 from cloud.lake.runs import StreamKey
 from cloud.lake.schema import CAMERA_HEALTH, FRAMES, HEALTH
 from cloud.lake.table import LakeTable
@@ -185,14 +186,14 @@ def test_a_lake_of_an_older_tidegate_goes_on_with_new_columns(lake: Path) -> Non
     for spec, schema in older.items():
         (lake / spec.name).mkdir(parents=True)
         DeltaTable.create(lake / spec.name, schema, partition_by=list(spec.partition_by) or None)
-    table = LakeTable(lake, HEALTH)
+    table = LakeTable(open_place(lake), HEALTH)
     rows = health_table([run_of([health(at_us=1)])], written={}).select(older[HEALTH].names)
     table.append(rows, {str(KEY): 1})
 
     DeltaSink(lake).commit([run_of([health(at_us=2, frames_still=5)], gateway="gw-2")], at=AT)
 
     assert [(row.health.at_us, row.health.frames_still) for row in Lake(lake).health()] == [(1, 0), (2, 5)]
-    compact(lake / "health")
+    compact(open_place(lake / "health"))
     assert Lake(lake).health()[0].health == health(at_us=1)
 
 
@@ -203,7 +204,7 @@ def test_a_lake_of_an_older_tidegate_goes_on_where_a_struct_has_grown(lake: Path
     DeltaTable.create(lake / "health", older)
     was, told = health(at_us=1, cameras=(CameraHealth("door", "ok", seen=3),)), CameraHealth("door", "ok", 9, failed=4)
     rows = health_table([run_of([was])], written={}).cast(older)
-    LakeTable(lake, HEALTH).append(rows, {str(KEY): 1})
+    LakeTable(open_place(lake), HEALTH).append(rows, {str(KEY): 1})
 
     DeltaSink(lake).commit([run_of([health(at_us=2, cameras=(told,))], gateway="gw-2")], at=AT)
 
@@ -211,7 +212,7 @@ def test_a_lake_of_an_older_tidegate_goes_on_where_a_struct_has_grown(lake: Path
     version = DeltaTable(lake / "health").version()
     DeltaSink(lake)
     assert DeltaTable(lake / "health").version() == version, "nothing is added twice"
-    compact(lake / "health")
+    compact(open_place(lake / "health"))
     assert [row.health.cameras for row in Lake(lake).health()] == [was.cameras, (told,)]
 
 

@@ -11,8 +11,10 @@ from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem
 
 from cloud.lake.delta import DeltaSink, create_lake
-from cloud.lake.lake import Lake, dataset_of
+from cloud.lake.lake import Lake
+from cloud.lake.place import open_place
 from cloud.lake.schema import TABLES
+from cloud.lake.table import dataset_of
 from cloud.lake.upkeep import compact, sweep
 from models.errors import LakeError
 from tests.cloud.lake.results import AT, CAPTURED_US, OTHER_STREAM, frame, frames_run, health, lost, run_of
@@ -25,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 def upkeep(folder: Path) -> None:
     for spec in TABLES:
-        compact(folder / spec.name)
-        sweep(folder / spec.name)
+        compact(open_place(folder / spec.name))
+        sweep(open_place(folder / spec.name))
 
 
 @pytest.fixture
@@ -171,7 +173,7 @@ def test_compaction_keeps_every_row_and_what_streams_had_reached(folder: Path) -
 def test_no_thread_of_arrow_calls_python(folder: Path) -> None:
     """One that still reads for a query that had enough (LIMIT) aborts the process when Python ends before it."""
     DeltaSink(folder).commit([frames_run(1, 5)], at=AT)
-    dataset = dataset_of(folder / "frames")
+    dataset = dataset_of(open_place(folder / "frames"))
     assert isinstance(dataset.filesystem.base_fs, LocalFileSystem)
     assert dataset.count_rows() == 5
 
