@@ -63,7 +63,9 @@ def test_what_is_uploaded_already_is_not_uploaded_again(cloud: Cloud, gateway: B
     store = Counting("artifacts", "components")
     register(gateway, store)
     # the same code under another version: an artifact of the same bytes
-    register(build_gateway(tmp_path / "newer", version="0.2.0", configuration={"model": "coco"}), store)
+    register(
+        build_gateway(tmp_path / "newer", version="0.2.0", configuration={"model": "coco"}, python="python3"), store
+    )
 
     assert store.puts == 1
     assert versions_of("tidegate.Gateway") == ("0.2.0", "0.1.0")
