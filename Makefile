@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: install demo test check format soak arm64 bench bench-full proto lock clean
+.PHONY: install demo test check format soak infra arm64 bench bench-full proto lock clean
 
 install: $(VENV)/installed
 
@@ -35,6 +35,12 @@ soak: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scale]"
 	$(BIN)/python -m pytest -m soak --override-ini timeout=3600
 
+# the template of what AWS needs, and what `cdk deploy` builds from it (docs/aws.md); Node comes from PyPI
+infra: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cloud,infra]"
+	$(BIN)/tidegate infra synth --out out/infra $(INFRA)
+	$(BIN)/cfn-lint --ignore-checks W3005 -- out/infra/*.template.json
+
 # needs mmdebstrap, and a way to Debian's packages and to PyPI; tests of `make soak` that need this root skip without it
 arm64: install
 	$(BIN)/python -m simulator.arm64_root .arm64
@@ -52,7 +58,6 @@ proto: install
 lock: install
 	( echo "# The versions that the tests ran with. \`make lock\` writes this file."; \
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' ) > constraints.txt
-	$(BIN)/python -m greengrass.runtime.lock
 
 clean:
 	rm -rf $(VENV) out runs dist

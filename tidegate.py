@@ -25,6 +25,7 @@ COMMANDS = {
     "gateway": ("edge.commands.gateway", "run a gateway on this machine"),
     "rollout": ("cloud.commands.rollout", "roll a release out ring by ring, watching how it behaves"),
     "ingest": ("cloud.commands.ingest", "commit gateways' results to the lake"),
+    "infra": ("cloud.commands.infra", "write the AWS infrastructure as a template, without network"),
     "query": ("cloud.commands.query", "run SQL over the lake"),
 }
 
@@ -35,6 +36,7 @@ _EXTRAS = {
     "train": "cloud,train",
     "search": "cloud,train",
     "gateway": "edge",
+    "infra": "cloud,infra",
 }
 _OURS = ("benchmarks", "cloud", "edge", "greengrass", "models", "simulator")
 

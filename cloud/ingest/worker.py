@@ -41,7 +41,7 @@ class Link(Protocol):
 
 @dataclass(slots=True)
 class Ingest:
-    """One worker. `commit_s`: how long messages are gathered into one commit."""
+    """One worker. `commit_s`: how long messages are gathered into one commit. `refused`: messages in the quarantine."""
 
     link: Link
     sink: Sink
@@ -49,6 +49,7 @@ class Ingest:
     pictures: Pictures
     commit_s: float
     commits: int = 0
+    refused: int = 0
     _streams: StreamAllowance = field(default_factory=StreamAllowance)
     _complaints: "Complaints" = field(default_factory=lambda: Complaints())
     _failing: bool = False
@@ -70,6 +71,7 @@ class Ingest:
         for refusal in done.refusals:
             # before the commit: once it is acknowledged, this is the only copy
             self.quarantine.put(refusal, at=now)
+            self.refused += 1
         if done.runs:
             self.sink.commit(self.pictures.keep(done.runs), at=now)
             self.commits += 1
