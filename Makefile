@@ -58,6 +58,7 @@ proto: install
 lock: install
 	( echo "# The versions that the tests ran with. \`make lock\` writes this file."; \
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' ) > constraints.txt
+	$(BIN)/python -m greengrass.runtime.lock
 
 clean:
 	rm -rf $(VENV) out runs dist

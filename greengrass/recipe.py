@@ -1,43 +1,47 @@
-"""Component recipes: what our components' say, and the rules that a recipe must keep to run on both nuclei.
+"""Component recipes: what our components' say. The rules that they keep are recipe_rules.py's.
 
-Recipes are JSON: nucleus lite's YAML reader turns every scalar into a string.
+Recipes are JSON: nucleus lite's YAML reader turns every scalar into a string. A script holds no braces but those of
+recipe variables: lite takes every `{` for the beginning of one.
 """
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
-
-from models.errors import DeployError
 
 Recipe = dict[str, Any]
 
 FORMAT = "2020-01-25"
-MAX_BYTES = 16_000
 GATEWAY = "tidegate.Gateway"
+RUNTIME = "tidegate.Runtime"
 GATEWAY_ARTIFACT = "tidegate.zip"
 MODEL_ARTIFACT = "package.zip"
 PUBLISHER = "tidegate"
+# making the environment takes 10 s on a desk, and a minute or two on a Pi; lite waits for 300 s, whatever is said here
+INSTALL_TIMEOUT_S = 1800
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-_VERSION = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?")
-_VARIABLE = re.compile(r"\{([A-Za-z0-9_.-]+(?::[^{}\s:]+)+)\}")
-_KNOWN_VARIABLE = re.compile(
-    r"artifacts:path|artifacts:decompressedPath|work:path|kernel:rootPath|iot:thingName|configuration:/.*"
-)
-_TOP_KEYS = {
-    "RecipeFormatVersion",
-    "ComponentName",
-    "ComponentVersion",
-    "ComponentDescription",
-    "ComponentPublisher",
-    "ComponentConfiguration",
-    "ComponentDependencies",
-    "Manifests",
-}
-# what nucleus lite knows, and Java too
-_STEPS = ("bootstrap", "install", "startup", "run")
-_STEP_KEYS = {"Script", "RequiresPrivilege", "Setenv", "Timeout"}
+
+@dataclass(frozen=True, slots=True)
+class RuntimeVersion:
+    """A version of tidegate.Runtime, and the folder under its work folder where it makes the virtual environment."""
+
+    version: str
+    environment: str
+
+    @property
+    def python(self) -> str:
+        """Its Python, as a recipe of another component names it: `{dep:...}` is not known to nucleus lite."""
+        return f"{{kernel:rootPath}}/work/{RUNTIME}/{self.environment}/bin/python"
+
+
+@dataclass(frozen=True, slots=True)
+class Wheelhouse:
+    """The wheels for one architecture, an artifact of tidegate.Runtime. `room_kb`: what installing them takes."""
+
+    architecture: str  # as recipes say it: amd64, aarch64
+    uri: str
+    room_kb: int
 
 
 def model_component(model: str) -> str:
@@ -56,59 +60,83 @@ def model_recipe(model: str, release: int, *, artifact_uri: str) -> Recipe:
     Its `run` stays, since lite hangs on components that don't, and replaces the pointer in one step, so that the
     gateway never reads half a path. Verifying the package is the gateway's work.
     """
+    # of a local deployment nucleus lite unpacks nothing
     script = (
-        'printf "%s\\n" "{artifacts:decompressedPath}/package" > "{work:path}/pointer.new" || exit 1\n'
+        'package="{artifacts:decompressedPath}/package"\n'
+        'if [ ! -d "$package" ]; then\n'
+        f'  package="{{work:path}}/package-{model_version(release)}"\n'
+        '  python3 -m zipfile -e "{artifacts:path}/package.zip" "$package" || exit 1\n'
+        "fi\n"
+        'printf "%s\\n" "$package" > "{work:path}/pointer.new" || exit 1\n'
         'mv -f "{work:path}/pointer.new" "{work:path}/pointer" || exit 1\n'
+        'for old in "{work:path}"/package-*; do [ "$old" = "$package" ] || rm -rf "$old"; done\n'
         "exec tail -f /dev/null"
     )
     return {
-        "RecipeFormatVersion": FORMAT,
-        "ComponentName": model_component(model),
-        "ComponentVersion": model_version(release),
-        "ComponentDescription": f"Release {release} of the model {model}, signed.",
-        "ComponentPublisher": PUBLISHER,
-        "Manifests": [_manifest({"run": {"Script": script}}, artifact_uri)],
+        **_head(model_component(model), model_version(release), f"Release {release} of the model {model}, signed."),
+        "Manifests": [_manifest({"run": {"Script": script}}, [_artifact(artifact_uri, unzip=True)])],
     }
 
 
-def gateway_recipe(version: str, *, configuration: Mapping[str, Any], python: str, artifact_uri: str) -> Recipe:
+def gateway_recipe(
+    version: str, *, configuration: Mapping[str, Any], python: str | RuntimeVersion, artifact_uri: str
+) -> Recipe:
     """The recipe that runs the gateway. `configuration` is the gateway's whole configuration, which it reads over IPC
-    (never through the script: lite does not escape what it puts there); `python` has what the gateway needs
-    installed."""
+    (never through the script: lite does not escape what it puts there). `python` is a Runtime, on which the gateway
+    then depends, or the path of a Python on the gateway that has what it needs installed."""
     environment = {
-        "PYTHONPATH": "{artifacts:decompressedPath}/tidegate",
+        # of a local deployment nucleus lite unpacks nothing, and Python reads the archive as well
+        "PYTHONPATH": "{artifacts:decompressedPath}/tidegate:{artifacts:path}/tidegate.zip",
         "PYTHONUNBUFFERED": "1",
         "ORT_DISABLE_TELEMETRY": "1",
     }
-    run = {"Script": 'exec "{configuration:/python}" -m edge.component', "Setenv": environment}
+    recipe = _head(GATEWAY, version, "Runs models on cameras and sends what they see.")
+    recipe["ComponentConfiguration"] = {
+        "DefaultConfiguration": {"gateway": dict(configuration), "accessControl": _GATEWAY_ACCESS}
+    }
+    if isinstance(python, RuntimeVersion):
+        # exact: the resolver takes the newest that fits, also of what nobody deployed
+        recipe["ComponentDependencies"] = {
+            RUNTIME: {"VersionRequirement": f"={python.version}", "DependencyType": "HARD"}
+        }
+        # it is not there while the Runtime makes it anew for another Python, after an upgrade of the system
+        script = (
+            f'python="{python.python}"\n'
+            f'[ -x "$python" ] || echo "{GATEWAY}: waiting for {RUNTIME} to make $python, or it cannot be read" >&2\n'
+            'until [ -x "$python" ]; do sleep 2; done\n'
+            'exec "$python" -m edge.component'
+        )
+    else:
+        script = f"exec {shlex.quote(python)} -m edge.component"
+    run = {"Script": script, "Setenv": environment}
+    recipe["Manifests"] = [_manifest({"run": run}, [_artifact(artifact_uri, unzip=True)])]
+    return recipe
+
+
+def runtime_recipe(
+    runtime: RuntimeVersion,
+    *,
+    pythons: Sequence[str],
+    wheelhouses: Sequence[Wheelhouse],
+    setup_uri: str,
+    keep_uri: str,
+) -> Recipe:
+    """The recipe that brings what the gateway needs installed, and makes a virtual environment of it.
+
+    Wheels and scripts are taken as they are: unpacking is the scripts' work, of one Python's wheels only, since these
+    are most of what a gateway downloads. `run` makes the environment too if it is not there any more or its Python has
+    gone, then stays, since lite hangs on components that don't.
+    """
     return {
-        "RecipeFormatVersion": FORMAT,
-        "ComponentName": GATEWAY,
-        "ComponentVersion": version,
-        "ComponentDescription": "Runs models on cameras and sends what they see.",
-        "ComponentPublisher": PUBLISHER,
-        "ComponentConfiguration": {
-            "DefaultConfiguration": {
-                "python": python,
-                "gateway": dict(configuration),
-                "accessControl": {
-                    # `*` and not {iot:thingName}: lite does not know variables here. The broker's policy narrows it.
-                    "aws.greengrass.ipc.mqttproxy": {
-                        "tidegate:results": {
-                            "policyDescription": "Send results.",
-                            "operations": ["aws.greengrass#PublishToIoTCore"],
-                            "resources": ["tidegate/v1/results/*"],
-                        },
-                        "tidegate:acks": {
-                            "policyDescription": "Hear what the lake holds.",
-                            "operations": ["aws.greengrass#SubscribeToIoTCore"],
-                            "resources": ["tidegate/v1/acks/*"],
-                        },
-                    }
-                },
-            }
-        },
-        "Manifests": [_manifest({"run": run}, artifact_uri)],
+        **_head(RUNTIME, runtime.version, "What the gateway needs installed, in a virtual environment of its own."),
+        "Manifests": [
+            _manifest(
+                _runtime_lifecycle(runtime, pythons, wheelhouse),
+                [_artifact(wheelhouse.uri), _artifact(setup_uri), _artifact(keep_uri)],
+                architecture=wheelhouse.architecture,
+            )
+            for wheelhouse in wheelhouses
+        ],
     }
 
 
@@ -117,53 +145,10 @@ def recipe_bytes(recipe: Recipe) -> bytes:
     return (json.dumps(recipe, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def check_format(recipe: object) -> Recipe:
-    """The recipe, if it has what Greengrass' service demands of any; DeployError if not."""
-    if not isinstance(recipe, dict):
-        raise DeployError(f"a recipe is a JSON object, got {type(recipe).__name__}")
-    for key in ("RecipeFormatVersion", "ComponentName", "ComponentVersion", "Manifests"):
-        if key not in recipe:
-            raise DeployError(f"recipe lacks {key}")
-    if recipe["RecipeFormatVersion"] != FORMAT:
-        raise DeployError(f"RecipeFormatVersion must be {FORMAT!r}, got {recipe['RecipeFormatVersion']!r}")
-    name, version = recipe["ComponentName"], recipe["ComponentVersion"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise DeployError(f"ComponentName must be 1..128 of A-Z a-z 0-9 - _ ., got {name!r}")
-    if not isinstance(version, str) or len(version) > 64 or not _VERSION.fullmatch(version):
-        raise DeployError(f"{name}: ComponentVersion must be like 1.2.3 or 1.2.3-rc1, got {version!r}")
-    manifests = recipe["Manifests"]
-    if not isinstance(manifests, list) or not manifests or not all(isinstance(item, dict) for item in manifests):
-        raise DeployError(f"{name}: Manifests must be a list of at least one manifest")
-    size = len(recipe_bytes(recipe))
-    if size > MAX_BYTES:
-        raise DeployError(f"{name}: the recipe has {size} bytes, at most {MAX_BYTES} are allowed")
-    return recipe
-
-
-def check_recipe(recipe: object) -> None:
-    """Refuse, by DeployError, a recipe that one of the two nuclei would not take or not run as meant."""
-    checked = check_format(recipe)
-    name = checked["ComponentName"]
-    unknown = sorted(checked.keys() - _TOP_KEYS)
-    if unknown:
-        raise DeployError(f"{name}: unknown key {unknown[0]!r}; keys are case-sensitive on nucleus lite")
-    for index, manifest in enumerate(checked["Manifests"]):
-        where = f"{name}: Manifests[{index}]"
-        _check_platform(manifest.get("Platform"), where)
-        _check_lifecycle(manifest.get("Lifecycle"), where)
-        for artifact in manifest.get("Artifacts", []):
-            _check_artifact(artifact, where)
-    _check_dependencies(checked.get("ComponentDependencies", {}), name)
-    _check_access(checked, name)
-    for text in _strings(checked["Manifests"]):
-        for variable in _VARIABLE.findall(text):
-            if not _KNOWN_VARIABLE.fullmatch(variable):
-                raise DeployError(f"{name}: variable {{{variable}}} is not known to both nuclei")
-
-
 def artifact_uris(recipe: Recipe) -> list[str]:
-    """Where the recipe's artifacts are, in order."""
-    return [artifact["Uri"] for manifest in recipe["Manifests"] for artifact in manifest.get("Artifacts", [])]
+    """Where the recipe's artifacts are, each once, in order."""
+    uris = (artifact["Uri"] for manifest in recipe["Manifests"] for artifact in manifest.get("Artifacts", []))
+    return list(dict.fromkeys(uris))
 
 
 def with_artifact_uris(recipe: Recipe, uris: Mapping[str, str]) -> Recipe:
@@ -175,96 +160,54 @@ def with_artifact_uris(recipe: Recipe, uris: Mapping[str, str]) -> Recipe:
     return moved
 
 
-def _manifest(lifecycle: Mapping[str, Any], artifact_uri: str) -> dict[str, Any]:
+_GATEWAY_ACCESS = {
+    # `*` and not {iot:thingName}: lite does not know variables here. The broker's policy narrows it.
+    "aws.greengrass.ipc.mqttproxy": {
+        "tidegate:results": {
+            "policyDescription": "Send results.",
+            "operations": ["aws.greengrass#PublishToIoTCore"],
+            "resources": ["tidegate/v1/results/*"],
+        },
+        "tidegate:acks": {
+            "policyDescription": "Hear what the lake holds.",
+            "operations": ["aws.greengrass#SubscribeToIoTCore"],
+            "resources": ["tidegate/v1/acks/*"],
+        },
+    }
+}
+
+
+def _head(name: str, version: str, description: str) -> Recipe:
     return {
-        "Platform": {"os": "linux", "runtime": "*"},
-        "Lifecycle": dict(lifecycle),
-        "Artifacts": [{"Uri": artifact_uri, "Unarchive": "ZIP", "Permission": {"Read": "ALL", "Execute": "NONE"}}],
+        "RecipeFormatVersion": FORMAT,
+        "ComponentName": name,
+        "ComponentVersion": version,
+        "ComponentDescription": description,
+        "ComponentPublisher": PUBLISHER,
     }
 
 
-def _check_platform(platform: object, where: str) -> None:
-    if not isinstance(platform, dict) or platform.get("runtime") != "*":
-        raise DeployError(f'{where}: Platform needs "runtime": "*" (nucleus lite matches no other), got {platform!r}')
-    for key, value in platform.items():
-        if isinstance(value, str) and value.startswith("/"):
-            raise DeployError(f"{where}: Platform.{key} {value!r}: regular expressions work on the Java nucleus only")
+def _manifest(
+    lifecycle: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], *, architecture: str | None = None
+) -> dict[str, Any]:
+    platform = {"os": "linux", **({"architecture": architecture} if architecture else {}), "runtime": "*"}
+    return {"Platform": platform, "Lifecycle": dict(lifecycle), "Artifacts": list(artifacts)}
 
 
-def _check_lifecycle(lifecycle: object, where: str) -> None:
-    if not isinstance(lifecycle, dict):
-        raise DeployError(f"{where}: needs a Lifecycle with a run or a startup")
-    for step, content in lifecycle.items():
-        if step == "Setenv":
-            _check_setenv(content, f"{where}.Lifecycle")
-        elif step not in _STEPS:
-            raise DeployError(f"{where}: Lifecycle.{step} is not known to both nuclei; they know {', '.join(_STEPS)}")
-        else:
-            _check_step(content, f"{where}.Lifecycle.{step}")
-    if ("run" in lifecycle) == ("startup" in lifecycle):
-        raise DeployError(f"{where}: needs either a run or a startup: nucleus lite hangs on a component without")
-    if "run" in lifecycle:
-        run = lifecycle["run"]
-        last = (run if isinstance(run, str) else run["Script"]).strip().splitlines()[-1]
-        if not last.lstrip().startswith("exec "):
-            raise DeployError(f"{where}: a run must end in `exec PROGRAM`, so that SIGTERM reaches it; got {last!r}")
+def _artifact(uri: str, *, unzip: bool = False) -> dict[str, Any]:
+    return {
+        "Uri": uri,
+        "Unarchive": "ZIP" if unzip else "NONE",
+        "Permission": {"Read": "ALL", "Execute": "NONE"},
+    }
 
 
-def _check_step(step: object, where: str) -> None:
-    content = {"Script": step} if isinstance(step, str) else step
-    if not isinstance(content, dict) or not isinstance(content.get("Script"), str) or not content["Script"].strip():
-        raise DeployError(f"{where}: needs a Script")
-    unknown = sorted(content.keys() - _STEP_KEYS)
-    if unknown:
-        raise DeployError(f"{where}: {unknown[0]} is not known to both nuclei; they know {', '.join(_STEP_KEYS)}")
-    timeout = content.get("Timeout", 1)
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout <= 0:
-        raise DeployError(f"{where}: Timeout must be a whole number of seconds above 0, got {timeout!r}")
-    _check_setenv(content.get("Setenv", {}), where)
-
-
-def _check_setenv(setenv: object, where: str) -> None:
-    if not isinstance(setenv, dict) or not all(isinstance(value, str) for value in setenv.values()):
-        raise DeployError(f"{where}: Setenv must hold strings, got {setenv!r}")
-
-
-def _check_artifact(artifact: object, where: str) -> None:
-    if not isinstance(artifact, dict) or not re.fullmatch(r"s3://[^/]+/.+[^/]", str(artifact.get("Uri"))):
-        raise DeployError(f"{where}: an artifact needs a Uri like s3://BUCKET/KEY, got {artifact!r}")
-    if artifact.get("Unarchive", "NONE") not in ("NONE", "ZIP"):
-        raise DeployError(f"{where}: Unarchive must be NONE or ZIP, got {artifact['Unarchive']!r}")
-    permission = artifact.get("Permission", {})
-    # Java's default is 0440, and ours are read by another component's user
-    if permission.get("Read") != "ALL" or permission.get("Execute", "NONE") not in ("NONE", "OWNER", "ALL"):
-        raise DeployError(f'{where}: {artifact["Uri"]} needs Permission "Read": "ALL", got {permission!r}')
-
-
-def _check_dependencies(dependencies: object, name: str) -> None:
-    if not isinstance(dependencies, dict):
-        raise DeployError(f"{name}: ComponentDependencies must be an object, got {dependencies!r}")
-    for other, rule in dependencies.items():
-        kind = rule.get("DependencyType", "HARD") if isinstance(rule, dict) else None
-        if kind not in ("HARD", "SOFT") or not isinstance(rule.get("VersionRequirement"), str):
-            raise DeployError(f"{name}: dependency {other} needs a VersionRequirement and HARD or SOFT, got {rule!r}")
-        if other.startswith(model_component("")):
-            # the resolver would install the newest registered version wherever no ring pins one
-            raise DeployError(f"{name}: must not depend on {other}: models are rolled out in rings")
-
-
-def _check_access(recipe: Recipe, name: str) -> None:
-    configuration = recipe.get("ComponentConfiguration", {}).get("DefaultConfiguration", {})
-    for service, policies in configuration.get("accessControl", {}).items():
-        for policy, rule in policies.items():
-            if "*" in rule.get("operations", ["*"]) or "*" in rule.get("resources", ["*"]):
-                raise DeployError(f"{name}: accessControl {service} {policy} allows everything; name what is needed")
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+def _runtime_lifecycle(runtime: RuntimeVersion, pythons: Sequence[str], wheelhouse: Wheelhouse) -> dict[str, Any]:
+    wheels = wheelhouse.uri.rpartition("/")[2]
+    place = f'"{{work:path}}" "{runtime.environment}"'
+    setup = f'sh "{{artifacts:path}}/setup.sh" "{{artifacts:path}}/{wheels}" {place}'
+    return {
+        "Setenv": {"TIDEGATE_PYTHONS": " ".join(pythons), "TIDEGATE_ROOM_KB": str(wheelhouse.room_kb)},
+        "install": {"Script": f"exec {setup}", "Timeout": INSTALL_TIMEOUT_S},
+        "run": {"Script": f'{setup} || exit 1\nexec sh "{{artifacts:path}}/keep.sh" {place}'},
+    }

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from greengrass.aws import Aws, connect, is_missing, spoken_of
 from greengrass.component import BuiltComponent, content_digest
 from greengrass.objects import ObjectStore
-from greengrass.recipe import check_recipe, recipe_bytes, with_artifact_uris
+from greengrass.recipe import recipe_bytes, with_artifact_uris
+from greengrass.recipe_rules import check_recipe
 from models.errors import DeployError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlparse
 
 from greengrass.objects import S3Store
-from greengrass.recipe import check_format
+from greengrass.recipe_rules import check_format
 from models.errors import DeployError, StoreError
 from simulator import versions
 from simulator.restjson import INVALID, ApiError

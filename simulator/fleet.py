@@ -13,14 +13,24 @@ from greengrass.recipe import GATEWAY
 from models.durable import write_atomic
 from simulator.local_cloud import LocalCloud
 from simulator.nucleus.nucleus import Nucleus
-from simulator.nucleus.personality import LITE
+from simulator.nucleus.personality import LITE, Personality
 from simulator.witness import RecordedFrame, Witness
 
 
 class SimulatedFleet:
     """Gateways by name, in the thing group `name`; their roots and logs stay in `folder`."""
 
-    def __init__(self, cloud: LocalCloud, name: str, gateways: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self,
+        cloud: LocalCloud,
+        name: str,
+        gateways: Sequence[str],
+        folder: Path,
+        *,
+        personalities: Mapping[str, Personality] | None = None,
+        faulty_links: bool = False,
+    ) -> None:
+        """`personalities` by gateway, lite where none is named; with `faulty_links` the network of each can be cut."""
         self.name = name
         self.gateways = tuple(gateways)
         self.folder = folder.resolve()
@@ -35,7 +45,8 @@ class SimulatedFleet:
                 self.folder / gateway,
                 environment=cloud.environment,
                 broker=cloud.device(gateway),
-                personality=LITE,
+                personality=(personalities or {}).get(gateway, LITE),
+                faulty_link=faulty_links,
             )
             for gateway in gateways
         }

@@ -21,6 +21,13 @@ def matches(topic_filter: str, topic: str) -> bool:
     return len(levels) == len(wanted)
 
 
+def is_filter(text: str) -> bool:
+    """Whether MQTT takes it as a topic filter: `+` and `#` are levels of their own, `#` the last (3.1.1, 4.7.1)."""
+    levels = text.split("/")
+    alone = all(level in ("+", "#") or not {"+", "#"} & set(level) for level in levels)
+    return bool(text) and "\0" not in text and alone and "#" not in levels[:-1]
+
+
 def allowed(configuration: Mapping[str, Any], service: str, operation: str, topic: str) -> bool:
     """Whether a component with this configuration may do `operation` on the topic or filter."""
     return any(

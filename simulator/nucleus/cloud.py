@@ -16,7 +16,7 @@ import boto3
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
 
 from models.errors import DeployError, StoreError
 
@@ -31,6 +31,24 @@ _CHUNK_BYTES = 1 << 16
 _DETAIL_LIMIT = 1024  # characters of a status detail
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _NOTHING_TO_DO = ("ResourceNotFoundException", "InvalidStateTransitionException", "TerminalStateException")
+
+
+# what passes: no network, a service that has its own trouble, or has too much to do
+_PASSING = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_TOO_MANY = 429
+
+
+class AwayError(DeployError):
+    """The cloud could not be reached, or could not answer now: trying again later may help."""
+
+
+@dataclass
+class Faults:
+    """May be turned at any time. `gone`: no request gets through, and what is under way breaks off. `damaged`: so many
+    of the next artifacts have one bit turned round on their way."""
+
+    gone: bool = False
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +68,12 @@ class FoundComponent:
 
 
 class Cloud:
-    """Clients for one device. All methods raise DeployError or StoreError when the cloud is away or refuses."""
+    """Clients for one device. All methods raise AwayError when the cloud is away, DeployError or StoreError when it
+    refuses."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], faults: Faults | None = None) -> None:
         """`environment`: the AWS_* variables that boto3 would read."""
+        self._faults = faults or Faults()
         core = botocore.session.get_session()
         core.register_component("data_loader", _SERVICE_DESCRIPTIONS)
         session = boto3.Session(
@@ -80,14 +100,14 @@ class Cloud:
 
     def next_job(self, thing: str) -> Job | None:
         """The job in progress or else the oldest queued one, now in progress; None when there is nothing to do."""
-        with _spoken_of(f"jobs of {thing}", DeployError):
+        with self._spoken_of(f"jobs of {thing}", DeployError):
             execution = self._jobs.start_next_pending_job_execution(thingName=thing).get("execution", {})
         return Job(execution["jobId"], execution["jobDocument"]) if "jobDocument" in execution else None
 
     def report(self, thing: str, job: Job, *, succeeded: bool, details: Mapping[str, str]) -> None:
         """Say how a job went; a job that somebody cancelled or superseded meanwhile is nobody's business any more."""
         clean = {key: _CONTROL.sub(" ", value)[:_DETAIL_LIMIT] for key, value in details.items() if value}
-        with _spoken_of(f"job {job.id}", DeployError):
+        with self._spoken_of(f"job {job.id}", DeployError):
             try:
                 self._jobs.update_job_execution(
                     thingName=thing,
@@ -101,7 +121,7 @@ class Cloud:
 
     def find_component(self, name: str, requirements: Mapping[str, str], platform: Mapping[str, str]) -> FoundComponent:
         """The version that meets what everybody (by name) requires of it, and its recipe."""
-        with _spoken_of(f"component {name}", DeployError):
+        with self._spoken_of(f"component {name}", DeployError):
             found = self._greengrass.resolve_component_candidates(
                 platform={"attributes": dict(platform)},
                 componentCandidates=[{"componentName": name, "versionRequirements": dict(requirements)}],
@@ -120,10 +140,15 @@ class Cloud:
         if parts.scheme != "s3":
             raise StoreError(f"artifact {uri}: this nucleus fetches s3://bucket/key only")
         extra: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
-        with _spoken_of(f"artifact {uri}", StoreError):
+        damaged = self._faults.damaged > 0
+        self._faults.damaged -= damaged
+        with self._spoken_of(f"artifact {uri}", StoreError):
             try:
                 body = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"), **extra)["Body"]
-                yield from body.iter_chunks(_CHUNK_BYTES)
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    self._check_network(f"artifact {uri}")
+                    yield bytes([chunk[0] ^ 1]) + chunk[1:] if damaged else chunk
+                    damaged = False
             except ClientError as exc:
                 if exc.response["Error"]["Code"] != "InvalidRange":
                     raise
@@ -132,10 +157,19 @@ class Cloud:
         for client in (self._jobs, self._greengrass, self._s3):
             client.close()
 
+    @contextmanager
+    def _spoken_of(self, what: str, error: type[DeployError] | type[StoreError]) -> Iterator[None]:
+        self._check_network(what)
+        try:
+            yield
+        except _PASSING as exc:
+            raise AwayError(f"{what}: {exc}") from exc
+        except ClientError as exc:
+            status = exc.response["ResponseMetadata"]["HTTPStatusCode"]
+            raise (AwayError if status >= 500 or status == _TOO_MANY else error)(f"{what}: {exc}") from exc
+        except BotoCoreError as exc:
+            raise error(f"{what}: {exc}") from exc
 
-@contextmanager
-def _spoken_of(what: str, error: type[DeployError] | type[StoreError]) -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as exc:
-        raise error(f"{what}: {exc}") from exc
+    def _check_network(self, what: str) -> None:
+        if self._faults.gone:
+            raise AwayError(f"{what}: the network is gone")

@@ -10,6 +10,7 @@ from models.errors import DeployError
 from simulator import versions
 from simulator.nucleus.recipe import Recipe
 
+_NOTICE_S = 60  # AWS' default
 _BUILT_IN = "aws.greengrass."  # the nucleus itself and its services: there already
 _TARGET = re.compile(r":(thinggroup|thing)/([^/:]+)(?::\d+)?$")
 
@@ -21,15 +22,19 @@ class Wanted:
     version: str
     merge: Mapping[str, Any]
     reset: tuple[str, ...]
+    run_as: str | None = None  # posixUser; None leaves it as it was
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """All components of one target, a thing group or the thing itself."""
+    """All components of one target, a thing group or the thing itself. `notice_s`: how long a component may take to
+    answer that the update has to wait; None where components are not asked."""
 
     id: str
     target: str
     components: Mapping[str, Wanted]
+    rollback: bool = True
+    notice_s: float | None = None
 
 
 def parse_deployment(document: str) -> Deployment:
@@ -40,7 +45,15 @@ def parse_deployment(document: str) -> Deployment:
         if target is None:
             raise ValueError("it names no thing group or thing")
         components = {name: _wanted(item) for name, item in content["components"].items()}
-        return Deployment(str(content["deploymentId"]), f"{target[1]}/{target[2]}", components)
+        policy = content.get("componentUpdatePolicy") or {}
+        asked = policy.get("action", "NOTIFY_COMPONENTS") == "NOTIFY_COMPONENTS"
+        return Deployment(
+            str(content["deploymentId"]),
+            f"{target[1]}/{target[2]}",
+            components,
+            rollback=content.get("failureHandlingPolicy", "ROLLBACK") == "ROLLBACK",
+            notice_s=float(policy.get("timeout", _NOTICE_S)) if asked else None,
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise DeployError(f"a job's document is no deployment: {exc!r}") from exc
 
@@ -122,4 +135,5 @@ def _wanted(item: Mapping[str, Any]) -> Wanted:
         merge = json.loads(merge)
     if not isinstance(merge, dict):
         raise ValueError(f"merge must be an object, got {merge!r}")
-    return Wanted(str(item["version"]), merge, tuple(update.get("reset") or ()))
+    run_as = (item.get("runWith") or {}).get("posixUser")
+    return Wanted(str(item["version"]), merge, tuple(update.get("reset") or ()), run_as)

@@ -1,22 +1,22 @@
 """What is installed on a device and runs there. It knows nothing of the cloud."""
 
-import os
+import functools
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulator.nucleus.artifacts import artifacts_folder, decompressed_folder
+from simulator.nucleus.change import Change, differs_at_all, differs_in_life, plan_change
 from simulator.nucleus.component import Component, State
-from simulator.nucleus.configuration import Configuration
-from simulator.nucleus.deployment import start_order, with_dependents
+from simulator.nucleus.configuration import Configuration, KeyPath, changes
+from simulator.nucleus.deployment import start_order
 from simulator.nucleus.device_state import DeviceState, Installed
+from simulator.nucleus.making import Environment, Maker
 from simulator.nucleus.personality import Personality
-from simulator.nucleus.recipe import Recipe, Variables, read_recipe, this_platform
+from simulator.nucleus.recipe import Recipe
 
-# of the nucleus' own environment; everything else a component gets is Greengrass' or its recipe's
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_STARTED = (State.RUNNING, State.FINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,24 @@ class Outcome:
 class Device:
     """Components of one device, from their state on disk. Safe to use from several threads."""
 
-    def __init__(self, thing: str, root: Path, *, environment: Mapping[str, str], personality: Personality) -> None:
-        """`environment`: what every component is given besides its own."""
+    def __init__(
+        self,
+        thing: str,
+        root: Path,
+        *,
+        environment: Environment,
+        personality: Personality,
+        run_as: str = "",
+        adjust: Callable[[Environment], Environment] = dict,
+        configured: Callable[[str, list[KeyPath]], None] = lambda component, paths: None,
+    ) -> None:
+        """`environment`: what every component is given besides its own, on which `adjust` has the last word. `run_as`:
+        the user (`name:group`) of components for which no deployment names one; empty is this very user. `configured`
+        is told which values of a component's configuration a deployment has changed."""
         self.root = root
-        self.platform = this_platform(personality.runtime)
-        self._thing = thing
+        self._maker = Maker(thing, root, personality, environment=environment, run_as=run_as, adjust=adjust)
         self._personality = personality
-        self._environment = {**{name: os.environ[name] for name in _INHERITED if name in os.environ}, **environment}
+        self._configured = configured
         self._state_file = root / "config" / "state.json"
         self._lock = threading.RLock()
         self._state = DeviceState.load(self._state_file)
@@ -50,12 +61,22 @@ class Device:
         self._down = False
 
     @property
+    def platform(self) -> Mapping[str, str]:
+        """What a manifest's Platform is compared with."""
+        return self._maker.platform
+
+    @property
     def state(self) -> DeviceState:
         return self._state
 
     def component(self, name: str) -> Component | None:
         """The component as it runs; None when there is none of that name."""
         return self._running.get(name)
+
+    def components(self) -> list[Component]:
+        """All that run, or would if they were not BROKEN."""
+        with self._lock:
+            return list(self._running.values())
 
     def component_of(self, token: str) -> str | None:
         component = self._by_token.get(token)
@@ -77,40 +98,30 @@ class Device:
             running.report(state)
 
     def recipe(self, item: Installed) -> Recipe:
-        return read_recipe(item.recipe, self.platform)
+        return self._maker.recipe(item)
 
     def start(self) -> None:
         """Start all that is installed, in the order of their dependencies. Needs no network."""
-        components = {name: self._make(item) for name, item in self._state.components.items()}
+        components = {name: self._make(item, self._state) for name, item in self._state.components.items()}
         for name in start_order(component.recipe for component in components.values()):
-            self._start(components[name])
+            # documented: the Java nucleus runs install again each time that it starts
+            self._start(components[name], install=not self._personality.installs_beside)
 
-    def change_to(self, after: DeviceState) -> Outcome:
-        """Install what is new beside what runs, then stop, start and forget what has changed, and only that.
+    def change_to(self, after: DeviceState, *, rollback: bool = True) -> Outcome:
+        """Bring the device to this state, whose files must be there, and leave alone what need not change.
 
-        All files must be there. Nothing is undone when a component does not come up: neither does nucleus lite.
+        Where the nucleus can and `rollback` asks for it, what went wrong is undone; nucleus lite undoes nothing.
         """
+        if self._personality.installs_beside:
+            return self._change_beside(after)
         before = self._state
-        changed = {name for name, item in after.components.items() if self._differs(before.components.get(name), item)}
-        recipes = [self.recipe(item) for item in after.components.values()]
-        restarted = with_dependents(changed, recipes)
-        fresh = {name: self._make(after.components[name]) for name in start_order(recipes) if name in restarted}
-        with self._lock:
-            self._candidate = after
-        problem = self._install(fresh, before)
-        with self._lock:
-            if not problem:
-                self._keep(self._candidate)
-            self._candidate = None
-        if problem:
-            self._stop(list(fresh.values()))
-            return Outcome("FAILED_NO_STATE_CHANGE", problem)
-        leaving = restarted | (before.components.keys() - after.components.keys())
-        self._stop([component for name, component in list(self._running.items()) if name in leaving])
-        for component in fresh.values():
-            self._start(component)
-        # all of them: after a power cut the fresh ones of an interrupted deployment are running already
-        return self._wait_for(list(self._running.values()))
+        excused = {component.name for component in self.components() if component.state is State.BROKEN}
+        outcome = self._change_in_turn(after)
+        if outcome.succeeded or self._down or not (self._personality.rolls_back and rollback):
+            return outcome
+        undone = self._change_in_turn(before, excused=excused)
+        status = "FAILED_ROLLBACK_COMPLETE" if undone.succeeded else "FAILED_UNABLE_TO_ROLLBACK"
+        return Outcome(status, "; ".join(filter(None, (outcome.cause, undone.cause))))
 
     def stop(self) -> None:
         """Stop all components; nothing starts any more."""
@@ -128,53 +139,91 @@ class Device:
             component.power_cut()
         self._forget(components)
 
-    def _install(self, fresh: Mapping[str, Component], before: DeviceState) -> str:
-        """Run the install steps of what comes in a new version; what went wrong, empty when nothing did."""
-        for name, component in fresh.items():
-            installed = before.components.get(name)
-            is_new = installed is None or installed.version != component.recipe.version
-            if is_new and not component.install():
-                return f"{name}: install {component.reason}"
-        return ""
-
-    def _differs(self, installed: Installed | None, wanted: Installed) -> bool:
-        if installed != wanted:
-            return True  # a configuration alone is reason enough: nucleus lite 2.6 restarts for it
-        running = self._running.get(str(wanted.recipe["ComponentName"]))
-        return running is None or running.state is State.BROKEN
-
-    def _make(self, item: Installed) -> Component:
-        recipe = self.recipe(item)
-        work = self.root / "work" / recipe.name
-        logs = self.root / "logs"
-        for folder in (work, logs):
-            folder.mkdir(parents=True, exist_ok=True)
-        component = Component(
-            recipe,
-            variables=Variables(
-                artifacts=artifacts_folder(self.root, recipe.name, recipe.version),
-                decompressed=decompressed_folder(self.root, recipe.name, recipe.version),
-                work=work,
-                root=self.root,
-                thing=self._thing,
-                configuration=item.configuration,
+    def _change_beside(self, after: DeviceState) -> Outcome:
+        """Install what is new beside what runs, then stop and start."""
+        before = self._state
+        change = self._plan(before, after)
+        fresh = {name: self._make(after.components[name], after) for name in change.starting}
+        with self._lock:
+            self._candidate = after
+        problem = next(
+            (
+                f"{name}: install {component.reason}"
+                for name, component in fresh.items()
+                if name in change.fresh and not component.install()
             ),
-            environment={**self._environment, "HOME": str(work)},
-            log_file=logs / f"{recipe.name}.log",
-            personality=self._personality,
+            "",
         )
+        with self._lock:
+            if not problem:
+                self._keep(self._candidate)
+            self._candidate = None
+        if problem:
+            self._stop(list(fresh.values()))
+            return Outcome("FAILED_NO_STATE_CHANGE", problem)
+        self._tell_configured(before)
+        self._stop([component for component in self.components() if component.name in change.leaving])
+        for component in fresh.values():
+            self._start(component)
+        # all of them: after a power cut the fresh ones of an interrupted deployment are running already
+        return self._wait_for(self.components())
+
+    def _change_in_turn(self, after: DeviceState, *, excused: Collection[str] = ()) -> Outcome:
+        """Stop what has to leave, and then install and start what comes. `excused` need not come up."""
+        before = self._state
+        change = self._plan(before, after)
+        with self._lock:
+            self._keep(after)
+        self._tell_configured(before)
+        self._stop([component for component in self.components() if component.name in change.leaving])
+        for name in change.starting:
+            component = self._make(after.components[name], after)
+            self._start(component, install=True, bootstrap=name in change.fresh)
+        return self._wait_for(component for component in self.components() if component.name not in excused)
+
+    def _plan(self, before: DeviceState, after: DeviceState) -> Change:
+        differs: Callable[[Installed, Installed], bool] = differs_at_all
+        if not self._personality.restarts_for_configuration:
+            differs = functools.partial(differs_in_life, steps=self._maker.steps)
+        running = {component.name for component in self.components() if component.state is not State.BROKEN}
+        down = before.components.keys() - running
+        return plan_change(before, after, down=down, recipe=self.recipe, differs=differs)
+
+    def _tell_configured(self, before: DeviceState) -> None:
+        for name, item in self._state.components.items():
+            if name in before.components:
+                paths = list(changes(before.components[name].configuration, item.configuration))
+                if paths:
+                    self._configured(name, paths)
+
+    def _make(self, item: Installed, among: DeviceState) -> Component:
+        component = self._maker.make(item, among, failed=self._restart_dependents)
         with self._lock:
             self._by_token[component.token] = component
             if self._down:
                 component.power_cut()
         return component
 
-    def _start(self, component: Component) -> None:
+    def _start(self, component: Component, *, install: bool = False, bootstrap: bool = False) -> None:
         with self._lock:
             if self._down:
                 return
             self._running[component.name] = component
-            component.start()
+            needs = [
+                self._running[name]
+                for name, dependency in component.recipe.dependencies.items()
+                if dependency.hard and name in self._running
+            ]
+            component.start(needs=needs, install=install, bootstrap=bootstrap)
+
+    def _restart_dependents(self, failed: Component) -> None:
+        """Whoever depends HARD on a component that failed is started anew."""
+        if self._running.get(failed.name) is not failed:
+            return  # it is only being installed
+        for component in self.components():
+            dependency = component.recipe.dependencies.get(failed.name)
+            if dependency is not None and dependency.hard:
+                component.restart()
 
     def _stop(self, components: Sequence[Component]) -> None:
         for component in components:
@@ -195,7 +244,7 @@ class Device:
         deadline = time.monotonic() + self._personality.deployment_timeout_s
         for component in components:
             state = component.wait_settled(max(0.0, deadline - time.monotonic()))
-            if state not in (State.RUNNING, State.FINISHED):
+            if state not in _STARTED:
                 reason = component.reason or "it has neither run nor startup, or they take too long"
                 problems.append(f"{component.name} is {state}: {reason}")
         return Outcome("FAILED_ROLLBACK_NOT_REQUESTED", "; ".join(problems)) if problems else Outcome("SUCCESSFUL")

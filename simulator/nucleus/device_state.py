@@ -13,10 +13,12 @@ from models.errors import DeployError
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A component on the device; `recipe` is the JSON document as it came."""
+    """A component on the device; `recipe` is the JSON document as it came, `run_as` the user (`name:group`) that a
+    deployment named, empty for the nucleus' own choice."""
 
     recipe: Mapping[str, Any]
     configuration: Mapping[str, Any]
+    run_as: str = ""
 
     @property
     def version(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 
 from models.errors import ConfigError, WireError
 from simulator.nucleus.eventstream import Header, Message, Parser, encode
+from simulator.nucleus.personality import Personality
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ _NAMESPACE = "aws.greengrass#"
 _MESSAGE, _ERROR, _CONNECT, _CONNECT_ACK = 0, 1, 4, 5  # :message-type
 _ACCEPTED, _TERMINATE = 1, 2  # :message-flags
 _UNREAD_LIMIT_BYTES = 1_000_000  # events that a client lets pile up before its connection is closed
+_DEPTH_LIMIT = 64  # of JSON: what it is merged into is walked by recursion
 _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), less its final zero
 
 
@@ -65,12 +67,12 @@ class Operations(Protocol):
 class IpcServer:
     """Listens when constructed, until closed."""
 
-    def __init__(self, path: Path, operations: Operations, *, frame_limit_bytes: int) -> None:
+    def __init__(self, path: Path, operations: Operations, personality: Personality) -> None:
         if len(os.fsencode(path)) > _SOCKET_PATH_LIMIT:
             raise ConfigError(f"the path of a unix socket may be {_SOCKET_PATH_LIMIT} bytes long, got {path}")
         self.path = path
         self._operations = operations
-        self._frame_limit_bytes = frame_limit_bytes
+        self._personality = personality
         self._loop = asyncio.new_event_loop()
         self._connections: set[_Connection] = set()
         try:
@@ -105,7 +107,7 @@ class IpcServer:
         self.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(writer, self._operations, self._frame_limit_bytes)
+        connection = _Connection(writer, self._operations, self._personality)
         self._connections.add(connection)
         try:
             while not writer.is_closing() and (data := await reader.read(65_536)):
@@ -133,12 +135,12 @@ class IpcServer:
 class _Connection:
     """One client's connection: who it is, and its open streams."""
 
-    def __init__(self, writer: asyncio.StreamWriter, operations: Operations, frame_limit_bytes: int) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, operations: Operations, personality: Personality) -> None:
         self.component: str | None = None
         self._writer = writer
         self._operations = operations
-        self._frame_limit_bytes = frame_limit_bytes
-        self._parser = Parser(limit_bytes=frame_limit_bytes)
+        self._personality = personality
+        self._parser = Parser(limit_bytes=personality.frame_limit_bytes)
         self._streams: dict[int, Stream] = {}
 
     def receive(self, data: bytes) -> None:
@@ -162,7 +164,8 @@ class _Connection:
         token = _json_object(message.payload).get("authToken")
         self.component = self._operations.component_of(token) if isinstance(token, str) else None
         if self.component is None:
-            # nucleus lite answers nothing
+            if self._personality.answers_bad_token:
+                self._send(Message(_headers(0, _CONNECT_ACK, 0)))
             raise WireError("connect with a token (SVCUID) that no running component holds")
         self._send(Message(_headers(0, _CONNECT_ACK, _ACCEPTED)))
 
@@ -182,15 +185,20 @@ class _Connection:
         stream = Stream(component, number, self._send)
         try:
             answer = self._operations.call(stream, operation, _json_object(message.payload))
-            response = _message(number, _MESSAGE, 0, f"{operation}Response", answer)
-            if len(encode(response)) > self._frame_limit_bytes:
-                raise IpcError("ServiceError", f"the answer to {operation} is longer than {self._frame_limit_bytes} B")
+            subscribed = operation.startswith("SubscribeTo")
+            last = _TERMINATE if self._personality.terminates_answers and not subscribed else 0
+            response = _message(number, _MESSAGE, last, f"{operation}Response", answer)
+            limit_bytes = self._personality.frame_limit_bytes
+            if len(encode(response)) > limit_bytes:
+                raise IpcError("ServiceError", f"the answer to {operation} is longer than {limit_bytes} B")
         except IpcError as exc:
-            # "_message", not "message": what nucleus lite sends, so the SDK's `.message` is None
+            # the SDK reads "message": of a nucleus that sends "_message" alone, its `.message` is None
             problem = {"_message": str(exc), "_errorCode": exc.kind}
+            if self._personality.names_message:
+                problem["message"] = str(exc)
             self._send(_message(number, _ERROR, _TERMINATE, exc.kind, problem))
             return
-        if operation.startswith("SubscribeTo"):
+        if subscribed:
             self._streams[number] = stream
         self._send(response)
 
@@ -218,9 +226,30 @@ def _message(stream: int, kind: int, flags: int, shape: str, payload: Mapping[st
 
 def _json_object(payload: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(payload)
+        document = json.loads(payload.decode(), parse_constant=_no_number)
+        # half a surrogate pair is JSON to Python, and no text to anybody else
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise WireError(f"a payload is no JSON: {exc}") from exc
+    if _depth(document) > _DEPTH_LIMIT:
+        raise WireError(f"a payload may be nested {_DEPTH_LIMIT} deep")
     if not isinstance(document, dict):
         raise WireError(f"a payload must be a JSON object, got {type(document).__name__}")
     return document
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _depth(document: object) -> int:
+    depth, level = 0, [document]
+    while level:
+        depth += 1
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return depth

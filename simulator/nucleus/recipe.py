@@ -1,6 +1,6 @@
 """Reading a component's recipe as a nucleus does: its manifest for this platform, its steps, its variables.
 
-Pure functions. Keys are case-sensitive, as on nucleus lite.
+Pure functions. Keys are case-sensitive, as on nucleus lite; the Java nucleus would be more patient.
 """
 
 import json
@@ -8,15 +8,17 @@ import platform
 import re
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models.errors import DeployError
 from simulator.nucleus.configuration import lookup, parse_pointer
+from simulator.nucleus.personality import LITE, Personality
 
 RECIPE_FORMAT = "2020-01-25"
 TIMEOUTS_S: Mapping[str, float | None] = {"bootstrap": 120.0, "install": 120.0, "startup": 120.0, "run": None}
+JAVA_TIMEOUTS_S: Mapping[str, float | None] = {"shutdown": 15.0, "recover": 60.0}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "aarch64", "arm64": "aarch64", "armv7l": "arm"}
 _MODES = {"NONE": 0, "OWNER": 0o100, "ALL": 0o111}
 _VARIABLE = re.compile(r"\{([\w.-]+):([^{}\s]*)\}")
@@ -24,11 +26,14 @@ _VARIABLE = re.compile(r"\{([\w.-]+):([^{}\s]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One script of a component's life; `timeout_s` None is for ever."""
+    """One script of a component's life; `timeout_s` None is for ever. `skip_if`: `onpath PROGRAM`, `exists PATH` or
+    nothing."""
 
     script: str
     environment: Mapping[str, str]
     timeout_s: float | None
+    privileged: bool = False
+    skip_if: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What a recipe's variables stand for."""
+    """What a recipe's variables stand for; `others`: those of the components that it depends on, by name, where the
+    nucleus knows such variables."""
 
     artifacts: Path
     decompressed: Path
@@ -75,6 +81,7 @@ class Variables:
     root: Path
     thing: str
     configuration: Mapping[str, Any]
+    others: Mapping[str, "Variables"] = field(default_factory=dict)
 
 
 def this_platform(runtime: str) -> dict[str, str]:
@@ -83,8 +90,8 @@ def this_platform(runtime: str) -> dict[str, str]:
     return {"os": "linux", "architecture": _ARCHITECTURES.get(machine, machine), "runtime": runtime}
 
 
-def read_recipe(document: Any, attributes: Mapping[str, str]) -> Recipe:
-    """The recipe (a JSON document) for a platform; DeployError says what is wrong with it."""
+def read_recipe(document: Any, attributes: Mapping[str, str], personality: Personality = LITE) -> Recipe:
+    """The recipe (a JSON document) for a platform, as this nucleus takes it; DeployError says what is wrong with it."""
     _check(isinstance(document, dict), "a recipe must be a JSON object")
     name, version = document.get("ComponentName"), document.get("ComponentVersion")
     _check(isinstance(name, str) and isinstance(version, str), "a recipe needs ComponentName and ComponentVersion")
@@ -94,14 +101,15 @@ def read_recipe(document: Any, attributes: Mapping[str, str]) -> Recipe:
         format_version == RECIPE_FORMAT, f"{where}: RecipeFormatVersion must be {RECIPE_FORMAT}, got {format_version!r}"
     )
     defaults = _object(_object(document, "ComponentConfiguration", where), "DefaultConfiguration", where)
-    manifest = _choose(document.get("Manifests", []), attributes, where)
+    manifest = _choose(document.get("Manifests", []), attributes, personality, where)
+    timeouts_s = {**TIMEOUTS_S, **(JAVA_TIMEOUTS_S if personality.full_lifecycle else {})}
     return Recipe(
         name=name,
         version=version,
         defaults=defaults,
         dependencies=_dependencies(_object(document, "ComponentDependencies", where), where),
-        artifacts=tuple(_artifact(item, where) for item in manifest.get("Artifacts", [])),
-        steps=_steps(_object(manifest, "Lifecycle", where), where),
+        artifacts=tuple(_artifact(item, personality.artifact_mode, where) for item in manifest.get("Artifacts", [])),
+        steps=_steps(_object(manifest, "Lifecycle", where), timeouts_s, where),
     )
 
 
@@ -113,6 +121,8 @@ def interpolate(text: str, variables: Variables) -> str:
 
     def value(match: re.Match[str]) -> str:
         kind, key = match[1], match[2]
+        if kind in variables.others:
+            return interpolate(f"{{{key}}}", variables.others[kind])
         if kind == "configuration":
             try:
                 found = lookup(variables.configuration, parse_pointer(key))
@@ -139,21 +149,25 @@ def interpolate(text: str, variables: Variables) -> str:
 _NAMESPACES = ("artifacts", "work", "kernel", "iot")
 
 
-def _choose(manifests: Any, attributes: Mapping[str, str], where: str) -> dict[str, Any]:
+def _choose(manifests: Any, attributes: Mapping[str, str], personality: Personality, where: str) -> dict[str, Any]:
     _check(isinstance(manifests, list), f"{where}: Manifests must be a list")
     for manifest in manifests:
         _check(isinstance(manifest, dict), f"{where}: a manifest must be an object")
-        if _fits(_object(manifest, "Platform", where), attributes):
+        if _fits(_object(manifest, "Platform", where), attributes, personality):
             return dict(manifest)
-    raise DeployError(
-        f"{where}: no manifest fits this device ({', '.join(f'{key} {value}' for key, value in attributes.items())}); "
-        'a Platform needs "runtime": "*" to be taken here'
-    )
+    here = ", ".join(f"{key} {value}" for key, value in attributes.items())
+    hint = '; a Platform needs "runtime": "*" to be taken here' if personality.needs_runtime else ""
+    raise DeployError(f"{where}: no manifest fits this device ({here}){hint}")
 
 
-def _fits(wanted: Mapping[str, Any], attributes: Mapping[str, str]) -> bool:
-    # nucleus lite takes no manifest that does not name a runtime
-    return "runtime" in wanted and all(value in ("*", "all", attributes.get(key)) for key, value in wanted.items())
+def _fits(wanted: Mapping[str, Any], attributes: Mapping[str, str], personality: Personality) -> bool:
+    def matches(value: Any, here: str | None) -> bool:
+        if personality.matches_patterns and isinstance(value, str) and re.fullmatch("/.*/", value) and here is not None:
+            return re.fullmatch(value[1:-1], here) is not None
+        return value in ("*", "all", here)
+
+    named = "runtime" in wanted or not personality.needs_runtime
+    return named and all(matches(value, attributes.get(key)) for key, value in wanted.items())
 
 
 def _dependencies(items: Mapping[str, Any], where: str) -> dict[str, Dependency]:
@@ -166,7 +180,7 @@ def _dependencies(items: Mapping[str, Any], where: str) -> dict[str, Dependency]
     return dependencies
 
 
-def _artifact(item: Any, where: str) -> Artifact:
+def _artifact(item: Any, default_mode: int, where: str) -> Artifact:
     uri = item.get("Uri") if isinstance(item, dict) else None
     if not isinstance(uri, str):
         raise DeployError(f"{where}: an artifact needs a Uri, got {item!r}")
@@ -175,12 +189,12 @@ def _artifact(item: Any, where: str) -> Artifact:
         raise DeployError(
             f"{where}: artifact {uri} needs a SHA-256 Digest; the control plane adds it when a component is registered"
         )
-    return Artifact(uri, digest, unzip=item.get("Unarchive", "NONE") == "ZIP", mode=_mode(item, where))
+    return Artifact(uri, digest, unzip=item.get("Unarchive", "NONE") == "ZIP", mode=_mode(item, default_mode, where))
 
 
-def _mode(item: Mapping[str, Any], where: str) -> int:
+def _mode(item: Mapping[str, Any], default: int, where: str) -> int:
     if "Permission" not in item:
-        return 0o755  # nucleus lite's default
+        return default
     permission = _object(item, "Permission", where)
     read, execute = permission.get("Read", "OWNER"), permission.get("Execute", "NONE")
     _check(
@@ -190,10 +204,10 @@ def _mode(item: Mapping[str, Any], where: str) -> int:
     return 0o400 | (_MODES[read] << 2) | _MODES[execute]
 
 
-def _steps(lifecycle: Mapping[str, Any], where: str) -> dict[str, Step]:
+def _steps(lifecycle: Mapping[str, Any], timeouts_s: Mapping[str, float | None], where: str) -> dict[str, Step]:
     shared = _environment(lifecycle, where)
     steps = {}
-    for name, timeout_s in TIMEOUTS_S.items():
+    for name, timeout_s in timeouts_s.items():
         if name not in lifecycle:
             continue
         step = lifecycle[name]
@@ -208,8 +222,18 @@ def _steps(lifecycle: Mapping[str, Any], where: str) -> dict[str, Step]:
             own_timeout is None or isinstance(own_timeout, int | float),
             f"{where}: Timeout of {name} must be seconds, got {own_timeout!r}",
         )
-        steps[name] = Step(step["Script"], {**shared, **_environment(step, where)}, own_timeout)
+        steps[name] = Step(
+            step["Script"],
+            {**shared, **_environment(step, where)},
+            own_timeout,
+            privileged=_truth(step.get("RequiresPrivilege", False)),
+            skip_if=str(step.get("Skipif", "")) if "shutdown" in timeouts_s else "",
+        )
     return steps
+
+
+def _truth(value: object) -> bool:
+    return value is True or str(value).lower() == "true"
 
 
 def _environment(item: Mapping[str, Any], where: str) -> dict[str, str]:

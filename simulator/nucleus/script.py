@@ -8,6 +8,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from simulator.nucleus.users import User
+
 # The watcher reads from a pipe that only the nucleus can write to and never does: it ends when the nucleus ends,
 # however that happens, and then the whole process group goes. PR_SET_PDEATHSIG would reach the first process only,
 # would also fire when the *thread* that started it ends, and needs code between fork and exec. The double fork hands
@@ -23,7 +25,9 @@ exec /bin/sh -c "$1"
 class Script:
     """A running shell script and whatever it started; the first process is what `exec` in the script makes of it."""
 
-    def __init__(self, script: str, *, folder: Path, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, script: str, *, folder: Path, environment: Mapping[str, str], log: Path, user: User | None = None
+    ) -> None:
         pipe_end, self._lifeline = os.pipe()
         try:
             with log.open("ab") as output:
@@ -35,6 +39,9 @@ class Script:
                     cwd=folder,
                     env=dict(environment),
                     start_new_session=True,
+                    user=user.uid if user else None,
+                    group=user.gid if user else None,
+                    extra_groups=user.groups if user else None,
                 )
         except BaseException:
             os.close(self._lifeline)
@@ -64,6 +71,14 @@ class Script:
         """SIGTERM to the first process: a program that the script did not `exec` never sees it."""
         self._process.terminate()
 
+    def pause(self) -> None:
+        """SIGSTOP to the group; SIGKILL reaches it nevertheless."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT to the group."""
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL to all that is left of the group. May be called more than once."""
         with self._lock:
@@ -73,3 +88,9 @@ class Script:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             os.close(self._lifeline)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            if not self.killed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, number)

@@ -46,9 +46,7 @@ def lite(thing: str, folder: Path, broker: Broker, configuration: Mapping[str, A
     with (
         tempfile.TemporaryDirectory() as sockets,
         Connection(broker, client_id=thing) as connection,
-        IpcServer(
-            Path(sockets) / "ipc", (services := Services(device, connection, LITE)), frame_limit_bytes=10_000
-        ) as server,
+        IpcServer(Path(sockets) / "ipc", (services := Services(device, connection, LITE)), LITE) as server,
     ):
 
         def deliver() -> None:

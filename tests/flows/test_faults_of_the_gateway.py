@@ -18,9 +18,9 @@ from models.records import Tombstone
 from models.wire import StreamAck, encode_acks
 from simulator.bad_link import BadLink, Knobs
 from simulator.camera_server import Camera, CameraServer
+from simulator.nucleus.faults import Clock
 from simulator.scenes import Shot, Truth
 from tests.flows.plant import Kind, Plant, finish, wait_for
-from tests.flows.shifted_clock import set_clock
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
@@ -302,18 +302,18 @@ def test_a_clock_that_is_set_right_back_a_day_and_forward_a_year_neither_loses_n
         365 * DAY_S,
         0,
     ]
-    set_clock(clock, shifts_s[0])
+    Clock(clock).set(shifts_s[0])
     process = plant.start(program="tests.flows.shifted_clock", environment=on_clock)
     for shift_s in shifts_s[1:4]:
         see_more(plant, 60)
-        set_clock(clock, shift_s)
+        Clock(clock).set(shift_s)
     see_more(plant, 60)
     process.kill()
     finish(process)
     # its model's signatures have expired by this clock; the copy in the store runs on
     process = plant.start(program="tests.flows.shifted_clock", environment=on_clock)
     see_more(plant, 20)
-    set_clock(clock, shifts_s[4])
+    Clock(clock).set(shifts_s[4])
     plant.complete(process, FRAMES)
     check_all_are_there_once(plant)
     frames = sorted(plant.cloud.frames.items(), key=lambda item: item[1].frame)

@@ -38,7 +38,7 @@ def cloud(local_cloud: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> BuiltComponent:
-    return build_gateway(tmp_path / "built", version="0.1.0", configuration={"model": "coco"})
+    return build_gateway(tmp_path / "built", version="0.1.0", configuration={"model": "coco"}, python="python3")
 
 
 @pytest.fixture

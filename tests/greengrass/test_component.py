@@ -24,6 +24,7 @@ from models.manifest import read_manifest, write_manifest
 from tests.greengrass.world import make_package
 
 CONFIGURATION = {"model": "coco", "cameras": [{"name": "belt", "uri": "usb:0"}]}
+PYTHON = "/usr/bin/python3"
 
 
 def test_the_same_files_give_the_same_zip_whenever_and_in_whichever_order() -> None:
@@ -39,7 +40,7 @@ def test_the_same_files_give_the_same_zip_whenever_and_in_whichever_order() -> N
 
 def test_a_gateway_built_twice_has_the_same_bytes(tmp_path: Path) -> None:
     for out in ("first", "second"):
-        build_gateway(tmp_path / out, version="0.1.0", configuration=CONFIGURATION)
+        build_gateway(tmp_path / out, version="0.1.0", configuration=CONFIGURATION, python=PYTHON)
 
     first, second = (
         {path.relative_to(tmp_path / out): path.read_bytes() for path in (tmp_path / out).rglob("*") if path.is_file()}
@@ -60,7 +61,7 @@ def test_a_model_copied_to_another_place_builds_to_the_same_bytes(tmp_path: Path
 
 
 def test_a_gateway_gets_the_code_of_edge_and_models_and_nothing_else(tmp_path: Path) -> None:
-    built = build_gateway(tmp_path, version="0.1.0", configuration=CONFIGURATION)
+    built = build_gateway(tmp_path, version="0.1.0", configuration=CONFIGURATION, python=PYTHON)
 
     with zipfile.ZipFile(built.artifacts[0]) as archive:
         names = archive.namelist()
@@ -72,7 +73,7 @@ def test_a_gateway_gets_the_code_of_edge_and_models_and_nothing_else(tmp_path: P
 
 
 def test_the_code_in_the_artifact_runs_from_there(tmp_path: Path) -> None:
-    built = build_gateway(tmp_path / "out", version="0.1.0", configuration=CONFIGURATION)
+    built = build_gateway(tmp_path / "out", version="0.1.0", configuration=CONFIGURATION, python=PYTHON)
     with zipfile.ZipFile(built.artifacts[0]) as archive:
         archive.extractall(tmp_path / "tidegate")
 
@@ -89,7 +90,7 @@ def test_the_code_in_the_artifact_runs_from_there(tmp_path: Path) -> None:
 
 
 def test_what_was_built_is_read_back(tmp_path: Path, package: Path) -> None:
-    gateway = build_gateway(tmp_path / "out", version="0.1.0", configuration=CONFIGURATION)
+    gateway = build_gateway(tmp_path / "out", version="0.1.0", configuration=CONFIGURATION, python=PYTHON)
     model = build_model(package, tmp_path / "out")
 
     assert read_built(tmp_path / "out") == [gateway, model]
@@ -170,7 +171,7 @@ def test_a_recipe_edited_by_hand_keeps_the_rules_or_is_not_read(tmp_path: Path, 
     recipe["Manifests"][0]["Lifecycle"]["shutdown"] = "true"
     path.write_text(json.dumps(recipe))
 
-    with pytest.raises(DeployError, match=r"tidegate.Model.coco-3.0.0.json: .*Lifecycle.shutdown"):
+    with pytest.raises(DeployError, match=r"tidegate.Model.coco-3.0.0.json: .*Lifecycle: .*'shutdown'"):
         read_built(tmp_path)
 
 

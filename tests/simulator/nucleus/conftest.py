@@ -43,7 +43,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
     local.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def thing(broker: LocalBroker, authority: Authority) -> Callable[[str], Broker]:
     """How a thing of this name, with its certificate, connects to the broker."""
     return lambda name: authority.device(name).broker(broker.host, broker.port)

@@ -3,13 +3,7 @@
 import contextlib
 import json
 import queue
-import signal
-import socket
-import subprocess
-import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +12,6 @@ from awsiot.eventstreamrpc import StreamClosedError
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import (
-    BinaryMessage,
     InvalidArgumentsError,
     JsonMessage,
     PublishMessage,
@@ -26,89 +19,25 @@ from awsiot.greengrasscoreipc.model import (
     ServiceError,
     UnauthorizedError,
 )
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from models.errors import ConfigError
 from models.mqtt import Broker, Connection
-from models.topics import acks_topic, results_filter, results_topic, shard_of
+from models.topics import results_filter, shard_of
 from simulator.broker import INGEST, LocalBroker
 from simulator.nucleus.component import State
-from simulator.nucleus.device import Device
-from simulator.nucleus.device_state import DeviceState, Installed
+from simulator.nucleus.device_state import DeviceState
 from simulator.nucleus.eventstream import Message, Parser, encode
 from simulator.nucleus.ipc_server import IpcServer
 from simulator.nucleus.personality import LITE
-from simulator.nucleus.services import Services
-from tests.simulator.nucleus.recipes import recipe
+from tests.simulator.nucleus.rig import ACKS, RESULTS, THING, Rig, connect_frame
+from tests.simulator.nucleus.rig import rig as a_rig
 from tests.simulator.nucleus.waiting import eventually
-
-THING = "line-1"
-RESULTS, ACKS = results_topic(THING), acks_topic(THING)
-ACCESS = {
-    "aws.greengrass.ipc.mqttproxy": {
-        "all of mine": {
-            "operations": ["aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"],
-            "resources": ["tidegate/v1/*"],
-        }
-    },
-    "aws.greengrass.ipc.pubsub": {
-        "local": {"operations": ["*"], "resources": ["local/*"]},
-    },
-}
-CONFIGURATION = {"number": 60, "flag": True, "list": [1], "deep": {"x": 1, "y": {"z": "end"}}, "accessControl": ACCESS}
-
-
-@dataclass(frozen=True)
-class Rig:
-    """A device with two components that do nothing, and its IPC."""
-
-    device: Device
-    server: IpcServer
-    connection: Connection
-
-    def client(self, component: str) -> GreengrassCoreIPCClientV2:
-        """The SDK's own client, connected as that component."""
-        running = self.device.component(component)
-        assert running is not None
-        return GreengrassCoreIPCClientV2(client=connect(ipc_socket=str(self.server.path), authtoken=running.token))
 
 
 @pytest.fixture
 def rig(tmp_path: Path, thing: Callable[[str], Broker]) -> Iterator[Rig]:
-    components = {
-        name: Installed(recipe(name, "exec tail -f /dev/null"), configuration)
-        for name, configuration in (("talker", CONFIGURATION), ("mute", {"number": 1}))
-    }
-    DeviceState({}, components).save(tmp_path / "root" / "config" / "state.json")
-    device = Device(THING, tmp_path / "root", environment={}, personality=LITE)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Connection(thing(THING), client_id=THING) as connection,
-        IpcServer(
-            Path(folder) / "ipc", (services := Services(device, connection, LITE)), frame_limit_bytes=10_000
-        ) as server,
-        connected_inbox(connection, server, services),
-    ):
-        device.start()
-        yield Rig(device, server, connection)
-        device.stop()
-
-
-@contextlib.contextmanager
-def connected_inbox(connection: Connection, server: IpcServer, services: Services) -> Iterator[None]:
-    """Hand what the broker sends to the services, as the nucleus does."""
-
-    def deliver() -> None:
-        for message in connection.messages():
-            server.post(services.deliver, message)
-
-    thread = threading.Thread(target=deliver)
-    thread.start()
-    assert connection.wait_until_ready(20)
-    yield
-    connection.close()
-    thread.join()
+    with a_rig(tmp_path, thing(THING), LITE) as found:
+        yield found
 
 
 @pytest.fixture
@@ -192,30 +121,6 @@ def test_a_payload_of_7200_bytes_passes_and_7300_close_the_connection(
     assert next(cloud.messages()).payload == b"again"
 
 
-def test_ten_messages_and_no_more_wait_for_the_broker(
-    rig: Rig, talker: GreengrassCoreIPCClientV2, broker: LocalBroker
-) -> None:
-    with frozen(broker):
-        for number in range(10):
-            publish(talker, b"%d" % number)  # "ok", though the broker has seen none of them
-        with pytest.raises(ServiceError) as refusal:
-            publish(talker, b"one too many")
-        assert refusal.value.message is None  # lite says "_message", which the SDK does not know
-        publish(talker, b"unacknowledged QoS 1 is what counts", qos="0")
-    eventually(lambda: rig.connection.unacknowledged.messages == 0, what="the broker acknowledges")
-    publish(talker, b"room again")
-
-
-def test_fifteen_thousand_bytes_and_no_more_wait_for_the_broker(
-    talker: GreengrassCoreIPCClientV2, broker: LocalBroker
-) -> None:
-    with frozen(broker):
-        for _ in range(3):
-            publish(talker, bytes(5_000))
-        with pytest.raises(ServiceError):
-            publish(talker, b"x")
-
-
 def test_with_the_broker_down_every_message_is_refused_and_afterwards_taken(
     rig: Rig, talker: GreengrassCoreIPCClientV2, broker: LocalBroker
 ) -> None:
@@ -278,23 +183,19 @@ def test_a_component_without_permission_is_refused_everything_but_its_configurat
 # --- between components
 
 
-def test_local_messages_reach_subscribers_and_on_lite_the_sender_too(talker: GreengrassCoreIPCClientV2) -> None:
+def test_an_empty_local_message_is_refused(talker: GreengrassCoreIPCClientV2) -> None:
+    with pytest.raises(InvalidArgumentsError):
+        talker.publish_to_topic(topic="local/a", publish_message=PublishMessage())
+
+
+def test_a_local_message_keeps_its_kind_and_its_topic(talker: GreengrassCoreIPCClientV2) -> None:
     heard: queue.Queue[Any] = queue.Queue()
-    others: queue.Queue[Any] = queue.Queue()
     talker.subscribe_to_topic(topic="local/+", on_stream_event=heard.put)
-    talker.subscribe_to_topic(topic="local/a", receive_mode="RECEIVE_MESSAGES_FROM_OTHERS", on_stream_event=others.put)
-    talker.publish_to_topic(
-        topic="local/a", publish_message=PublishMessage(binary_message=BinaryMessage(message=b"\x00\xff"))
-    )
     talker.publish_to_topic(
         topic="local/b", publish_message=PublishMessage(json_message=JsonMessage(message={"a": [1]}))
     )
-    binary, document = heard.get(timeout=20), heard.get(timeout=20)
-    assert (binary.binary_message.message, binary.binary_message.context.topic) == (b"\x00\xff", "local/a")
-    assert (document.json_message.message, document.json_message.context.topic) == ({"a": [1]}, "local/b")
-    assert others.empty()
-    with pytest.raises(InvalidArgumentsError):
-        talker.publish_to_topic(topic="local/a", publish_message=PublishMessage())
+    document = heard.get(timeout=20).json_message
+    assert (document.message, document.context.topic) == ({"a": [1]}, "local/b")
 
 
 # --- configuration and state
@@ -399,38 +300,8 @@ def test_an_answer_longer_than_a_frame_is_a_service_error(talker: GreengrassCore
 # --- who does not keep to the protocol
 
 
-CONNECT_HEADERS: dict[str, int | str] = {":version": "0.1.0", ":message-type": 4, ":message-flags": 0, ":stream-id": 0}
-
-
-def knock(rig: Rig, *frames: bytes) -> bytes:
-    """Send these bytes on a connection of their own; what comes back until the server closes it."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
-        client.connect(str(rig.server.path))
-        answer = b""
-        try:
-            for frame in frames:
-                client.sendall(frame)
-            client.shutdown(socket.SHUT_WR)
-            while data := client.recv(65_536):
-                answer += data
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        return answer
-
-
-def token_of(rig: Rig, component: str) -> str:
-    running = rig.device.component(component)
-    assert running is not None
-    return running.token
-
-
-def connect_frame(token: str) -> bytes:
-    return encode(Message(CONNECT_HEADERS, json.dumps({"authToken": token}).encode()))
-
-
 def test_a_wrong_token_gets_no_answer_at_all(rig: Rig) -> None:
-    assert knock(rig, connect_frame("0000")) == b""
+    assert rig.knock(connect_frame("0000")) == b""
     with pytest.raises(Exception, match=r"(?i)closed"):
         connect(ipc_socket=str(rig.server.path), authtoken="0000")
 
@@ -445,9 +316,8 @@ def test_the_answers_have_lites_headers(rig: Rig) -> None:
         "operation": "aws.greengrass#GetConfiguration",
     }
     unknown = {**headers, ":stream-id": 2, "operation": "aws.greengrass#Nonsense"}
-    answer = knock(
-        rig,
-        connect_frame(token_of(rig, "mute")),
+    answer = rig.knock(
+        connect_frame(rig.token("mute")),
         encode(Message(headers, b'{"keyPath": ["number"]}')),
         encode(Message(unknown, b"{}")),
     )
@@ -468,57 +338,6 @@ def test_the_answers_have_lites_headers(rig: Rig) -> None:
     assert json.loads(error.payload).keys() == {"_message", "_errorCode"}
 
 
-header_names = st.sampled_from([":message-type", ":message-flags", ":stream-id", ":version", "operation", "x"])
-header_values = st.integers(-(2**31), 2**31 - 1) | st.sampled_from(
-    [
-        "aws.greengrass#PublishToIoTCore",
-        "aws.greengrass#SubscribeToTopic",
-        "aws.greengrass#UpdateConfiguration",
-        "0.1.0",
-        "",
-    ]
-)
-payloads = st.binary(max_size=100) | st.recursive(
-    st.none() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["topic", "topicName", "payload", "qos", "keyPath", "valueToMerge", "publishMessage", "authToken"]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=8,
-).map(lambda document: json.dumps(document).encode())
-strange_frames = st.builds(Message, st.dictionaries(header_names, header_values), payloads).map(encode)
-
-
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-@given(frames=st.lists(st.binary(max_size=200) | strange_frames, max_size=4), known=st.booleans())
-@example(frames=[b"\xff" * 65_536], known=False)
-@example(frames=[b"[" * 9_000], known=True)
-@example(frames=[encode(Message({**CONNECT_HEADERS, ":message-type": 0, ":stream-id": 1}, b"[" * 9_000))], known=True)
-def test_garbage_never_kills_the_server(rig: Rig, frames: list[bytes], known: bool) -> None:
-    knock(rig, *([connect_frame(token_of(rig, "talker"))] if known else []), *frames)
-    assert len(Parser(limit_bytes=10_000).feed(knock(rig, connect_frame(token_of(rig, "mute"))))) == 1
-
-
 def test_a_socket_path_that_is_too_long_is_refused(rig: Rig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="may be 107 bytes long"):
-        IpcServer(tmp_path / ("x" * 100) / "ipc", rig.server._operations, frame_limit_bytes=10_000)
-
-
-@contextlib.contextmanager
-def frozen(broker: LocalBroker) -> Iterator[None]:
-    """The broker does not answer for a while, though its connections stay."""
-    process: subprocess.Popen[bytes] | None = broker._process
-    assert process is not None
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
+        IpcServer(tmp_path / ("x" * 100) / "ipc", rig.server._operations, LITE)
