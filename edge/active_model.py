@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge.background import step_behind
+from edge.background import step_behind, within
 from edge.backoff import delays
 from edge.budget import Budget
 from edge.loading import LoadedModel, compare, load, replayed_now_ms
@@ -27,6 +27,7 @@ _REFUSED_RETRY_S = (5.0, 300.0)
 _RECENT = 128  # frames whose times are kept
 _ENOUGH = 64  # of them to judge a model by
 _JUDGE_S = 2.0
+_NOTE_S = 2.0  # for a note on the disk by who leaves
 _ALIVE_S = 30.0  # a process that has lived so long with a model was not killed by opening it
 _UNKNOWN = Memory()
 
@@ -205,6 +206,10 @@ class ActiveModel:
 
     def close(self) -> None:
         """The process ends in order: it is not the model on trial that ends it."""
+        if not within(_NOTE_S, self._note_life):
+            log.error("the disk has not taken in %g s that the gateway ends in order; left without it", _NOTE_S)
+
+    def _note_life(self) -> None:
         with contextlib.suppress(OSError):
             self._store.has_lived(self._store.trial.release)
 

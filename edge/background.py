@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 
 _NICE = 10
 
@@ -12,3 +13,12 @@ def step_behind() -> None:
     its own (Linux)."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+def within(seconds: float, work: Callable[[], None]) -> bool:
+    """Do this on a thread of its own, and wait for it at most so long; whether it was done by then. What a disk that
+    hangs keeps from being done goes with the process."""
+    thread = threading.Thread(target=work, name="last", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()

@@ -1,6 +1,5 @@
 """Telling how the gateway is: in health messages, to `tidegate gateway status`, to Prometheus and to systemd."""
 
-import contextlib
 import importlib.metadata
 import os
 import time
@@ -18,10 +17,10 @@ from edge.spool import Spool
 from edge.status import Status, StatusSocket
 from edge.vitals import Standing, Vitals
 from edge.windows import Windows
-from models.errors import SpoolError
 
 LOOK_S = 1.0  # how often to look whether there is news that should be told before the window is over
 _PATIENCE_S = 60.0  # after that long without a frame's end though a camera shows pictures, something hangs
+_COMMIT_S = 2.0
 _FRAMES = 3  # and no sooner than after so many of the slowest camera's frames
 
 
@@ -115,8 +114,7 @@ class Reporter:
                 self._vitals.error(trouble)
         for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
             self._spool.slip_in(health)
-        with contextlib.suppress(SpoolError):  # the spool's own thread says so, and goes on trying
-            self._spool.flush()
+        self._spool.hasten(wait_s=_COMMIT_S)  # what the disk has not taken by then goes later
         self._shipper.tide()
 
     def _news(self) -> object:

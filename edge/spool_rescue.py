@@ -8,12 +8,13 @@ from pathlib import Path
 
 from edge.runs import unpack
 from edge.spool_database import DiskFailingError, DiskFullError, Run, SpoolDatabase, SpoolLostError, StreamState
-from models.durable import sync_folder
+from models.durable import sync_folder, write_atomic
 from models.errors import SpoolError
 
 log = logging.getLogger(__name__)
 
 _FILES = ("", "-wal", "-shm")
+_PROBE_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +59,57 @@ def replace_database(
     return _in_memory(path, why, old, known)
 
 
-def _on_disk(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, StreamState]) -> Opened:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place, aside = _place(path), path.with_name(f"{path.name}.damaged")
-    _remove(place)
-    fresh = SpoolDatabase.at(place)
+def back_to_disk(path: Path, memory: SpoolDatabase, *, known: Mapping[str, StreamState]) -> Opened:
+    """A database at `path` with what the one in memory holds, which is closed then; what is there is set aside. When
+    the disk does not take it, SpoolError or OSError, and the one in memory is as it was."""
     try:
-        copied = _copy(old, fresh, known)
-    finally:
-        fresh.close()
+        copied = _copied(path, memory, known)
+        _move(path, _aside(path))
+        _finish(path)
+        database = SpoolDatabase.at(path)
+        streams = database.streams()
+    except (SpoolError, OSError):
+        with suppress(OSError):
+            _remove(_place(path))  # half of it would take the room that is missing
+        raise
+    memory.close()
+    incident = f"the disk of the spool {path} takes writes again: {copied.saved} records of the memory are on it"
+    log.info("%s", incident)
+    return Opened(database, streams, incident, copied.buried)
+
+
+def takes_writes(path: Path) -> bool:
+    """Whether the disk of the database at `path` takes anything now. A disk that hangs is waited for."""
+    probe = path.with_name(f"{path.name}.probe")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(probe, bytes(_PROBE_BYTES))
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _on_disk(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, StreamState]) -> Opened:
+    copied = _copied(path, old, known)
     old.close()
-    _move(path, aside)  # only the latest is kept, or they would fill the disk
+    _move(path, _aside(path))  # only the latest is kept, or they would fill the disk
     _finish(path)
-    incident = f"the spool was damaged: {copied}; set aside as {aside} ({why})"
+    incident = f"the spool was damaged: {copied}; set aside as {_aside(path)} ({why})"
     log.error("%s", incident)
     database = SpoolDatabase.at(path)
     return Opened(database, database.streams(), incident, copied.buried)
+
+
+def _copied(path: Path, old: SpoolDatabase, known: Mapping[str, StreamState]) -> "_Copied":
+    """Make a new database beside that at `path`, with what can be read of the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(_place(path))
+    fresh = SpoolDatabase.at(_place(path))
+    try:
+        return _copy(old, fresh, known)
+    finally:
+        fresh.close()
 
 
 def _in_memory(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, StreamState]) -> Opened:
@@ -81,8 +117,7 @@ def _in_memory(path: Path, why: str, old: SpoolDatabase, known: Mapping[str, Str
     copied = _copy(old, database, known)
     old.close()
     incident = (
-        f"results wait in memory only, since the disk of the spool {path} takes nothing: replace it and restart; "
-        f"{copied} ({why})"
+        f"results wait in memory only, since the disk of the spool {path} takes nothing: replace it; {copied} ({why})"
     )
     log.error("%s", incident)
     return Opened(database, database.streams(), incident, copied.buried, on_disk=False)
@@ -156,6 +191,11 @@ def _bury(fresh: SpoolDatabase, stream: StreamState, first: int, last: int) -> i
 def _place(path: Path) -> Path:
     """Where the new database is made, before it is put in its place."""
     return path.with_name(f"{path.name}.rescue")
+
+
+def _aside(path: Path) -> Path:
+    """Where what was damaged is kept, for whoever wants to look at it."""
+    return path.with_name(f"{path.name}.damaged")
 
 
 def _finish(path: Path) -> None:

@@ -23,6 +23,7 @@ from models.manifest import read_manifest, write_manifest
 from simulator.camera_server import Camera, CameraServer, Shows
 from simulator.scenes import Shot, Truth
 from simulator.small_cloud import SmallCloud, SmallUplink
+from tests.edge.bad_disks import hanging_disk
 from tests.edge.odd_models import moody_graph, run_of
 
 MakeVideo = Callable[..., Path]
@@ -392,6 +393,26 @@ def test_stopping_waits_neither_for_a_link_nor_for_a_camera_that_hangs(
     again, _ = site.start(camera, keep_running=False, package=package)
     again.end()
     assert site.cloud.frame_numbers("belt") == list(range(1_000))
+
+
+def test_a_disk_that_hangs_keeps_no_gateway_from_stopping(
+    site: Site,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    monkeypatch.setattr("edge.spool.HANGS_S", 0.3)
+    with hanging_disk(monkeypatch) as disk:
+        running, _ = site.start(CameraConfig("belt", str(make_video(2_000)), fps=200), package=make_release(1))
+        eventually(lambda: len(site.cloud.frames) > 50)
+        disk.clear()
+        time.sleep(0.5)
+        running.stop.set()
+        running.end()
+        assert isinstance(running.error, SpoolError)
+        assert "has not answered for" in str(running.error)
+        assert "records are not written" in str(running.error)
 
 
 def test_a_file_that_is_not_there_ends_the_run_with_the_reason(site: Site, make_release: MakeRelease) -> None:

@@ -11,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge import spool as spool_module
+from edge import spool_streams
+from edge.pictures import parts_of
 from edge.spool import Spool
 from models.detections import Detections
 from models.errors import SpoolError
 from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Record, Tombstone
 from simulator.witness import Witness
+from tests.edge.bad_disks import hanging_disk
 
 
 def frame(number: int, camera: str = "door") -> FrameResult:
@@ -152,6 +155,80 @@ def test_a_full_spool_gives_up_by_meaning_under_tombstones(tmp_path: Path) -> No
     assert kept[-1] >= 3_000 - 8
 
 
+def test_a_picture_is_dropped_whole_or_not_at_all(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool.db", limit_bytes=100_000, commit_s=3600) as spool:
+        for number in range(60):
+            jpeg = np.random.default_rng(number).bytes(4_000 + number * 211 % 3_000)
+            spool.append(
+                *parts_of(
+                    jpeg,
+                    picture=f"{number:016x}",
+                    camera="door",
+                    frame=number,
+                    at_us=1,
+                    kind="crop",
+                    xyxy=(0, 0, 8, 8),
+                    part_bytes=1_000,
+                )
+            )
+            spool.flush()
+            ((_, records),) = contents(spool).items()
+            assert_whole([record for _, record in records])
+        assert spool.depth.dropped > 0
+        (stream,) = spool.streams()
+        third = next(seq for seq, record in records if isinstance(record, PicturePart) and record.part == 2)
+        spool.bury(stream.name, stream.acked + 1, third, "too large for the uplink")
+        assert_whole([record for _, record in contents(spool)[stream.name]])
+
+
+def assert_whole(records: list[Record]) -> None:
+    """A tombstone, and then pictures without a part missing."""
+    parts = [record for record in records if isinstance(record, PicturePart)]
+    assert len(records) - len(parts) <= 1
+    expected = 0
+    for part in parts:
+        assert part.part == expected
+        expected = (part.part + 1) % part.parts
+    assert expected == 0
+
+
+def test_a_disk_that_hangs_is_said_and_neither_a_stop_nor_a_question_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(spool_module, "HANGS_S", 0.2)
+    with hanging_disk(monkeypatch) as disk:
+        spool = Spool(tmp_path / "spool.db", commit_s=0.01)
+        spool.append(*(frame(number) for number in range(5)))
+        spool.flush()
+        (stream,) = spool.streams()
+        disk.clear()
+        spool.append(frame(5))
+        eventually(lambda: "has not answered for" in spool.trouble)
+        spool.append(frame(6))
+        spool.hasten(wait_s=60)
+        spool.acknowledge(stream.name, 2)
+        spool.spend("2026-01-01", 5)
+        assert [(one.acked, one.last) for one in spool.streams()] == [(2, 5)]
+        assert (spool.depth.records, spool.last_recorded(stream.name), spool.is_live(stream.name)) == (5, 5, True)
+        assert (spool.spent("2026-01-01"), spool.takes_more, spool.incidents()) == (5, True, [])
+        with pytest.raises(SpoolError, match="left without it: 2 records are not written, 3 wait for the next start"):
+            spool.close()
+        disk.set()
+        eventually(lambda: spool.trouble == "")
+        spool.close()  # it goes on where it was
+    with Spool(tmp_path / "spool.db") as again:
+        assert [seq for seq, _ in contents(again)[stream.name]] == [3, 4, 5, 6, 7]
+
+
+def test_a_commit_that_is_hastened_is_on_disk(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool.db", commit_s=3600) as spool:
+        for number in range(3):
+            spool.append(frame(number))
+            spool.hasten(wait_s=60)
+            assert spool.depth.records == number + 1
+        spool.hasten(wait_s=60)
+
+
 def test_an_acknowledgement_may_end_inside_a_tombstone(spool: Spool) -> None:
     for number in range(10):
         spool.append(frame(number))
@@ -280,7 +357,7 @@ def test_whoever_comes_after_the_end_damages_nothing(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_has_been_quiet_for_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_module, "_FINISHED_STREAMS", 2)
+    monkeypatch.setattr(spool_streams, "_FINISHED_STREAMS", 2)
     with Spool(tmp_path / "spool.db", commit_s=3600) as spool:
         spool.append(health(1))
         spool.flush()

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import spool as spool_module
+from edge import spool_streams
 from edge.spool import Spool
 from models.detections import Detections
+from models.errors import SpoolError
 from models.records import Event, FrameResult, PicturePart, Record, Tombstone
-from tests.edge.small_disks import small_disk_at, use_up
+from tests.edge.bad_disks import small_disk_at, use_up
 
 Eventually = Callable[..., None]
 PAGE = 2048
@@ -187,12 +188,12 @@ def test_a_truncated_database_gives_what_is_left(path: Path, part: float) -> Non
 
 def test_a_disk_that_always_damages_is_given_up_and_results_wait_in_memory(spool: Spool, path: Path) -> None:
     fill(spool, range(100))
-    for _ in range(spool_module._RESCUES + 1):
+    for _ in range(spool_streams._RESCUES + 1):
         path.unlink()
         fill(spool, range(100))
     assert "in memory only" in spool.trouble
-    assert len(spool.incidents()) == spool_module._RESCUES + 1
-    assert len(frames(spool)) == 100 * (spool_module._RESCUES + 2)
+    assert len(spool.incidents()) == spool_streams._RESCUES + 1
+    assert len(frames(spool)) == 100 * (spool_streams._RESCUES + 2)
     for stream in spool.streams():
         spool.acknowledge(stream.name, stream.last)
     spool.flush()
@@ -312,11 +313,13 @@ def test_a_damaged_database_on_a_full_disk_is_read_into_memory(small_disk: Path)
         file.seek(9 * PAGE)
         file.write(os.urandom(PAGE))
     ballast = use_up(small_disk)
-    with Spool(path) as spool:
-        assert "in memory only" in spool.trouble
-        assert len(frames(spool)) > 2_500
-        fill(spool, range(3_000, 3_010))
-        assert set(range(3_000, 3_010)) <= set(frames(spool))
+    spool = Spool(path)
+    assert "in memory only" in spool.trouble
+    assert len(frames(spool)) > 2_500
+    fill(spool, range(3_000, 3_010))
+    assert set(range(3_000, 3_010)) <= set(frames(spool))
+    with pytest.raises(SpoolError, match="records were in memory only and are lost"):
+        spool.close()
     ballast.unlink()
     with Spool(path) as spool:
         assert spool.trouble == ""

@@ -10,8 +10,8 @@ import pytest
 from edge import active_model
 from edge.active_model import ActiveModel, look_after
 from edge.model_store import ModelStore
+from tests.edge.bad_disks import small_disk_at, use_up
 from tests.edge.odd_models import BLUE, see
-from tests.edge.small_disks import small_disk_at, use_up
 
 MakeRelease = Callable[..., Path]
 

@@ -1,11 +1,14 @@
-"""File systems so small that a test can fill them."""
+"""Disks that are so small that a test can fill them, or that hang."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from edge.spool_database import SpoolDatabase
 
 
 @contextmanager
@@ -31,3 +34,21 @@ def use_up(disk: Path, *, but: int = 0) -> Path:
         with ballast.open("r+b") as file:
             file.truncate(ballast.stat().st_size - but)
     return ballast
+
+
+@contextmanager
+def hanging_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """While the event is cleared, whatever is written waits."""
+    works = threading.Event()
+    works.set()
+    transaction = SpoolDatabase.transaction
+
+    @contextmanager
+    def waiting(database: SpoolDatabase) -> Iterator[None]:
+        works.wait()
+        with transaction(database):
+            yield
+
+    monkeypatch.setattr(SpoolDatabase, "transaction", waiting)
+    yield works
+    works.set()
