@@ -15,9 +15,9 @@ from greengrass.recipe import RUNTIME, Recipe, RuntimeVersion, Wheelhouse, runti
 from greengrass.runtime.wheelhouse import (
     ARCHITECTURES,
     HERE,
-    INSTALLER,
-    REQUIREMENTS,
+    LOCK,
     USUAL_PYTHONS,
+    Lock,
     Target,
     fetch_wheels,
     packed_names,
@@ -43,13 +43,13 @@ class Devices:
         return [Target(platform, python) for python in self.pythons]
 
 
-def runtime_version(devices: Devices) -> RuntimeVersion:
+def runtime_version(devices: Devices, *, lock: Lock = LOCK) -> RuntimeVersion:
     """The Runtime that the gateway of this tidegate needs on these devices."""
-    requirements = REQUIREMENTS.read_bytes()
+    requirements = lock.requirements.read_bytes()
     environment = f"venv-{hashlib.sha256(requirements).hexdigest()[:12]}"
     unversioned = _recipe(RuntimeVersion("0.0.0", environment), devices, dict.fromkeys(devices.platforms, 0))
     digest = hashlib.sha256(json.dumps(unversioned, sort_keys=True).encode())
-    for content in (requirements, INSTALLER.read_bytes(), *((HERE / name).read_bytes() for name in (SETUP, KEEP))):
+    for content in (requirements, lock.installer.read_bytes(), *_scripts().values()):
         digest.update(hashlib.sha256(content).digest())
     # numbers only, since the nuclei do not order other versions alike; the first two say something to people
     major, minor, *_ = pinned(requirements.decode())["onnxruntime"].split(".")
@@ -57,19 +57,22 @@ def runtime_version(devices: Devices) -> RuntimeVersion:
 
 
 def build_runtime(
-    out: Path, devices: Devices, *, cache: Path, told: Callable[[str], None] = lambda _: None
+    out: Path, devices: Devices, *, cache: Path, lock: Lock = LOCK, told: Callable[[str], None] = lambda _: None
 ) -> BuiltComponent:
     """Build tidegate.Runtime; wheels that are not in `cache` are downloaded by pip. The same bytes each time."""
-    runtime = runtime_version(devices)
+    runtime = runtime_version(devices, lock=lock)
     folder = artifact_folder(out, RUNTIME, runtime.version)
     rooms = {}
     for platform in devices.platforms:
-        wheels = fetch_wheels(devices.targets(platform), cache, told=told)
+        wheels = fetch_wheels(devices.targets(platform), cache, lock=lock, told=told)
         told(f"packing wheels for {platform}")
-        write_zip(folder / _archive(platform), packed_names(wheels))
+        write_zip(folder / _archive(platform), packed_names(wheels, lock=lock))
         rooms[platform] = room_kb(wheels)
-    scripts = {name: (HERE / name).read_bytes() for name in (SETUP, KEEP)}
-    return write_component(out, _recipe(runtime, devices, rooms), scripts)
+    return write_component(out, _recipe(runtime, devices, rooms), _scripts())
+
+
+def _scripts() -> dict[str, bytes]:
+    return {name: (HERE / name).read_bytes() for name in (SETUP, KEEP)}
 
 
 def _recipe(runtime: RuntimeVersion, devices: Devices, rooms: dict[str, int]) -> Recipe:

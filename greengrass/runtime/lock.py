@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from greengrass.runtime.wheelhouse import ARCHITECTURES, INSTALLER, PYTHONS, REQUIREMENTS, Target, run_pip
+from greengrass.runtime.wheelhouse import ARCHITECTURES, LOCK, PYTHONS, Target, run_pip
 from models.durable import write_atomic
 from models.errors import TidegateError
 
@@ -43,7 +43,7 @@ def locked(requirements: Sequence[str], work: Path) -> str:
 def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as work:
-            for file, requirements in ((REQUIREMENTS, gateway_requirements()), (INSTALLER, ["pip"])):
+            for file, requirements in ((LOCK.requirements, gateway_requirements()), (LOCK.installer, ["pip"])):
                 write_atomic(file, locked(requirements, Path(work) / file.stem).encode())
     except TidegateError as exc:
         print(f"lock: {exc}", file=sys.stderr)

@@ -51,7 +51,7 @@ free=$(df -Pk "$work" | awk 'NR == 2 { print $4 }')
 trap 'rm -rf "$new"' EXIT
 "$python" -I -m venv --without-pip "$new" || fail "$python could not make a virtual environment in $new"
 # /tmp is memory on some systems, and not to be executed from on others
-mkdir "$new/wheels" "$new/tmp"
+mkdir -p "$new/tmp" "$new/wheels/$version"
 export TMPDIR="$new/tmp"
 "$python" -I -c 'import sys, zipfile
 sys.tracebacklimit = 0

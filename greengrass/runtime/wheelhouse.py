@@ -17,8 +17,6 @@ from pathlib import Path
 from models.errors import DeployError, UsageError
 
 HERE = Path(__file__).parent
-REQUIREMENTS = HERE / "requirements.txt"
-INSTALLER = HERE / "installer.txt"
 # as recipes say a machine's architecture, and as wheels do
 ARCHITECTURES = {"linux/amd64": "x86_64", "linux/aarch64": "aarch64"}
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -28,6 +26,21 @@ _GLIBC_MINORS = range(17, 29)  # manylinux_2_17 .. manylinux_2_28: what Raspberr
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _TIMEOUT_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Requirements files: what is installed, and the pip that installs it."""
+
+    requirements: Path = HERE / "requirements.txt"
+    installer: Path = HERE / "installer.txt"
+
+    @property
+    def text(self) -> str:
+        return self.requirements.read_text() + self.installer.read_text()
+
+
+LOCK = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +74,28 @@ def cache_folder() -> Path:
 
 
 def fetch_wheels(
-    targets: Sequence[Target], cache: Path, *, told: Callable[[str], None] = lambda _: None
+    targets: Sequence[Target], cache: Path, *, lock: Lock = LOCK, told: Callable[[str], None] = lambda _: None
 ) -> dict[Target, list[Path]]:
     """The wheels of each target, downloaded into `cache` unless they are there with the right digests."""
     found = {}
     for target in targets:
         folder = cache / f"{target.platform.replace('/', '-')}-py{target.python}"
-        wheels = _complete(folder)
+        wheels = _complete(folder, lock)
         if wheels is None:
             told(f"downloading wheels for {target}")
-            _download(target, folder)
-            wheels = _complete(folder)
+            _download(target, folder, lock)
+            wheels = _complete(folder, lock)
             if wheels is None:
-                raise DeployError(f"wheels for {target} in {folder} are not those of {REQUIREMENTS.name}; remove it")
+                raise DeployError(f"wheels for {target} in {folder} are not those of {lock.requirements}; remove them")
         found[target] = wheels
     return found
 
 
-def packed_names(wheels: Mapping[Target, Sequence[Path]]) -> dict[str, Path]:
+def packed_names(wheels: Mapping[Target, Sequence[Path]], *, lock: Lock = LOCK) -> dict[str, Path]:
     """What one platform's archive holds, by name: wheels that all of its Pythons take under any/, the others under
     their Python's; requirements.txt and installer.txt beside them."""
     everywhere = set.intersection(*({wheel.name for wheel in found} for found in wheels.values()))
-    names = {f"any/{path.name}": path for path in (REQUIREMENTS, INSTALLER)}
+    names = {"any/requirements.txt": lock.requirements, "any/installer.txt": lock.installer}
     for target, found in wheels.items():
         for wheel in found:
             names[f"{'any' if wheel.name in everywhere else target.python}/{wheel.name}"] = wheel
@@ -99,25 +112,25 @@ def pinned(requirements: str) -> dict[str, str]:
     return {match[1]: match[2] for line in requirements.splitlines() if (match := _PIN.match(line))}
 
 
-def _complete(folder: Path) -> list[Path] | None:
+def _complete(folder: Path, lock: Lock) -> list[Path] | None:
     """The wheels in a folder, if they are all that is needed and nothing else; None if not."""
-    text = REQUIREMENTS.read_text() + INSTALLER.read_text()
-    allowed, names = set(_HASH.findall(text)), {_canonical(name) for name in pinned(text)}
+    allowed, names = set(_HASH.findall(lock.text)), {_canonical(name) for name in pinned(lock.text)}
     wheels = sorted(folder.glob("*.whl"))
     if {_canonical(wheel.name.split("-")[0]) for wheel in wheels} != names or len(wheels) != len(names):
         return None
     return wheels if all(hashlib.sha256(wheel.read_bytes()).hexdigest() in allowed for wheel in wheels) else None
 
 
-def _download(target: Target, folder: Path) -> None:
+def _download(target: Target, folder: Path, lock: Lock) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.whl"):
             old.unlink()
     except OSError as exc:
         raise DeployError(f"wheels cannot be kept in {folder}: {exc.strerror}; set XDG_CACHE_HOME") from exc
-    wanted = ["--require-hashes", "--no-deps", f"--requirement={REQUIREMENTS}", f"--requirement={INSTALLER}"]
-    run_pip(["download", *target.pip_options, *wanted, f"--dest={folder}"], f"fetch the wheels for {target}")
+    wanted = [f"--requirement={file}" for file in (lock.requirements, lock.installer)]
+    options = ["--require-hashes", "--no-deps", *wanted, f"--dest={folder}"]
+    run_pip(["download", *target.pip_options, *options], f"fetch the wheels for {target}")
 
 
 def run_pip(options: Sequence[str], what: str) -> None:
