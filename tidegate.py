@@ -22,6 +22,7 @@ COMMANDS = {
     "models": ("cloud.commands.models", "list, show and compare models and releases"),
     "component": ("greengrass.commands.component", "build Greengrass components"),
     "deploy": ("greengrass.commands.deploy", "register components and deploy them to a fleet"),
+    "provision": ("greengrass.commands.provision", "give devices their identity in AWS IoT, and renew it"),
     "gateway": ("edge.commands.gateway", "run a gateway on this machine"),
     "rollout": ("cloud.commands.rollout", "roll a release out ring by ring, watching how it behaves"),
     "ingest": ("cloud.commands.ingest", "commit gateways' results to the lake"),

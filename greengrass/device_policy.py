@@ -12,6 +12,7 @@ from typing import Any
 
 THING = "${iot:Connection.Thing.ThingName}"
 RESULTS = f"tidegate/v1/results/*/{THING}"
+CLAIM_CLIENTS = "tidegate-claim-"  # how the client ids of devices begin that ask for their own certificate
 ACKS = f"tidegate/v1/acks/{THING}"
 
 
@@ -73,6 +74,18 @@ def core_device_policy(home: Account, *, role_alias: str) -> dict[str, Any]:
             ],
             "Resource": "*",
         },
+    )
+
+
+def claim_policy(home: Account, template: str) -> dict[str, Any]:
+    """For the certificate that many devices share until each has its own: ask for one, by this template, no more."""
+    topics = ("$aws/certificates/create-from-csr/json", f"$aws/provisioning-templates/{template}/provision/json")
+    answers = [f"{topic}/{answer}" for topic in topics for answer in ("accepted", "rejected")]
+    return _policy(
+        _allow("iot:Connect", home.iot(f"client/{CLAIM_CLIENTS}*")),
+        _allow("iot:Publish", *(home.iot(f"topic/{topic}") for topic in topics)),
+        _allow("iot:Subscribe", *(home.iot(f"topicfilter/{topic}") for topic in answers)),
+        _allow("iot:Receive", *(home.iot(f"topic/{topic}") for topic in answers)),
     )
 
 

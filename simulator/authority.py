@@ -12,13 +12,14 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from models.durable import write_atomic
 from models.mqtt import Broker
 
 VALID_DAYS = 365
+_FROM_REQUEST = "AWS IoT Certificate"  # to the broker, which goes by names, nobody
 _THIS_MACHINE = x509.SubjectAlternativeName(
     [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
 )
@@ -85,6 +86,25 @@ class Authority:
         """The identity of a device or service; its common name is what the broker's access rules go by."""
         return self._issue(thing, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
+    def sign(self, request: x509.CertificateSigningRequest) -> str:
+        """A device's certificate (PEM) for the key of a signing request, whatever name that asks for: whose it is says
+        the registry, as on AWS. ValueError for a request that its own key has not signed, or a key that AWS IoT does
+        not take."""
+        key = request.public_key()
+        if not request.is_signature_valid:
+            raise ValueError("its signature is not its key's")
+        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+            raise ValueError("its key is neither RSA nor of an elliptic curve")
+        certificate = (
+            _builder(_name(_FROM_REQUEST), self._certificate.subject, key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
     def _issue(
         self,
         name: str,
@@ -119,7 +139,7 @@ def _name(common: str) -> x509.Name:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
     *,
     ended: datetime.timedelta | None = None,
 ) -> x509.CertificateBuilder:

@@ -6,8 +6,10 @@ from types import TracebackType
 from typing import Self
 from urllib.request import Request, urlopen
 
+from moto.core.config import default_user_config
 from moto.server import ThreadedMotoServer
 
+from simulator.authority import Authority
 from simulator.control_plane import LOOPBACK, ControlPlane
 
 REGION = "eu-central-1"
@@ -19,7 +21,10 @@ class Aws:
     moto keeps one account per process, so there is one of these per process at a time.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, authority: Authority | None = None) -> None:
+        """`authority` signs devices' certificates (None: one of its own, in `state`)."""
+        # else a certificate's id is a digest of its text, where AWS' is one of what the text encodes
+        default_user_config["iot"] = {"use_valid_cert": True}
         # werkzeug would print a line per request
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         self._moto = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
@@ -27,7 +32,7 @@ class Aws:
         host, port = self._moto.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
         self._reset_moto()  # of what another one in this process has left
-        self.control_plane = ControlPlane(self.endpoint, state, region=REGION)
+        self.control_plane = ControlPlane(self.endpoint, state, region=REGION, authority=authority)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -35,7 +40,7 @@ class Aws:
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_S3": self.endpoint,
-            "AWS_ENDPOINT_URL_IOT": self.endpoint,
+            "AWS_ENDPOINT_URL_IOT": self.control_plane.iot_endpoint,
             "AWS_ENDPOINT_URL_GREENGRASSV2": self.control_plane.endpoint,
             "AWS_ENDPOINT_URL_IOT_JOBS_DATA_PLANE": self.control_plane.endpoint,
             "AWS_DEFAULT_REGION": REGION,

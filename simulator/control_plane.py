@@ -7,12 +7,15 @@ are in control/, by subject. `faults` makes any of them fail.
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+from botocore.model import OperationModel
+
+from simulator.authority import Authority
 from simulator.control.account import Account
 from simulator.control.answers import Clock, Operation, not_simulated
 from simulator.control.components import Components
@@ -20,12 +23,14 @@ from simulator.control.core_devices import CoreDevices
 from simulator.control.deployments import DeploymentOperations
 from simulator.control.faults import Faults, refusal
 from simulator.control.http import LOOPBACK, LoopbackServer
+from simulator.control.iot import Iot
 from simulator.control.jobs import Jobs
 from simulator.restjson import (
     INVALID,
     ApiError,
     Request,
     Response,
+    Route,
     find_route,
     parse_request,
     routes,
@@ -44,9 +49,17 @@ class ControlPlane:
     """Up when constructed, gone when closed. Its memory is a file in `state`, so that a restart forgets nothing."""
 
     def __init__(
-        self, aws_endpoint: str, state: Path, *, region: str = "eu-central-1", port: int = 0, clock: Clock = time.time
+        self,
+        aws_endpoint: str,
+        state: Path,
+        *,
+        region: str = "eu-central-1",
+        port: int = 0,
+        authority: Authority | None = None,
+        clock: Clock = time.time,
     ) -> None:
-        """`aws_endpoint` answers for IoT and S3; `port` 0 lets the system choose."""
+        """`aws_endpoint` answers for S3 and for what of IoT is not ours; `port` 0 lets the system choose. `authority`
+        signs devices' certificates (None: one of its own, in `state`)."""
         self.faults = Faults()
         self._account = Account(aws_endpoint, state, region=region)
         self._core_devices = CoreDevices(self._account, clock=clock)
@@ -56,9 +69,14 @@ class ControlPlane:
             **self._core_devices.operations,
             **Jobs(self._account, clock=clock).operations,
         }
+        self.iot = Iot(self._account, authority or Authority(state / "certificates"), aws_endpoint, clock=clock)
         self._routes = routes("greengrassv2", "iot-jobs-data")
+        self._iot_routes = routes("iot")
         self._server = LoopbackServer(port, self.answer)
+        # a door of its own: some paths are an operation of IoT's and another one of the jobs' data plane
+        self._iot_server = LoopbackServer(0, self.answer_iot)
         self.endpoint = self._server.endpoint
+        self.iot_endpoint = self._iot_server.endpoint
 
     def forget(self) -> None:
         """Start anew: no component, deployment, core device, template or fault is left."""
@@ -66,6 +84,7 @@ class ControlPlane:
         self.faults.clear()
 
     def close(self) -> None:
+        self._iot_server.close()
         self._server.close()
         self._account.close()
 
@@ -78,11 +97,34 @@ class ControlPlane:
         self.close()
 
     def answer(self, request: Request) -> Response | None:
-        """The response to one request, None where it is to be lost; never raises."""
+        """The response to a request to Greengrass or the jobs' data plane, None where it gets lost; never raises."""
         if request.target.startswith(FLEET_STATUS):
             return self._take_report(request)
+
+        def act(operation: OperationModel, labels: Mapping[str, str]) -> Response:
+            known = self._operations.get(operation.name)
+            if known is None:
+                raise not_simulated(f"operation {operation.name}")
+            return serialize(operation, known(parse_request(operation, labels, request)))
+
+        return self._answer(self._routes, request, act)
+
+    def answer_iot(self, request: Request) -> Response | None:
+        """The same for IoT's control plane."""
+
+        def act(operation: OperationModel, labels: Mapping[str, str]) -> Response:
+            known = self.iot.operations.get(operation.name)
+            if known is None:
+                return self.iot.forward(operation.name, request)
+            return serialize(operation, known(parse_request(operation, labels, request)))
+
+        return self._answer(self._iot_routes, request, act)
+
+    def _answer(
+        self, table: list[Route], request: Request, act: Callable[[OperationModel, Mapping[str, str]], Response]
+    ) -> Response | None:
         try:
-            operation, labels = find_route(self._routes, request)
+            operation, labels = find_route(table, request)
         except ApiError as exc:
             return serialize_error(exc)
         service = operation.service_model.signing_name
@@ -90,10 +132,7 @@ class ControlPlane:
         try:
             if fault is not None and (error := refusal(fault, service, operation.name, self._account.region)):
                 raise error
-            act = self._operations.get(operation.name)
-            if act is None:
-                raise not_simulated(f"operation {operation.name}")
-            response = serialize(operation, act(parse_request(operation, labels, request)))
+            response = act(operation, labels)
             return None if fault is not None and fault.kind == "lose" else response
         except ApiError as exc:
             return serialize_error(exc, operation)
