@@ -89,6 +89,10 @@ class ActiveModel:
         serving = self._serving
         return serving.model if serving else None
 
+    def judge_by(self, budget: Budget, *, keep_s: float) -> None:
+        """From the next look on; a model that is on trial is so for as long as it was to be."""
+        self._budget, self._keep_s = budget, keep_s
+
     def resume(self) -> None:
         """Run again what ran when the gateway stopped, if it is there and works; a trial begins anew."""
         stored = self._store.last_running()

@@ -5,24 +5,38 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 
 from edge.config import GatewayConfig
 from edge.gateway import run_gateway
+from edge.kept_config import start_with
 from edge.leaving import leave
-from edge.uplink_ipc import read_configuration
+from edge.nucleus import Nucleus
 from models.configuration import parse
 from models.errors import ConfigError, TidegateError
 
 log = logging.getLogger("tidegate")
 
 _KEY = "gateway"
+_WHERE = f"component configuration, {_KEY}"
+
+
+class _FromNucleus:
+    """Configurations as the nucleus tells of them."""
+
+    def __init__(self, nucleus: Nucleus) -> None:
+        self._nucleus = nucleus
+
+    def changed(self) -> GatewayConfig | None:
+        document = self._nucleus.news()
+        return None if document is None else parse(GatewayConfig, document, where=_WHERE)
 
 
 def main() -> int:
     """Run until SIGTERM. A non-zero status lets the nucleus start the component again."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("awsiot").setLevel(logging.CRITICAL)  # each try to connect; what matters we say ourselves, once
-    stop = threading.Event()
+    stop, busy = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
@@ -32,8 +46,10 @@ def main() -> int:
                 "AWS_IOT_THING_NAME is not set: edge.component is started by Greengrass; elsewhere use "
                 "`tidegate gateway run`"
             )
-        config = parse(GatewayConfig, read_configuration(_KEY), where=f"component configuration, {_KEY}")
-        run_gateway(config, gateway=name, stop=stop, keep_running=True)
+        with closing(Nucleus(_KEY, busy=busy)) as nucleus:
+            config, refused = start_with(nucleus.read(), where=_WHERE)
+            source = _FromNucleus(nucleus)
+            run_gateway(config, gateway=name, stop=stop, keep_running=True, source=source, refused=refused, busy=busy)
     except TidegateError as exc:
         log.error("%s", exc)
         return exc.exit_code

@@ -13,6 +13,7 @@ DEFAULT_LIMIT_BYTES = {
     "aws": 128 * 1024,  # what AWS IoT Core takes
     "mqtt": 128 * 1024,
 }
+DEFAULT_STATE = Path("state")
 MAX_CAMERAS = 32  # a health message that names them all fits a message of nucleus lite
 MAX_WORKERS = 3  # more frames under way than a camera keeps pictures for would be overwritten
 
@@ -66,7 +67,7 @@ class GatewayConfig:
     cameras: tuple[CameraConfig, ...]
     window_s: float = 60.0
     trust: Path = Path("trust")
-    state: Path = Path("state")
+    state: Path = DEFAULT_STATE
     pointers: Path = Path("..")
     package: Path | None = None
     allow_unsigned: bool = False

@@ -1,6 +1,7 @@
 """A gateway's configuration as a file."""
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,6 +12,24 @@ from models.configuration import parse
 from models.errors import ConfigError
 
 T = TypeVar("T")
+
+
+class ReadOnDemand:
+    """A configuration (edge.config_changes.Source) that `read` reads again whenever that was asked for."""
+
+    def __init__(self, read: Callable[[], GatewayConfig]) -> None:
+        self._read = read
+        self._asked = False
+
+    def ask(self) -> None:
+        """From a signal's handler: no lock, which the thread might hold that it interrupts."""
+        self._asked = True
+
+    def changed(self) -> GatewayConfig | None:
+        if not self._asked:
+            return None
+        self._asked = False
+        return self._read()
 
 
 def read_config(path: Path) -> GatewayConfig:

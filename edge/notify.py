@@ -32,6 +32,10 @@ class Watchdog:
         self._moved = now
         self._done = -1
 
+    def be_patient_for(self, patience_s: float) -> None:
+        """From now on."""
+        self._patience_s = patience_s
+
     def look(self, now: float, *, done: int, showing: bool) -> None:
         """To be called more often than systemd asks. `done` changes while frames come to an end, `showing`: some camera
         shows pictures."""

@@ -41,6 +41,7 @@ class Observer:
         self._regions = regions
         self._analytics = analytics
         self._snapshots = snapshots
+        self._withheld = 0  # of these, as told to vitals
         self._blind = False
         self._manifest: Manifest | None = None  # of the model; a camera that is away must not keep that from going
         self._can_blur = True
@@ -49,6 +50,7 @@ class Observer:
         self._vitals = vitals
         self._lock = threading.Lock()
         self._ended = False
+        self.recorded = -1  # the last frame's number
 
     def answered(self, frame: Frame, model: LoadedModel, found: Detections, ms: float) -> None:
         with self._lock:
@@ -89,7 +91,8 @@ class Observer:
             followed, names = self._analytics.followed()
             whole, whole_labels = everything.joined(followed), (*all_labels, *names)
             records = self._snapshots.illustrate(frame.image, seen.records, whole, whole_labels, frame=frame.number)
-            self._vitals.withheld(self._camera, self._snapshots.withheld)
+            self._vitals.withheld(self._camera, self._snapshots.withheld - self._withheld)
+            self._withheld = self._snapshots.withheld
         self._spool.append(
             FrameResult.of(
                 self._camera,
@@ -103,6 +106,7 @@ class Observer:
             ),
             *records,
         )
+        self.recorded = frame.number
         self._vitals.answered(model, found, ms, camera=self._camera)
 
     def _meet(self, model: LoadedModel) -> None:
@@ -130,6 +134,18 @@ class Observer:
         self._blind = not anything
         if self._blind:
             self.away()
+
+    def tell(self, analytics: Analytics, snapshots: Snapshots) -> None:
+        """From the next frame on this is made of what is found; what was followed so far is told to its end."""
+        with self._lock:
+            self._spool.append(*self._analytics.away())
+            self._analytics, self._snapshots, self._withheld = analytics, snapshots, 0
+            self._manifest = None
+
+    def compare_with(self, challenger: Challenger | None) -> None:
+        """From the next frame on."""
+        with self._lock:
+            self._challenger = challenger
 
     def away(self) -> None:
         """The camera shows nothing more, for now or for ever; all its frames are finished."""

@@ -56,19 +56,17 @@ class Reporter:
         self._metrics_port = metrics_port
         self._uplink = uplink
         now = time.monotonic()
+        self._window_s = window_s
         self._windows = Windows(window_s, now=now, state=self._news())
-        self._watchdog = Watchdog(patience_s=max(_PATIENCE_S, _FRAMES / slowest_fps), now=now)
+        self._watchdog = Watchdog(patience_s=_patience_s_of(slowest_fps), now=now)
         self._ignored = 0
+        self._metrics = ExitStack()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
         self._open.enter_context(closing(StatusSocket(self._state, self._status)))
-        if self._metrics_port:
-            from edge.metrics import Metrics  # worth 1.5 MB where nobody asks
-
-            metrics = self._open.enter_context(closing(Metrics(self._metrics_port, self._status)))
-            if metrics.trouble:
-                self._vitals.error(metrics.trouble)
+        self._open.enter_context(self._metrics)
+        self._answer_prometheus()
         notify("READY=1")
         return self
 
@@ -77,6 +75,22 @@ class Reporter:
     ) -> None:
         notify("STOPPING=1")
         self._open.close()
+
+    def change(
+        self, *, challenger: Challenger | None, window_s: float, metrics_port: int, uplink: str, slowest_fps: float
+    ) -> None:
+        """Go on with other settings. The window that is under way keeps all that was counted in it."""
+        now = time.monotonic()
+        self._challenger = challenger
+        self._uplink = uplink
+        self._watchdog.be_patient_for(_patience_s_of(slowest_fps))
+        if window_s != self._window_s:
+            self._window_s = window_s
+            self._windows = Windows(window_s, now=now, state=self._news())
+        if metrics_port != self._metrics_port:
+            self._metrics_port = metrics_port
+            self._metrics.close()
+            self._answer_prometheus()
 
     def left_s(self) -> float:
         """How long it may be until the next `look`."""
@@ -117,6 +131,15 @@ class Reporter:
         self._spool.hasten(wait_s=_COMMIT_S)  # what the disk has not taken by then goes later
         self._shipper.tide()
 
+    def _answer_prometheus(self) -> None:
+        if not self._metrics_port:
+            return
+        from edge.metrics import Metrics  # worth 1.5 MB where nobody asks
+
+        metrics = self._metrics.enter_context(closing(Metrics(self._metrics_port, self._status)))
+        if metrics.trouble:
+            self._vitals.error(metrics.trouble)
+
     def _news(self) -> object:
         """What is told as soon as it changes."""
         current = self._active.current
@@ -143,6 +166,11 @@ class Reporter:
             swaps=self._active.swaps,
             failed_release=self._active.failed_release,
         )
+
+
+def _patience_s_of(slowest_fps: float) -> float:
+    """How long no frame may come to an end where the slowest camera shows so many a second."""
+    return max(_PATIENCE_S, _FRAMES / slowest_fps)
 
 
 def _version() -> str:

@@ -54,6 +54,7 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 ExecStart={" ".join(map(_quoted, command))}
+ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory={_escaped(str(folder))}
 Restart=always
 RestartSec=5

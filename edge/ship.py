@@ -160,6 +160,22 @@ class Shipper:
         for message in self._uplink.messages():
             self.acknowledged(message.payload)
 
+    def change(self, *, uplink: Uplink, ack_timeout_s: float, budget: ByteBudget | None) -> None:
+        """Go on with these; what another uplink took and nobody acknowledged is sent again when its time is over."""
+        with self._lock:
+            self._uplink = uplink
+            self._limit_bytes = uplink.limit_bytes - len(self._topic)
+            self._ack_timeout_s = self._patience_s = ack_timeout_s
+            self._patiences = delays(2 * ack_timeout_s, max(RESEND_CEILING_S, 2 * ack_timeout_s))
+            self._budget = budget
+            if budget is None and self._account.thin > 1:
+                self._spool.thin(1)
+                self._account = replace(self._account, thin=1)
+            for course in self._courses.values():
+                course.held = False
+            self._retry_at = 0.0
+        self._wake.set()
+
     def tide(self) -> None:
         """What is recorded by now is due, whether it fills a message or not. Never waits for what is being sent."""
         self._tide_asked.set()

@@ -2,52 +2,28 @@
 has the message, keeps nothing while the broker is down, and closes the connection on a message too large for it.
 """
 
-import concurrent.futures
-import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
-from awscrt.exceptions import AwsCrtError
-from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup, SocketDomain, SocketOptions
-from awsiot.eventstreamrpc import (
-    Connection,
-    EventStreamError,
-    EventStreamOperationError,
-    LifecycleHandler,
-    MessageAmendment,
-)
-from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
+from awsiot.eventstreamrpc import EventStreamOperationError
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import QOS, IoTCoreMessage, PublishToIoTCoreRequest, UnauthorizedError
 
+from edge.ipc import FAILURES, TIMEOUT_S, bootstrap, connect, reason
 from edge.uplink import INBOX_BYTES, INBOX_MESSAGES, Inbound, check_size
-from models.errors import ConfigError, UplinkError
+from models.errors import UplinkError
 from models.inbox import Inbox
 
-_SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
-_TOKEN = "SVCUID"
-_TIMEOUT_S = 2.0  # it is on this machine; and a component has 5 s to leave
 _STOP_S = 0.5
 _PACE_S = 0.05  # lite takes 10 messages or 15,000 B before the broker has acknowledged one
-
-# RuntimeError: the SDK's ConnectionClosedError and StreamClosedError, and its bare ones
-_FAILURES = (
-    AwsCrtError,
-    EventStreamError,
-    EventStreamOperationError,
-    RuntimeError,
-    OSError,
-    concurrent.futures.TimeoutError,
-)
 
 
 class IpcUplink:
     """Connects when something is published and the connection is not there; the subscription comes with it."""
 
     def __init__(self, *, subscription: str, limit_bytes: int) -> None:
-        self._bootstrap = _bootstrap()
+        self._bootstrap = bootstrap()
         self.limit_bytes = limit_bytes
         self._subscription = subscription
         self._inbox = Inbox[Inbound](limit_messages=INBOX_MESSAGES, limit_bytes=INBOX_BYTES)
@@ -67,16 +43,16 @@ class IpcUplink:
             try:
                 operation.activate(
                     PublishToIoTCoreRequest(topic_name=topic, payload=payload, qos=QOS.AT_LEAST_ONCE)
-                ).result(_TIMEOUT_S)
-                operation.get_response().result(_TIMEOUT_S)
+                ).result(TIMEOUT_S)
+                operation.get_response().result(TIMEOUT_S)
             except UnauthorizedError as exc:
                 raise UplinkError(_refused("publish to", topic)) from exc
             except EventStreamOperationError as exc:
                 # the nucleus is there and answers: most often the broker is not
-                raise UplinkError(f"the nucleus did not take a message: {_reason(exc)}") from exc
-            except _FAILURES as exc:
+                raise UplinkError(f"the nucleus did not take a message: {reason(exc)}") from exc
+            except FAILURES as exc:
                 self._disconnect()
-                raise UplinkError(f"the connection to the nucleus is gone: {_reason(exc)}") from exc
+                raise UplinkError(f"the connection to the nucleus is gone: {reason(exc)}") from exc
             finally:
                 # lite leaves the stream open, and the SDK keeps 6 KB for each that is: 10 MB an hour of a busy gateway
                 operation.close()
@@ -96,18 +72,18 @@ class IpcUplink:
         self._inbox.close()
 
     def _open(self) -> GreengrassCoreIPCClientV2:
-        client = _connect(self._bootstrap)
+        client = connect(self._bootstrap)
         try:
             subscribed, _ = client.subscribe_to_iot_core_async(
                 topic_name=self._subscription, qos=QOS.AT_LEAST_ONCE, on_stream_event=self._on_message
             )
-            subscribed.result(_TIMEOUT_S)
+            subscribed.result(TIMEOUT_S)
         except UnauthorizedError as exc:
             client.close()
             raise UplinkError(_refused("subscribe to", self._subscription)) from exc
-        except _FAILURES as exc:
+        except FAILURES as exc:
             client.close()
-            raise UplinkError(f"the nucleus did not take the subscription: {_reason(exc)}") from exc
+            raise UplinkError(f"the nucleus did not take the subscription: {reason(exc)}") from exc
         self._client = client
         return client
 
@@ -122,55 +98,5 @@ class IpcUplink:
         self._inbox.put(Inbound(event.message.topic_name, bytes(event.message.payload or b"")))
 
 
-def _connect(bootstrap: ClientBootstrap) -> GreengrassCoreIPCClientV2:
-    """A connection to the nucleus that started this process; UplinkError where it does not answer.
-
-    What awsiot.greengrasscoreipc.connect() does, but with an event loop to keep: its own starts a thread each time,
-    which stays until Python happens to collect its cycles.
-    """
-    socket_options = SocketOptions()
-    socket_options.domain = SocketDomain.Local
-    connection = Connection(
-        host_name=os.environ[_SOCKET],
-        port=0,
-        bootstrap=bootstrap,
-        socket_options=socket_options,
-        connect_message_amender=MessageAmendment.create_static_authtoken_amender(os.environ[_TOKEN]),
-    )
-    try:
-        connection.connect(LifecycleHandler()).result(_TIMEOUT_S)
-    except _FAILURES as exc:
-        connection.close()
-        raise UplinkError(f"the nucleus does not answer: {_reason(exc)}") from exc
-    # no executor: its only work would be to put messages into a queue
-    return GreengrassCoreIPCClientV2(client=GreengrassCoreIPCClient(connection), executor=None)
-
-
-def _bootstrap() -> ClientBootstrap:
-    """One event loop, for all connections of a process; ConfigError where Greengrass did not start it."""
-    for variable in (_SOCKET, _TOKEN):
-        if not os.environ.get(variable):
-            raise ConfigError(f"{variable} is not set: uplink kind ipc is for a component that Greengrass started")
-    loops = EventLoopGroup(num_threads=1)
-    return ClientBootstrap(loops, DefaultHostResolver(loops))
-
-
-def read_configuration(key: str) -> Any:
-    """The value under `key` of this component's own configuration; UplinkError where the nucleus has none."""
-    client = _connect(_bootstrap())
-    try:
-        answer = client.get_configuration_async(key_path=[key]).result(_TIMEOUT_S).value
-    except _FAILURES as exc:
-        raise UplinkError(f"the nucleus did not give the configuration under {key!r}: {_reason(exc)}") from exc
-    finally:
-        client.close()
-    return answer
-
-
 def _refused(what: str, topic: str) -> str:
     return f"the nucleus refuses to {what} {topic}: accessControl of this component's configuration must allow it"
-
-
-def _reason(exc: BaseException) -> str:
-    # lite puts its text into `_message`, the SDK shows `.message`, which is then None
-    return str(getattr(exc, "_message", None) or getattr(exc, "message", None) or exc or type(exc).__name__)

@@ -50,6 +50,7 @@ class Vitals:
         self._clock = clock
         self._lock = threading.Lock()
         self._cameras: dict[str, CameraCounts] = {}
+        self._leaving: set[str] = set()
         self._done = 0
         self._errors = 0
         self._last_error = ""
@@ -65,10 +66,16 @@ class Vitals:
         self._clock_jumps = 0
 
     def add_camera(self, name: str) -> Tally:
-        """A new camera's frame counts, for the camera to keep."""
+        """A camera's frame counts, for the camera to keep; one that was there before goes on with its own."""
         with self._lock:
-            camera = self._cameras[name] = CameraCounts(Tally())
-            return camera.tally
+            self._leaving.discard(name)
+            return self._cameras.setdefault(name, CameraCounts(Tally())).tally
+
+    def remove_camera(self, name: str) -> None:
+        """The camera is looked through no more, and is told of once more."""
+        with self._lock:
+            self._cameras[name].state = "ended"
+            self._leaving.add(name)
 
     def camera_is(self, name: str, state: CameraState) -> None:
         with self._lock:
@@ -101,9 +108,9 @@ class Vitals:
         self.error(str(why))
 
     def withheld(self, camera: str, pictures: int) -> None:
-        """So many pictures of that camera's events were withheld since the start."""
+        """So many more pictures of that camera's events were withheld."""
         with self._lock:
-            self._cameras[camera].pictures_withheld = pictures
+            self._cameras[camera].pictures_withheld += pictures
 
     def error(self, what: str) -> None:
         """Something went wrong that health should tell."""
@@ -155,6 +162,9 @@ class Vitals:
         self._bytes_reported = standing.bytes_sent
         with self._lock:
             self._window = tuple(told)
+            for name in self._leaving:
+                del self._cameras[name]
+            self._leaving.clear()
         return told
 
     def overview(self, current: LoadedModel | None, standing: Standing, *, at_us: int) -> Overview:

@@ -40,17 +40,19 @@ class Watch:
         spool: Spool,
         vitals: Vitals,
         retry_files: bool,
+        after: int = -1,
     ) -> None:
-        """SpoolError when the spool has the same numbers from another file already."""
+        """Goes on behind frame `after`, if that is newer than the spool's last one. SpoolError when the spool has the
+        same numbers from another file already."""
         self._config = config
         self._model = model
-        self._observer = observer
+        self.observer = observer
         self._lane = pipeline.lane(observer)
         self._spool = spool
         self._vitals = vitals
         self._retry_files = retry_files
         self._tally = vitals.add_camera(config.name)
-        self._tally.last = spool.last_frame(config.name, source=_source(config))
+        self._tally.last = max(after, spool.last_frame(config.name, source=source_of(config)))
         self._state: CameraState | None = None
         self._camera: Camera | None = None
         self._closed = threading.Event()
@@ -77,16 +79,29 @@ class Watch:
                 retries = delays(*RETRY_S)
             self._closed.wait(next(retries))
 
+    def leave(self) -> None:
+        """Take no more frames, and let `run` return when those that are under way are finished."""
+        self._closed.set()
+        self._model.wake()
+        if self._camera is not None:
+            self._camera.close()
+
     def close(self) -> None:
+        """Let `run` return at once, whatever becomes of the frames that are under way."""
         self._closed.set()
         self._model.wake()
         self._lane.close()
         if self._camera is not None:
             self._camera.close()
 
+    @property
+    def last(self) -> int:
+        """The newest frame that need not be looked at again: of a recording each counts."""
+        return self._tally.last if self._config.is_live else self.observer.recorded
+
     def settle(self) -> None:
-        """Say what is left to say, once the pipeline has ended, or was given up."""
-        self._observer.end()
+        """Say what is left to say, once the frames under way are finished, or were given up."""
+        self.observer.end()
         self._tally.skipped += self._lane.unfinished
 
     def _look(self) -> None:
@@ -98,14 +113,14 @@ class Watch:
                 sight = camera.sight
                 if self._state != sight:
                     if self._lane.drain():
-                        self._observer.shows(anything=sight == "ok")
+                        self.observer.shows(anything=sight == "ok")
                     self._now(sight, _SIGHTS[sight])
                 if not self._lane.submit(frame):
                     return
         finally:
             camera.close()
             if self._lane.drain():
-                self._observer.away()
+                self.observer.away()
 
     def _now(self, state: CameraState, why: str) -> None:
         if self._closed.is_set() or state == self._state:
@@ -121,5 +136,6 @@ class Watch:
             log.info("camera %s is %s: %s", self._config.name, state, why)
 
 
-def _source(config: CameraConfig) -> str:
+def source_of(config: CameraConfig) -> str:
+    """What gives the camera's frames their numbers, as the spool remembers it."""
     return "" if config.is_live else str(recorded_at(config).resolve())

@@ -1,4 +1,4 @@
-"""Turning untyped JSON or TOML into frozen dataclasses, refusing what is not understood."""
+"""Turning untyped JSON or TOML into frozen dataclasses, refusing what is not understood; and back."""
 
 import dataclasses
 import difflib
@@ -45,6 +45,44 @@ def parse(cls: type[T], data: object, *, where: str) -> T:
         return cls(**values)
     except ValueError as exc:
         raise ConfigError(f"{where}: {exc}") from exc
+
+
+def understood(cls: type[T], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data without the keys that `cls` and the dataclasses in it do not have, as another version may have had."""
+    hints = get_type_hints(cls)
+    return {key: _understood(hints[key], value) for key, value in data.items() if key in hints}
+
+
+def _understood(hint: Any, value: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(arm for arm in get_args(hint) if arm is not type(None))
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return understood(cast(type[Any], hint), value)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return [_understood(get_args(hint)[0], item) for item in value]
+    return value
+
+
+def document(config: object) -> dict[str, Any]:
+    """The dataclass as JSON data, defaults too, of which `parse` makes an equal one. What is None by default and None
+    is left out."""
+    return {
+        field.name: _plain(value)
+        for field in dataclasses.fields(cast(Any, config))
+        if field.init and ((value := getattr(config, field.name)) is not None or field.default is not None)
+    }
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value):
+        return document(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
 
 
 def _convert(hint: Any, value: object, where: str) -> Any:

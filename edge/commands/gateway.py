@@ -3,25 +3,31 @@ are on this device."""
 
 import argparse
 import json
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.cameras.uri import public
 from edge.commands import gateway_install, gateway_status
-from edge.config import UplinkConfig
-from edge.config_file import read_config
+from edge.config import DEFAULT_STATE, GatewayConfig, UplinkConfig
+from edge.config_file import ReadOnDemand, read_config
+from edge.kept_config import kept
 from edge.status_table import waiting
 from models.errors import ConfigError, UsageError
 from models.topics import check_gateway
 
 if TYPE_CHECKING:
     from edge.bench import Bench
-    from edge.gateway import Outcome
+    from edge.running import Outcome
+
+log = logging.getLogger(__name__)
 
 _BENCH_S = 5.0
 
@@ -92,17 +98,37 @@ def _show_bench(measured: "Bench") -> None:
 def _run(args: argparse.Namespace) -> int:
     from edge.gateway import run_gateway  # see _bench
 
-    config = read_config(args.config)
-    if args.state:
-        config = replace(config, state=args.state)
-    config = replace(config, uplink=_uplink(config.uplink, args))
+    def read() -> GatewayConfig:
+        config = read_config(args.config)
+        uplink = _uplink(config.uplink, args)
+        return replace(config, uplink=uplink, state=args.state or config.state)
+
+    config, refused = _to_start_with(read, args)
+    source = ReadOnDemand(read)
+    if not sys.stdin or not sys.stdin.isatty():  # else it means that the terminal has gone
+        signal.signal(signal.SIGHUP, lambda *_: source.ask())
     name = check_gateway(args.name or os.environ.get("AWS_IOT_THING_NAME") or socket.gethostname())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    outcome = run_gateway(config, gateway=name, stop=stop, keep_running=args.keep_running)
+    outcome = run_gateway(
+        config, gateway=name, stop=stop, keep_running=args.keep_running, source=source, refused=refused
+    )
     _say(outcome, stopped=stop.is_set(), as_json=args.json)
     return 1 if outcome.failures else 0
+
+
+def _to_start_with(read: Callable[[], GatewayConfig], args: argparse.Namespace) -> tuple[GatewayConfig, str]:
+    """The file's configuration; of a gateway that is to run for good the last one that worked, and why, where the file
+    makes no sense any more."""
+    try:
+        return read(), ""
+    except ConfigError as exc:
+        before = kept(args.state or args.config.absolute().parent / DEFAULT_STATE) if args.keep_running else None
+        if before is None:
+            raise
+        log.error("the configuration is refused, and the one before goes on: %s", public(str(exc)))
+        return before, str(exc)
 
 
 def _uplink(configured: UplinkConfig, args: argparse.Namespace) -> UplinkConfig:

@@ -17,7 +17,8 @@ from cloud.sign import Keys, create_keys, sign_release
 from edge.cameras.config import CameraConfig
 from edge.cameras.opencv import VideoFile
 from edge.config import GatewayConfig
-from edge.gateway import Outcome, run_gateway
+from edge.gateway import run_gateway
+from edge.running import Outcome
 from models.errors import PackageError, SpoolError, TidegateError
 from models.manifest import read_manifest, write_manifest
 from simulator.camera_server import Camera, CameraServer, Shows

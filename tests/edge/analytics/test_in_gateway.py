@@ -9,7 +9,8 @@ import numpy as np
 from edge.analytics.config import AnalyticsConfig, LineConfig, ZoneConfig
 from edge.cameras.config import CameraConfig
 from edge.config import GatewayConfig
-from edge.gateway import Outcome, run_gateway
+from edge.gateway import run_gateway
+from edge.running import Outcome
 from simulator.small_cloud import SmallCloud, SmallUplink
 from tests.edge.lamp import HEIGHT, WIDTH, lamp_run, shown
 

@@ -10,7 +10,8 @@ import pytest
 
 from edge.cameras.config import CameraConfig, MotionConfig
 from edge.config import GatewayConfig
-from edge.gateway import Outcome, run_gateway
+from edge.gateway import run_gateway
+from edge.running import Outcome
 from models.records import FrameResult
 from simulator.small_cloud import SmallCloud, SmallUplink
 from tests.edge.lamp import HEIGHT, WIDTH, lamp_run, shown
