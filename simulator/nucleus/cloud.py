@@ -45,10 +45,11 @@ class AwayError(DeployError):
 @dataclass
 class Faults:
     """May be turned at any time. `gone`: no request gets through, and what is under way breaks off. `damaged`: so many
-    of the next artifacts have one bit turned round on their way."""
+    of the next artifacts have one bit turned round on their way; `broken_off`: so many stop after their first bytes."""
 
     gone: bool = False
     damaged: int = 0
+    broken_off: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,9 @@ class Cloud:
                     self._check_network(f"artifact {uri}")
                     yield bytes([chunk[0] ^ 1]) + chunk[1:] if damaged else chunk
                     damaged = False
+                    if self._faults.broken_off > 0:
+                        self._faults.broken_off -= 1
+                        raise AwayError(f"artifact {uri}: broken off")
             except ClientError as exc:
                 if exc.response["Error"]["Code"] != "InvalidRange":
                     raise

@@ -35,10 +35,9 @@ def carry_out(
         log.info("deployment %s of %s", deployment.id, deployment.target)
         found = _patiently(deployment, device, cloud, off)
         ask(deployment)
-        after = _after(deployment, device, found)
+        return device.change_to(_after(deployment, device, found), rollback=deployment.rollback)
     except (DeployError, StoreError, OSError) as exc:  # OSError: a full disk, for one
         return Outcome("FAILED_NO_STATE_CHANGE", str(exc))
-    return device.change_to(after, rollback=deployment.rollback)
 
 
 def remove_old_files(device: Device) -> None:

@@ -102,13 +102,14 @@ class Device:
 
     def start(self) -> None:
         """Start all that is installed, in the order of their dependencies. Needs no network."""
-        components = {name: self._make(item, self._state) for name, item in self._state.components.items()}
+        components = {name: self._make_one(item, self._state) for name, item in self._state.components.items()}
         for name in start_order(component.recipe for component in components.values()):
             # documented: the Java nucleus runs install again each time that it starts
             self._start(components[name], install=not self._personality.installs_beside)
 
     def change_to(self, after: DeviceState, *, rollback: bool = True) -> Outcome:
-        """Bring the device to this state, whose files must be there, and leave alone what need not change.
+        """Bring the device to this state, whose files must be there, and leave alone what need not change. OSError, and
+        nothing is changed, where the disk takes nothing.
 
         Where the nucleus can and `rollback` asks for it, what went wrong is undone; nucleus lite undoes nothing.
         """
@@ -119,7 +120,10 @@ class Device:
         outcome = self._change_in_turn(after)
         if outcome.succeeded or self._down or not (self._personality.rolls_back and rollback):
             return outcome
-        undone = self._change_in_turn(before, excused=excused)
+        try:
+            undone = self._change_in_turn(before, excused=excused)
+        except OSError as exc:
+            undone = Outcome("", str(exc))
         status = "FAILED_ROLLBACK_COMPLETE" if undone.succeeded else "FAILED_UNABLE_TO_ROLLBACK"
         return Outcome(status, "; ".join(filter(None, (outcome.cause, undone.cause))))
 
@@ -143,7 +147,7 @@ class Device:
         """Install what is new beside what runs, then stop and start."""
         before = self._state
         change = self._plan(before, after)
-        fresh = {name: self._make(after.components[name], after) for name in change.starting}
+        fresh = self._make(change, after)
         with self._lock:
             self._candidate = after
         problem = next(
@@ -154,10 +158,13 @@ class Device:
             ),
             "",
         )
-        with self._lock:
-            if not problem:
-                self._keep(self._candidate)
-            self._candidate = None
+        try:
+            with self._lock:
+                candidate, self._candidate = self._candidate, None
+                if not problem:
+                    self._keep(candidate)
+        except OSError as exc:
+            problem = str(exc)
         if problem:
             self._stop(list(fresh.values()))
             return Outcome("FAILED_NO_STATE_CHANGE", problem)
@@ -172,12 +179,16 @@ class Device:
         """Stop what has to leave, and then install and start what comes. `excused` need not come up."""
         before = self._state
         change = self._plan(before, after)
-        with self._lock:
-            self._keep(after)
+        coming = self._make(change, after)
+        try:
+            with self._lock:
+                self._keep(after)
+        except OSError:
+            self._forget(coming.values())
+            raise
         self._tell_configured(before)
         self._stop([component for component in self.components() if component.name in change.leaving])
-        for name in change.starting:
-            component = self._make(after.components[name], after)
+        for name, component in coming.items():
             self._start(component, install=True, bootstrap=name in change.fresh)
         return self._wait_for(component for component in self.components() if component.name not in excused)
 
@@ -196,7 +207,18 @@ class Device:
                 if paths:
                     self._configured(name, paths)
 
-    def _make(self, item: Installed, among: DeviceState) -> Component:
+    def _make(self, change: Change, after: DeviceState) -> dict[str, Component]:
+        """The components that are to start, in order."""
+        made: dict[str, Component] = {}
+        try:
+            for name in change.starting:
+                made[name] = self._make_one(after.components[name], after)
+        except OSError:
+            self._forget(made.values())
+            raise
+        return made
+
+    def _make_one(self, item: Installed, among: DeviceState) -> Component:
         component = self._maker.make(item, among, failed=self._restart_dependents)
         with self._lock:
             self._by_token[component.token] = component

@@ -47,9 +47,10 @@ class Nucleus:
         self.root = root.resolve()
         self.personality = personality
         self.secrets: dict[str, str] = {}  # what a Java nucleus' secret manager holds, by name
-        self.link = BadLink(broker.port) if faulty_link else None
+        self.link: BadLink | None = None  # while it is started, and has a faulty_link
+        self._faulty_link = faulty_link
         self._environment = dict(environment)
-        self._broker = replace(broker, port=self.link.port) if self.link is not None else broker
+        self._broker = broker
         self._poll_s = poll_s
         self._run_as = run_as
         self._cloud_faults = Faults()
@@ -60,11 +61,17 @@ class Nucleus:
     def start(self) -> None:
         """Run what was installed before, without waiting for the network, and take deployments from now on."""
         if self._powered is None:
+            broker = self._broker
+            if self._faulty_link:
+                self.link = self.link or BadLink(broker.port)
+                broker = replace(broker, port=self.link.port)
+                if self._cloud_faults.gone:
+                    self.link.cut()
             self._powered = Powered(
                 self.thing,
                 self.root,
                 cloud=self._environment,
-                broker=self._broker,
+                broker=broker,
                 personality=self.personality,
                 poll_s=self._poll_s,
                 run_as=self._run_as,
@@ -74,12 +81,11 @@ class Nucleus:
             )
 
     def close(self) -> None:
-        """Shut down in order: components get SIGTERM and their time of grace. It may be started again only if it has
-        no `link`."""
+        """Shut down in order: components get SIGTERM and their time of grace."""
+        self.slow_down(1.0)
         if self._powered is not None:
             self._powered.close()
             self._powered = None
-        self.slow_down(1.0)
         if self.link is not None:
             self.link.close()
             self.link = None
@@ -119,10 +125,11 @@ class Nucleus:
     def cut_network(self) -> None:
         """Neither the broker nor the cloud is there; what is under way breaks off. Components that have a connection of
         their own keep it. ConfigError without `faulty_link`."""
-        if self.link is None:
-            raise ConfigError(f"{self.thing} has no faulty_link: it was started with a network that stays")
+        if not self._faulty_link:
+            raise ConfigError(f"{self.thing} has no faulty_link: it was made with a network that stays")
         self._cloud_faults.gone = True
-        self.link.cut()
+        if self.link is not None:
+            self.link.cut()
 
     def mend_network(self) -> None:
         self._cloud_faults.gone = False
@@ -132,6 +139,10 @@ class Nucleus:
     def damage_downloads(self, count: int) -> None:
         """One bit of each of the next `count` artifacts is wrong when it arrives; 0 lets them be."""
         self._cloud_faults.damaged = count
+
+    def break_off_downloads(self, count: int) -> None:
+        """The next `count` artifacts stop after their first bytes; the device tries again, from there on."""
+        self._cloud_faults.broken_off = count
 
     def set_clock(self, shift_s: float) -> None:
         """The wall clock of components' Python programs is off by so much. Those that run already see it only if the

@@ -69,7 +69,10 @@ class Settings:
         new = merge_at(old, path, request["valueToMerge"])
         if new.get("accessControl") != old.get("accessControl"):
             raise IpcError("InvalidArgumentsError", "a component may not change its own accessControl")
-        self._configurations.set_configuration(stream.component, new)
+        try:
+            self._configurations.set_configuration(stream.component, new)
+        except OSError as exc:
+            raise IpcError("ServiceError", f"the configuration cannot be kept: {exc}") from exc
         self.changed(stream.component, changes(old, new))
         return {}
 

@@ -1,6 +1,7 @@
 """A broker, and things that connect to it, on loopback."""
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,3 +66,9 @@ def desk(aws: Aws, thing: Callable[[str], Broker], tmp_path: Path, monkeypatch: 
         with contextlib.suppress(desk.s3.exceptions.BucketAlreadyOwnedByYou):
             desk.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         yield desk
+
+
+@pytest.fixture
+def unique() -> str:
+    """A prefix for names: the cloud is shared by all tests."""
+    return f"t{uuid.uuid4().hex[:8]}"

@@ -10,16 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from awsiot.greengrasscoreipc import connect
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from models.mqtt import Broker
 from simulator.aws import REGION, Aws
 from simulator.nucleus.nucleus import Nucleus
-from simulator.nucleus.personality import LITE
+from simulator.nucleus.personality import LITE, Personality
 from tests.simulator.nucleus.waiting import eventually
 
 BUCKET = "artifacts"
-# lite, but for its patience
-HASTY = replace(LITE, restart_delay_s=0.1, settle_s=0.3, stop_grace_s=2.0, keep_old_s=0.5, deployment_timeout_s=20.0)
+
+
+def hasty(personality: Personality) -> Personality:
+    """The same nucleus, but for its patience."""
+    return replace(
+        personality, restart_delay_s=0.1, settle_s=0.3, stop_grace_s=2.0, keep_old_s=0.5, deployment_timeout_s=20.0
+    )
+
+
+HASTY = hasty(LITE)
 DONE = ("SUCCEEDED", "FAILED", "CANCELED", "COMPLETED", "REJECTED")
 ACCOUNT = "123456789012"
 
@@ -48,21 +58,44 @@ class Desk:
         for client in (self.s3, self._greengrass, self._iot, self._jobs):
             stack.callback(client.close)
 
-    def device(self, thing: str, *groups: str, **personality: Any) -> Nucleus:
+    def device(
+        self,
+        thing: str,
+        *groups: str,
+        nucleus: Personality = LITE,
+        root: Path | None = None,
+        run_as: str = "",
+        faulty_link: bool = False,
+        **personality: Any,
+    ) -> Nucleus:
         """A started device in these thing groups."""
         self.create_thing(thing)
         for group in groups:
             self._iot.create_thing_group(thingGroupName=group)
             self._iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
-        nucleus = Nucleus(
+        device = Nucleus(
             thing,
-            self.folder / thing,
+            root or self.folder / thing,
             environment=self.environment,
             broker=self._broker(thing),
-            personality=replace(HASTY, **personality),
+            personality=replace(hasty(nucleus), **personality),
             poll_s=0.1,
+            run_as=run_as,
+            faulty_link=faulty_link,
         )
-        return self._stack.enter_context(nucleus)
+        return self._stack.enter_context(device)
+
+    def client(self, device: Nucleus, component: str) -> GreengrassCoreIPCClientV2:
+        """The SDK's own client, connected as that component."""
+        powered = device._powered
+        assert powered is not None
+        running = powered.device.component(component)
+        assert running is not None
+        client = GreengrassCoreIPCClientV2(
+            client=connect(ipc_socket=str(powered._server.path), authtoken=running.token)
+        )
+        self._stack.callback(client.close)
+        return client
 
     def create_thing(self, thing: str) -> None:
         self._iot.create_thing(thingName=thing)
@@ -76,8 +109,15 @@ class Desk:
         for recipe in recipes:
             self._greengrass.create_component_version(inlineRecipe=json.dumps(recipe).encode())
 
-    def deploy(self, target: str, components: Mapping[str, str], **updates: Mapping[str, Any]) -> str:
-        """Deploy name -> version to a thing group; `updates` by the last part of a component's name."""
+    def deploy(
+        self,
+        target: str,
+        components: Mapping[str, str],
+        policies: Mapping[str, Any] | None = None,
+        **updates: Mapping[str, Any],
+    ) -> str:
+        """Deploy name -> version to a thing group; `updates` (merge, reset, posixUser) by the last part of a
+        component's name."""
         wanted: dict[str, Any] = {}
         for name, version in components.items():
             wanted[name] = {"componentVersion": version}
@@ -87,8 +127,13 @@ class Desk:
                     **({"merge": json.dumps(update["merge"])} if "merge" in update else {}),
                     **({"reset": update["reset"]} if "reset" in update else {}),
                 }
+                if "posixUser" in update:
+                    wanted[name]["runWith"] = {"posixUser": update["posixUser"]}
         arn = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/{target}"
-        return self._greengrass.create_deployment(targetArn=arn, components=wanted)["deploymentId"]
+        asked: Any = policies or {}
+        return self._greengrass.create_deployment(targetArn=arn, components=wanted, deploymentPolicies=asked)[
+            "deploymentId"
+        ]
 
     def report(self, thing: str, deployment: str) -> Report:
         """What the device said of the deployment; waits until it has."""
@@ -128,7 +173,7 @@ def zipped(files: Mapping[str, str]) -> bytes:
 
 def alive(pids: Iterable[int]) -> set[int]:
     """Those of the processes that still run (a zombie does not)."""
-    return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
+    return {pid for pid in pids if process_state(pid) not in ("", "Z", "X")}
 
 
 def group_of(pid: int) -> set[int]:
@@ -138,11 +183,12 @@ def group_of(pid: int) -> set[int]:
         for path in Path("/proc").iterdir()
         if path.name.isdigit()
         and _field(int(path.name), 2) == str(pid)
-        and _state(int(path.name)) not in ("", "Z", "X")
+        and process_state(int(path.name)) not in ("", "Z", "X")
     }
 
 
-def _state(pid: int) -> str:
+def process_state(pid: int) -> str:
+    """R, S, T (stopped), Z ...; empty when there is no such process."""
     return _field(pid, 0)
 
 

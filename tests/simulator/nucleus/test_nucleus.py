@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,6 @@ from tests.simulator.nucleus.waiting import eventually
 
 SUCCEEDED = Report("SUCCEEDED", "SUCCESSFUL", "")
 STAY = "exec tail -f /dev/null"
-
-
-@pytest.fixture
-def unique() -> str:
-    """A prefix for names: the cloud is shared by all tests."""
-    return f"t{uuid.uuid4().hex[:8]}"
 
 
 def running_pid(nucleus: Nucleus, component: str) -> int:
