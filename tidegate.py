@@ -12,6 +12,7 @@ from models.errors import TidegateError
 
 COMMANDS = {
     "demo": ("simulator.commands.demo", "run the whole loop on this machine and report on it"),
+    "simulate": ("simulator.commands.simulate", "run a scenario: thousands of gateways, and what goes wrong"),
     "up": ("simulator.commands.up", "start a local cloud: broker, object store, control plane, ingest"),
     "train": ("cloud.commands.train", "train a model on a folder of images"),
     "search": ("cloud.commands.search", "try many models side by side and keep the best"),
@@ -33,6 +34,7 @@ COMMANDS = {
 # what to install where a command misses a package: pip install "tidegate[...]"
 _EXTRAS = {
     "demo": "cloud,edge,simulator,train",
+    "simulate": "cloud,edge,simulator",
     "up": "cloud,edge,simulator",
     "train": "cloud,train",
     "search": "cloud,train",

@@ -2,6 +2,7 @@
 
 Whoever connects must hold a certificate of our authority, and its common name says what it may do: a gateway
 publishes its own results and reads its own acknowledgements, `ingest` reads results and publishes acknowledgements.
+On a plain listener, for light gateways, the user name takes the place of the certificate.
 """
 
 import json
@@ -24,10 +25,14 @@ INGEST = "ingest"
 class LocalBroker:
     """A broker process on a port of 127.0.0.1 that it keeps over restarts."""
 
-    def __init__(self, folder: Path, authority: Authority, *, embedded: bool | None = None) -> None:
-        """`embedded`: None takes mosquitto if it is on PATH."""
+    def __init__(
+        self, folder: Path, authority: Authority, *, embedded: bool | None = None, plain: bool = False
+    ) -> None:
+        """`embedded`: None takes mosquitto if it is on PATH. `plain`: also listen at `plain_port` without TLS, where
+        whoever connects is who its user name says: for gateways that are simulated by the thousand."""
         self.host = LOOPBACK
         self.port = free_port()
+        self.plain_port = free_port() if plain else 0
         mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         self.kind = "amqtt" if embedded or (embedded is None and mosquitto is None) else "mosquitto"
         self.folder = folder
@@ -35,9 +40,9 @@ class LocalBroker:
         if self.kind == "mosquitto":
             if mosquitto is None:
                 raise FileNotFoundError("mosquitto is not installed")
-            self._command = [mosquitto, "-c", str(_mosquitto_files(folder, authority, self.port))]
+            self._command = [mosquitto, "-c", str(_mosquitto_files(folder, authority, self.port, self.plain_port))]
         else:
-            config = _amqtt_file(folder, authority, self.port)
+            config = _amqtt_file(folder, authority, self.port, self.plain_port)
             self._command = [sys.executable, "-m", "simulator.embedded_broker", str(config)]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,6 +50,11 @@ class LocalBroker:
         """Start, or start again on the same port; returns once it listens."""
         self._process = processes.start(self._command, log=self.folder / "broker.log")
         wait_until_listening(self.port, timeout_s=15)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None while there is none."""
+        return self._process.pid if self._process is not None else None
 
     def kill(self) -> None:
         """Gone without a goodbye, as when the machine under it loses power."""
@@ -58,7 +68,7 @@ class LocalBroker:
             self._process = None
 
 
-def _mosquitto_files(folder: Path, authority: Authority, port: int) -> Path:
+def _mosquitto_files(folder: Path, authority: Authority, port: int, plain_port: int) -> Path:
     server = authority.server()
     rules = folder / "mosquitto.acl"
     rules_text = (
@@ -80,14 +90,16 @@ def _mosquitto_files(folder: Path, authority: Authority, port: int) -> Path:
         # mosquitto started by root drops to a user that cannot read our keys; nothing here needs root's rights
         "user root\n"
     )
+    if plain_port:
+        config_text += f"listener {plain_port} {LOOPBACK}\nallow_anonymous true\n"
     write_atomic(config, config_text.encode())
     return config
 
 
-def _amqtt_file(folder: Path, authority: Authority, port: int) -> Path:
+def _amqtt_file(folder: Path, authority: Authority, port: int, plain_port: int) -> Path:
     server = authority.server()
     config = folder / "amqtt.json"
-    document = {
+    document: dict[str, dict[str, dict[str, object]]] = {
         "listeners": {
             "default": {
                 "type": "tcp",
@@ -103,5 +115,7 @@ def _amqtt_file(folder: Path, authority: Authority, port: int) -> Path:
             "simulator.embedded_broker.TopicRules": {},
         },
     }
+    if plain_port:
+        document["listeners"]["plain"] = {"type": "tcp", "bind": f"{LOOPBACK}:{plain_port}"}
     write_atomic(config, json.dumps(document, indent=1).encode())
     return config

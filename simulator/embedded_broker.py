@@ -17,11 +17,13 @@ from models.topics import acks_topic, parse_results_topic
 
 
 class CertificateNames(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
-    """Lets in whoever shows a certificate of our authority, under its common name."""
+    """Lets in whoever shows a certificate of our authority, under its common name; without TLS, where the broker
+    listens so, under the user name it gives."""
 
     async def authenticate(self, *, session: Session) -> bool | None:
-        certificate = session.ssl_object.getpeercert() if session.ssl_object else None
-        name = _common_name(certificate or {})
+        if session.ssl_object is None:
+            return bool(session.username)
+        name = _common_name(session.ssl_object.getpeercert() or {})
         session.username = name
         return name is not None
 

@@ -1,0 +1,144 @@
+"""What a scenario found, for people and for machines."""
+
+import math
+from dataclasses import asdict
+
+from rich.table import Table
+
+from simulator.light.findings import Findings, Recovery
+from simulator.light.fleet import LightFleet
+from simulator.light.ledger import Tally, quantile
+
+
+def live_table(fleet: LightFleet, real_s: float) -> Table:
+    """The fleet now."""
+    clock, ledger, traffic = fleet.clock, fleet.ledger, fleet.traffic
+    gateways = fleet.gateways.values()
+    cpu = fleet.cloud.cpu_s()
+    table = Table(title=f"{fleet.scenario.name}, seed {fleet.seed}", show_header=False, min_width=64)
+    table.add_row("simulated time", f"{clock_text(clock.now)} of {clock_text(fleet.scenario.duration_s)}")
+    table.add_row("speed", f"{clock.now / max(real_s, 0.1):.1f} x, {clock_text(real_s)} so far")
+    connected = sum(gateway.link.is_up for gateway in gateways)
+    table.add_row(
+        "gateways", f"{connected} connected, {sum(gateway.is_on for gateway in gateways)} on, {len(gateways)}"
+    )
+    waiting = ledger.recorded - ledger.acknowledged_records
+    table.add_row("records", f"{ledger.recorded:,} recorded, {waiting:,} wait")
+    table.add_row("detections", f"{ledger.detections:,}, {ledger.detections / max(real_s, 0.1):,.0f} a second")
+    table.add_row("messages", f"{traffic.messages:,}, {traffic.bytes / 1e6:,.1f} MB, {traffic.resent:,} resent")
+    busy = ", ".join(f"{name} {100 * spent / max(real_s, 0.1):.0f} %" for name, spent in cpu.items())
+    table.add_row("processor", busy)
+    wrong = [s.fault.title for s in fleet.strikes if s.begin_s <= clock.now < s.end_s]
+    table.add_row("wrong now", ", ".join(sorted(set(wrong))) or "nothing")
+    return table
+
+
+def final_table(findings: Findings) -> Table:
+    """What was counted."""
+    count, traffic = findings.count, findings.traffic
+    table = Table(title=f"{findings.scenario.name}: what was found", show_header=False, min_width=64)
+    table.add_row("recorded", f"{count.recorded:,} records with {findings.detections:,} detections")
+    table.add_row("lost", _good(count.lost) + " (recorded, and not in the lake)")
+    table.add_row("repeated", _good(count.repeated) + " (in the lake more than once)")
+    table.add_row("unknown or mistaken", _good(count.unknown + count.mistaken))
+    if count.given_up:
+        table.add_row("given up", f"{count.given_up:,} (a spool was full; each is in `losses`)")
+    for reason, frames in sorted(findings.not_recorded.items()):
+        table.add_row("frames not recorded", f"{frames:,} ({reason})")
+    table.add_row(
+        "on the way",
+        f"{traffic.messages:,} messages, {traffic.bytes / 1e6:,.1f} MB; {traffic.resent:,} resent, {traffic.lost:,} "
+        f"vanished, {traffic.doubled:,} doubled, {traffic.overtaken:,} overtaken",
+    )
+    for lane, tally in findings.lanes.items():
+        table.add_row(f"{lane}: to the lake", _latency(tally))
+    for recovery in slowest_recoveries(findings):
+        took = "not before the end" if recovery.took_s is None else f"{recovery.took_s:.0f} s"
+        table.add_row(f"after {recovery.strike.fault.title}", f"{recovery.gateways} gateways had caught up: {took}")
+    table.add_row("speed", f"{findings.factor:.1f} x time ({clock_text(findings.real_s)})")
+    busy = (f"{name} {spent:.1f} s" for name, spent in findings.cpu_s.items())
+    table.add_row("processor time", ", ".join(busy))
+    return table
+
+
+def document(findings: Findings) -> dict[str, object]:
+    """The report as JSON."""
+    scenario = findings.scenario
+    per_detection = findings.traffic.bytes / max(1, findings.detections)
+    return {
+        "scenario": scenario.name,
+        "about": scenario.about,
+        "seed": findings.seed,
+        "broker": findings.broker,
+        "gateways": scenario.gateways.count,
+        "simulated_s": round(findings.simulated_s, 1),
+        "real_s": round(findings.real_s, 1),
+        "factor": round(findings.factor, 2),
+        "holds": findings.holds,
+        "drained": findings.drained,
+        "count": asdict(findings.count),
+        "detections": findings.detections,
+        "detections_per_simulated_s": round(findings.detections / max(1.0, findings.simulated_s), 1),
+        "detections_per_real_s": round(findings.detections / max(1e-9, findings.real_s), 1),
+        "bytes_per_detection": round(per_detection, 2),
+        "frames_not_recorded": dict(findings.not_recorded),
+        "traffic": asdict(findings.traffic),
+        "latency_s": {
+            lane: {
+                "records": tally.acknowledged,
+                "p50": _number(quantile(tally, 0.5)),
+                "p95": _number(quantile(tally, 0.95)),
+                "p99": _number(quantile(tally, 0.99)),
+                "max": _number(tally.slowest_s),
+            }
+            for lane, tally in findings.lanes.items()
+        },
+        "recoveries": [
+            {
+                "fault": recovery.strike.fault.title,
+                "ended_s": recovery.strike.end_s,
+                "gateways": recovery.gateways,
+                "took_s": None if recovery.took_s is None else round(recovery.took_s, 1),
+            }
+            for recovery in slowest_recoveries(findings)
+        ],
+        "cpu_s": {name: round(spent, 2) for name, spent in findings.cpu_s.items()},
+        "held_s": round(findings.held_s, 1),
+        "behind_s": round(findings.behind_s, 1),
+        "answers_that_never_came": findings.unanswered,
+        "batches_encoded": findings.encoded,
+        "batches_encoded_before": findings.encoded_again,
+    }
+
+
+def slowest_recoveries(findings: Findings) -> list[Recovery]:
+    """Of each fault, the strike from which it took longest to recover."""
+    worst: dict[str, Recovery] = {}
+    for recovery in findings.recoveries:
+        title = recovery.strike.fault.title
+        if title not in worst or _took(recovery) > _took(worst[title]):
+            worst[title] = recovery
+    return list(worst.values())
+
+
+def clock_text(seconds: float) -> str:
+    """`1:02:03`, or `2:03` below an hour."""
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def _took(recovery: Recovery) -> float:
+    return math.inf if recovery.took_s is None else recovery.took_s
+
+
+def _latency(tally: Tally) -> str:
+    p50, p95 = quantile(tally, 0.5), quantile(tally, 0.95)
+    return f"{tally.acknowledged:,} records, p50 {p50:.1f} s, p95 {p95:.1f} s, longest {tally.slowest_s:.1f} s"
+
+
+def _good(count: int) -> str:
+    return f"[green]{count}[/green]" if count == 0 else f"[red]{count:,}[/red]"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 2)

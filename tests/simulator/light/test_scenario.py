@@ -1,0 +1,70 @@
+"""Scenario files: what is refused, and what the seed decides."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import ConfigError
+from simulator.light.scenario import Scenario, read_scenario, seconds, shipped
+
+SMALL = """
+about = "Two gateways."
+duration = "10m"
+[gateways]
+count = 2
+"""
+
+
+def read(folder: Path, text: str) -> Scenario:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return read_scenario(str(path))
+
+
+def test_a_scenario_is_read_with_its_defaults(tmp_path: Path) -> None:
+    scenario = read(tmp_path, SMALL)
+    assert (scenario.name, scenario.duration_s, scenario.gateways.count, scenario.window_s) == ("mine", 600, 2, 60)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_scenario_can_be_read(name: str) -> None:
+    assert read_scenario(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SMALL + "speeed = 2", "unknown key 'speeed'; known keys: count, kind"),  # in the table of gateways
+        ("sped = 2" + SMALL, "unknown key 'sped'; did you mean 'speed'?"),
+        (SMALL.replace("10m", "10 minutes"), "duration must be like 90s"),
+        (SMALL.replace("count = 2", "count = 0"), "count must be in 1..5000, got 0"),
+        (SMALL + '[[faults]]\nwhat = "flood"\nat = "1m"', "what must be one of link, partition"),
+        (SMALL + '[[faults]]\nwhat = "partition"\nat = "1m"\nloss = 0.5', "loss does not go with what = 'partition'"),
+        (SMALL + '[[faults]]\nwhat = "partition"\nat = "11m"', "is after the end (10m)"),
+        (SMALL + '[[faults]]\nwhat = "partition"\nat = "1m"\nwhere = "site-2"', "there is no site-2"),
+        (SMALL + '[[faults]]\nwhat = "broker_down"\nat = "1m"', "needs `lasts`"),
+        (SMALL + '[[faults]]\nwhat = "link"\nat = "1m"\nloss = 1.5', "loss and double must be"),
+        (
+            SMALL + '[[faults]]\nwhat = "partition"\nat = "1m"\ntimes = 3',
+            "times (1..10000, got 3) and within go together",
+        ),
+        ("duration = ", "is not TOML"),
+        ('duration = "10m"\nabout = "x"', "missing key 'gateways'"),
+    ],
+)
+def test_what_makes_no_sense_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, text)
+    assert said in str(raised.value)
+    assert "mine.toml" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_name_that_nobody_knows_is_told_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="calm-day, clock-chaos"):
+        read_scenario("calm-dya")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("1.5h", 5400), ("2d", 172_800), ("10m", 600)])
+def test_durations(text: str, expected: float) -> None:
+    assert seconds(text, what="x") == expected
