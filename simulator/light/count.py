@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pa_dataset
 from deltalake import DeltaTable
 
-from cloud.lake.lake import dataset_of
 from simulator.light.ledger import Ledger
 
 _ROWS = 200_000  # at once
@@ -80,7 +80,9 @@ def _batches(table: Path, name: str) -> Iterator[pa.RecordBatch]:
         return
     columns = ["gateway", "stream"]
     columns += {"frames": ["seq", "frame", "detections"], "losses": ["first", "last"]}.get(name, ["seq"])
-    yield from dataset_of(table).to_batches(columns=columns, batch_size=_ROWS)
+    files = DeltaTable(str(table)).file_uris()
+    if files:
+        yield from pa_dataset.dataset(files, format="parquet").to_batches(columns=columns, batch_size=_ROWS)
 
 
 def _runs(rows: pa.RecordBatch) -> Iterator[tuple[Key, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
