@@ -37,7 +37,7 @@ soak: install
 
 # the template of what AWS needs, and what `cdk deploy` builds from it (docs/aws.md); Node comes from PyPI
 infra: install
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cloud,infra]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[infra]"
 	$(BIN)/tidegate infra synth --out out/infra $(INFRA)
 	$(BIN)/cfn-lint --ignore-checks W3005 -- out/infra/*.template.json
 

@@ -30,6 +30,7 @@ BARS = (
     "cpu_script",
     "paced_cpu",
     "swap",
+    "cdk_synth",
 )
 LONG = ("fashion_mnist", "trashnet", "detector_learned")
 

@@ -14,21 +14,6 @@ from cloud.ingest.rule import PARTITION_KEY, SQL
 from greengrass.device_policy import THING
 from tidegate import main
 
-pytest.importorskip("aws_cdk", reason="needs the extra `infra` (make infra)")
-
-
-@pytest.fixture(scope="module")
-def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("infra")
-    assert main(["infra", "synth", "--out", str(out), "--email", "ops@example.com", "--shards", "2"]) == 0
-    return out / "tidegate.template.json"
-
-
-@pytest.fixture(scope="module")
-def template(template_file: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(template_file.read_text())
-    return document
-
 
 def properties(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     """Of all resources of a kind."""
