@@ -31,6 +31,7 @@ BARS = (
     "paced_cpu",
     "swap",
     "cdk_synth",
+    "process_gateways",
 )
 LONG = ("fashion_mnist", "trashnet", "detector_learned")
 
