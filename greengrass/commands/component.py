@@ -20,6 +20,7 @@ from greengrass.component import (
     development_version,
     project_version,
 )
+from greengrass.configuration import whole_configuration
 from greengrass.objects import open_store
 from greengrass.recipe import RUNTIME, RuntimeVersion
 from greengrass.registry import fetch_package, parse_release
@@ -94,7 +95,7 @@ def build_components(args: argparse.Namespace) -> list[BuiltComponent]:
             built.append(build_runtime(args.out, devices, cache=args.wheels, told=status.update))
     if args.gateway:
         python: str | RuntimeVersion = args.python or runtime_version(devices)
-        configuration = read_configuration(args.config)
+        configuration = whole_configuration(read_configuration(args.config), where=str(args.config))
         version = development_version(configuration, python) if args.development else project_version()
         built.append(build_gateway(args.out, version=version, configuration=configuration, python=python))
     built += [build_model(package, args.out) for package in args.package]

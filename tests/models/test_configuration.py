@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.configuration import parse
+from models.configuration import document, parse, understood
 from models.errors import ConfigError
 
 
@@ -113,6 +114,35 @@ JSON = st.recursive(
 
 
 @given(st.one_of(JSON, st.fixed_dictionaries(dict.fromkeys(Settings.__dataclass_fields__, JSON))))
-def test_no_input_ends_in_another_error(document: object) -> None:
+def test_no_input_ends_in_another_error(data: object) -> None:
     with contextlib.suppress(ConfigError):
-        parse(Settings, document, where="x")
+        parse(Settings, data, where="x")
+
+
+CAMERA = st.builds(Camera, st.text(max_size=5), st.none() | st.floats(0, 30))
+SETTINGS = st.builds(
+    Settings,
+    st.lists(CAMERA, max_size=3).map(tuple),
+    window_s=st.floats(1, 60),
+    retries=st.integers(),
+    keep=st.booleans(),
+    kind=st.sampled_from(["ipc", "mqtt"]),
+    state=st.sampled_from([Path("state"), Path("/var/lib/tidegate")]),
+    weights=st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False), max_size=2),
+)
+
+
+@given(SETTINGS)
+def test_what_is_written_down_is_read_again(settings: Settings) -> None:
+    written = json.loads(json.dumps(document(settings)))
+    assert parse(Settings, written, where="x") == settings
+
+
+@given(SETTINGS, st.text(max_size=3).filter(lambda key: key not in Settings.__dataclass_fields__), JSON)
+def test_what_another_version_knew_can_be_left_out(settings: Settings, key: str, value: Any) -> None:
+    newer = document(settings) | {key: value}
+    for camera in newer["cameras"]:
+        camera["zoom"] = value
+    with pytest.raises(ConfigError, match="unknown key"):
+        parse(Settings, newer, where="x")
+    assert parse(Settings, understood(Settings, newer), where="x") == settings
