@@ -23,6 +23,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     synth.add_argument(
         "--shards", type=int, default=_DEFAULTS.shards, help="of Kinesis, 1 MB/s each (default: %(default)s)"
     )
+    synth.add_argument(
+        "--gather-s",
+        type=int,
+        default=_DEFAULTS.gather_s,
+        help="gather messages for this long into one commit: cheaper, and later (default: %(default)s)",
+    )
     synth.add_argument("--email", default="", help="who hears of alarms")
     synth.add_argument(
         "--architecture", default=_DEFAULTS.architecture, help=f"{' or '.join(ARCHITECTURES)} (default: %(default)s)"
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _synth(args: argparse.Namespace) -> int:
-    settings = Settings(args.name, args.shards, args.email, args.architecture)
+    settings = Settings(args.name, args.shards, args.gather_s, args.email, args.architecture)
     use_node()
     # seconds of importing, and an extra that is not always there
     from cloud.infra.stack import synthesise

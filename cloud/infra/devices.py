@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_iot as iot
 
 from cloud.infra.allow import allow, role
@@ -17,6 +18,7 @@ class Devices:
     core_device_policy: str
     gateway_policy: str
     role_alias: str
+    provisioning_role: str
 
 
 def devices(stack: cdk.Stack, name: str, storage: Storage) -> Devices:
@@ -47,4 +49,29 @@ def devices(stack: cdk.Stack, name: str, storage: Storage) -> Devices:
     )
     core.add_resource_dependency(alias)
     plain = iot.CfnPolicy(stack, "GatewayPolicy", policy_name=f"{name}-gateway", policy_document=gateway_policy(home))
-    return Devices(core.ref, plain.ref, alias.ref)
+    claims = role(stack, "ProvisioningRole", trusts="iot.amazonaws.com", statements=_may_provision(home, name))
+    return Devices(core.ref, plain.ref, alias.ref, claims.role_arn)
+
+
+def _may_provision(home: Account, name: str) -> list[iam.PolicyStatement]:
+    """What AWS IoT does when a device comes with a claim: a thing, into its groups, with its certificate under one of
+    our policies. AWS' own AWSIoTThingsRegistration allows all of it on everything."""
+    things, groups, certificates = home.iot("thing/*"), home.iot("thinggroup/*"), home.iot("cert/*")
+    return [
+        allow("iot:CreateThing", "iot:UpdateThing", on=things),
+        allow("iot:AddThingToThingGroup", on=[things, groups]),
+        allow("iot:AttachThingPrincipal", on=[things, certificates]),
+        allow("iot:AttachPolicy", "iot:AttachPrincipalPolicy", "iot:UpdateCertificate", on=certificates),
+        allow("iot:GetPolicy", on=[home.iot(f"policy/{name}-core-device"), home.iot(f"policy/{name}-gateway")]),
+        allow(
+            "iot:DescribeThing",
+            "iot:DescribeThingGroup",
+            "iot:DescribeCertificate",
+            "iot:ListAttachedPolicies",
+            "iot:ListPrincipalPolicies",
+            "iot:ListPrincipalThings",
+            "iot:ListThingGroupsForThing",
+            "iot:ListThingPrincipals",
+            on="*",
+        ),
+    ]

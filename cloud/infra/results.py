@@ -22,7 +22,6 @@ from cloud.infra.settings import Settings
 from cloud.infra.storage import LAKE
 from cloud.ingest.rule import PARTITION_KEY, SQL, SQL_VERSION
 
-_GATHER_S = 5  # a commit for each; the lake compacts what that makes
 _BATCH = 2_000  # Lambda also stops at 6 MB
 _ATTEMPTS = 10
 _TAKE_IN_S = 120
@@ -66,7 +65,7 @@ def results(stack: cdk.Stack, settings: Settings, lake: s3.Bucket, image: Path) 
             stream,
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
             batch_size=_BATCH,
-            max_batching_window=cdk.Duration.seconds(_GATHER_S),
+            max_batching_window=cdk.Duration.seconds(settings.gather_s),
             # one batch of a shard at a time: a stream of results has one writer
             parallelization_factor=1,
             report_batch_item_failures=True,

@@ -25,6 +25,7 @@ def synthesise(settings: Settings, *, image: Path, out: Path) -> Path:
         "Registry": f"s3://{kept.artifacts.bucket_name}/{REGISTRY}",
         "Lake": f"s3://{kept.lake.bucket_name}/{LAKE}",
         "RoleAlias": known.role_alias,
+        "ProvisioningRole": known.provisioning_role,
         "CoreDevicePolicy": known.core_device_policy,
         "GatewayPolicy": known.gateway_policy,
         "Alarms": topic.topic_arn,

@@ -55,6 +55,7 @@ def test_what_is_not_outputs(content: str | None, why: str, tmp_path: Path, caps
     [
         (["--name", "Tide Gate"], "--name must be 2..32 of a-z 0-9 -"),
         (["--shards", "0"], "--shards must be in 1..64, got 0"),
+        (["--gather-s", "301"], "--gather-s must be in 0..300 s"),
         (["--email", "me"], "--email must be an address"),
         (["--architecture", "armv7l"], "--architecture must be x86_64 or arm64, got 'armv7l'"),
     ],
