@@ -28,7 +28,7 @@ from models.manifest import read_manifest
 from models.runner import open_runner
 
 VIDEO = "bottle-detection.mp4"
-ROUNDS = 3
+ROUNDS = 5
 _PICTURES = 60
 
 
