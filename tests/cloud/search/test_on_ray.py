@@ -142,7 +142,7 @@ def test_ctrl_c_leaves_nothing_on_nodes_and_a_study_to_go_on_with(
     searching.send_signal(signal.SIGINT)
     _, talk = searching.communicate(timeout=60)
     assert searching.returncode == 1
-    assert "no trial came to an end" in talk.splitlines()[-1]
+    assert "no trial came to an end" in talk  # Ray may have more to say after it
     assert not list(scratch.glob("tidegate-*"))
     again = two_nodes.search(pictures, tmp_path / "run", "--trials", "1", "--epochs", "8")
     printed, talk = again.communicate(timeout=400)
