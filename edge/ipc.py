@@ -77,4 +77,4 @@ def bootstrap() -> ClientBootstrap:
 def reason(exc: BaseException) -> str:
     """What an error of the SDK says."""
     # lite puts its text into `_message`, the SDK shows `.message`, which is then None
-    return str(getattr(exc, "_message", None) or getattr(exc, "message", None) or exc or type(exc).__name__)
+    return str(getattr(exc, "_message", None) or getattr(exc, "message", None) or str(exc) or type(exc).__name__)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +13,10 @@ from typing import Any
 import pytest
 
 import tidegate
-from models.errors import UplinkError
-from models.mqtt import Connection
-from models.topics import results_filter, shard_of
 from simulator.authority import Authority
 from simulator.broker import INGEST, LocalBroker
 from simulator.small_cloud import SmallCloud
+from tests.edge.answering import answering
 from tests.edge.lite import lite
 
 MakeVideo = Callable[..., Path]
@@ -41,25 +38,8 @@ def broker(tmp_path: Path) -> Iterator[tuple[LocalBroker, Authority]]:
 def cloud(broker: tuple[LocalBroker, Authority]) -> Iterator[SmallCloud]:
     """Behind the broker, answering."""
     local, authority = broker
-    cloud = SmallCloud()
-    identity = authority.device(INGEST).broker(local.host, local.port)
-    connection = Connection(identity, client_id=INGEST, subscriptions=[results_filter(shard_of(THING))])
-
-    def answer() -> None:
-        for message in connection.messages():
-            reply = cloud.take(message.topic, message.payload)
-            if reply is not None:
-                try:
-                    connection.publish(reply.topic, reply.payload)
-                except UplinkError:
-                    continue
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    assert connection.wait_until_ready(20)
-    yield cloud
-    connection.close()
-    thread.join()
+    with answering(authority.device(INGEST).broker(local.host, local.port), THING) as cloud:
+        yield cloud
 
 
 @contextmanager
