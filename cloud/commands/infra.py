@@ -63,8 +63,8 @@ def _synth(args: argparse.Namespace) -> int:
 
 def _env(args: argparse.Namespace) -> int:
     try:
-        found = variables(args.outputs.read_text())
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{args.outputs} cannot be read: {exc}") from exc
+        found = variables(args.outputs.read_text(errors="replace"))
+    except OSError as exc:
+        raise UsageError(f"{args.outputs} cannot be read: {exc.strerror}") from exc
     print(json.dumps(found, indent=2) if args.json else exports(found), end="\n" if args.json else "")
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the thing group that devices join (may be repeated); made where missing",
     )  # fmt: skip
     parser.add_argument("--policy", default=f"{STACK}-core-device", metavar="NAME", help="default: %(default)s")
+    role = os.environ.get("TIDEGATE_PROVISIONING_ROLE")
     parser.add_argument(
-        "--role-arn", required=True, metavar="ARN", help="what AWS IoT acts as: a role with AWSIoTThingsRegistration"
-    )
+        "--role-arn", required=role is None, default=role, metavar="ARN",
+        help="what AWS IoT acts as, a role of the infrastructure's (default: TIDEGATE_PROVISIONING_ROLE)",
+    )  # fmt: skip
     parser.add_argument("--hook", metavar="ARN", help="a Lambda that may refuse a device that provisions itself")
     parser.add_argument("--out", type=Path, default=Path("out/claim"), help="default: %(default)s")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
