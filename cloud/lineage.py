@@ -58,17 +58,17 @@ def code_revision() -> str:
         # installed into an environment, which may well lie in a checkout of something else
         return _version("tidegate") or "unknown"
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=checkout,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        described = _git(checkout, "describe", "--always", "--abbrev=12")
+        # `describe --dirty` would lock the index, and leave it locked where the disk is full
+        edited = _git(checkout, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return _version("tidegate") or "unknown"
-    return described.stdout.strip()
+    return f"{described}-dirty" if edited else described
+
+
+def _git(checkout: Path, *words: str) -> str:
+    ran = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, timeout=10, check=True)
+    return ran.stdout.strip()
 
 
 def _version(distribution: str) -> str:
