@@ -3,6 +3,7 @@ take in a fleet's results."""
 
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,8 @@ class FrameColumns:
     models: tuple[tuple[str, int], ...]
     labels: tuple[str, ...]
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """For whoever reads them from a stranger: ValueError when lengths differ or a number is out of its range."""
         n, m = len(self.seqs), len(self.found)
         columns = (self.camera, self.model, self.numbers, self.captured_at_us, self.steady_us, self.counts)
         if any(len(column) != n for column in columns):
@@ -67,6 +69,34 @@ class FrameColumns:
             label=self.label[rows],
         )
 
+    def split(self, frames: Int64, rows: Int64, cameras: Int64, models: Int64, labels: Int64) -> "list[FrameColumns]":
+        """k batches that were laid end to end, each (k + 1,) array telling where theirs begin and the last ends."""
+        bounds = [list(pairwise(bound.tolist())) for bound in (frames, rows, cameras, models, labels)]
+        return [
+            FrameColumns(
+                seqs=self.seqs[first:end],
+                camera=self.camera[first:end] - camera,
+                model=self.model[first:end] - model,
+                numbers=self.numbers[first:end],
+                captured_at_us=self.captured_at_us[first:end],
+                steady_us=self.steady_us[first:end],
+                counts=self.counts[first:end],
+                found=Detections(
+                    self.found.xyxy[row:row_end],
+                    self.found.scores[row:row_end],
+                    self.found.class_ids[row:row_end],
+                    self.found.tracks[row:row_end],
+                ),
+                label=self.label[row:row_end] - label,
+                cameras=self.cameras[camera:camera_end],
+                models=self.models[model:model_end],
+                labels=self.labels[label:label_end],
+            )
+            for (first, end), (row, row_end), (camera, camera_end), (model, model_end), (label, label_end) in zip(
+                *bounds, strict=True
+            )
+        ]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
@@ -85,15 +115,24 @@ class Columns:
     def __post_init__(self) -> None:
         if not _STREAM.fullmatch(self.stream):
             raise ValueError(f"stream must be 16 hex digits, got {self.stream!r}")
-        seqs = [seq for items in (self.health, self.events, self.aggregates, self.pictures) for seq, _ in items]
-        firsts = np.concatenate((self.frames.seqs, np.array(seqs + [x.first for x in self.tombstones], np.int64)))
-        lasts = np.concatenate((self.frames.seqs, np.array(seqs + [x.last for x in self.tombstones], np.int64)))
-        order = np.argsort(firsts, kind="stable")
-        firsts, lasts = firsts[order], lasts[order]
-        if len(firsts) == 0 or self.first < 1 or firsts[0] != self.first or lasts[-1] != self.last:
+        spans = [(seq, seq) for items in (self.health, self.events, self.aggregates, self.pictures) for seq, _ in items]
+        spans += [(stone.first, stone.last) for stone in self.tombstones]
+        if spans and len(self.frames):
+            spans += [(seq, seq) for seq in self.frames.seqs.tolist()]
+        expected = self.first
+        if spans:
+            for first, last in sorted(spans):
+                if first != expected or last < first:
+                    raise ValueError(f"records {self.first}..{self.last} must follow one another, got {first}")
+                expected = last + 1
+        elif len(self.frames):
+            seqs = self.frames.seqs  # in whatever order, as above
+            ordered = seqs if np.all(seqs[1:] >= seqs[:-1]) else np.sort(seqs)
+            if not np.array_equal(ordered, np.arange(self.first, self.first + len(seqs))):
+                raise ValueError(f"records {self.first}..{self.last} must follow one another")
+            expected += len(seqs)
+        if self.first < 1 or expected != self.last + 1 or expected == self.first:
             raise ValueError(f"records must cover {self.first}..{self.last}")
-        if np.any(lasts < firsts) or np.any(firsts[1:] != lasts[:-1] + 1):
-            raise ValueError(f"records {self.first}..{self.last} must follow one another")
 
     def after(self, seq: int) -> "Columns":
         """The part that is newer than `seq`, which must be less than `last`."""
@@ -115,10 +154,13 @@ class Columns:
 
 def no_frames() -> FrameColumns:
     """Of a batch that holds no frames."""
-    none = np.zeros(0, np.int64)
-    return FrameColumns(none, none, none, none, none, none, none, Detections.empty(), none, (), (), ())
+    return _NO_FRAMES
 
 
 def _check_range(name: str, values: Int64, limit: int) -> None:
     if len(values) and not (values.min() >= 0 and values.max() <= limit):
         raise ValueError(f"{name} must be in 0..{limit}, got {values.min()}..{values.max()}")
+
+
+_NONE = np.zeros(0, np.int64)
+_NO_FRAMES = FrameColumns(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, Detections.empty(), _NONE, (), (), ())

@@ -27,7 +27,7 @@ def read_frames_by_row(message: pb.Batch, first: int) -> FrameColumns:
     corners = np.concatenate((rows[:, 1:3], rows[:, 1:3] + rows[:, 3:]), axis=1)
     xyxy, scores = boxes_of(corners, message.box_scale), scores_of(rows[:, 0], message.score_scale)
     labels, label = labels_of(message.models, model, np.repeat(model, counts), class_ids)
-    return FrameColumns(
+    frames = FrameColumns(
         seqs=np.cumsum(int64(columns.seq)) + first,
         camera=camera,
         model=model,
@@ -41,6 +41,8 @@ def read_frames_by_row(message: pb.Batch, first: int) -> FrameColumns:
         models=tuple((item.name, item.release) for item in message.models),
         labels=labels,
     )
+    frames.check()
+    return frames
 
 
 def detection_groups(camera: Int64, tracks: Int64, class_ids: Int64, counts: Int64) -> Groups:

@@ -6,17 +6,16 @@ height, and no prediction from more than the row before did better on videos (do
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from models import tidegate_pb2 as pb
-from models.columns import FrameColumns
-from models.detections import Detections, Int64
-from models.grouped import Groups, delta_by, rank_in_runs, undelta_by
-from models.quantised import boxes_of, boxes_to_int, int64, labels_of, scores_of, scores_to_int
+from models.detections import Int64
+from models.frames_in_bulk import largest
+from models.grouped import Groups, delta_by, rank_in_runs
+from models.quantised import boxes_to_int, scores_to_int
 from models.records import BOX_SCALE, SCORE_SCALE, FrameResult
 
 _MAX_PRODUCT = 2**62
@@ -73,63 +72,6 @@ def write_frames_by_track(message: pb.Batch, seqs: Int64, results: Sequence[Fram
         message.models.add(name=name, release=release, labels=labels.get(index, {}))
 
 
-def read_frames_by_track(message: pb.Batch, first: int) -> FrameColumns:
-    """The frames of a batch that begins with record `first`; ValueError when they make no sense.
-
-    The detections of a frame come best score first; of one score by track, then class.
-    """
-    frames = message.frames
-    camera, model = int64(frames.camera), int64(frames.model)
-    steps, times, offsets = int64(frames.frame), int64(frames.captured_at_us), int64(frames.clock_offset_us)
-    period_us = int64(frames.period_us)
-    if any(len(column) != len(camera) for column in (frames.seq, model, steps, times)):
-        raise ValueError("columns of frames differ in length")
-    if len(offsets) not in (0, len(camera)) or len(period_us) != len(message.cameras):
-        raise ValueError("clock offsets are for every frame or for none, and every camera has a period")
-    if len(camera) and int(camera.max()) >= len(message.cameras):
-        raise ValueError(f"camera {camera.max()} of {len(message.cameras)}")
-    by_camera = Groups(camera)
-    following = _following(by_camera)
-    if int(period_us.max(initial=0)) * _largest(steps[following]) >= _MAX_PRODUCT:
-        raise ValueError(f"a period times a difference of frames must be below {_MAX_PRODUCT} us")
-    times = times + np.where(following, period_us[camera] * steps, 0)
-    captured_at_us = undelta_by(times, by_camera)
-    lines = _read_lines(frames, camera, by_camera)
-    columns = [int64(part) for part in (frames.score, frames.x1, frames.y1, frames.x2, frames.y2)]
-    if any(len(column) != len(lines.frame) for column in columns):
-        raise ValueError("columns of detections differ in length")
-    rows = _row_values(np.column_stack(columns), lines.starts)
-    xyxy, scores = boxes_of(rows[:, 1:], message.box_scale), scores_of(rows[:, 0], message.score_scale)
-    # best score first within a frame; stable, so that of one score the lines' order is left
-    order = np.argsort(lines.frame * (message.score_scale + 1) - rows[:, 0], kind="stable")
-    frame, class_ids = lines.frame[order], lines.class_ids[order]
-    labels, label = labels_of(message.models, model, model[frame], class_ids)
-    return FrameColumns(
-        seqs=np.cumsum(int64(frames.seq)) + first,
-        camera=camera,
-        model=model,
-        numbers=undelta_by(steps, by_camera),
-        captured_at_us=captured_at_us,
-        steady_us=captured_at_us - undelta_by(offsets, by_camera) if len(offsets) else np.zeros_like(camera),
-        counts=np.bincount(frame, minlength=len(camera)),
-        found=Detections(xyxy[order], scores[order], class_ids, lines.tracks[order]),
-        label=label,
-        cameras=tuple(message.cameras),
-        models=tuple((item.name, item.release) for item in message.models),
-        labels=labels,
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Lines:
-    """Of m rows, a line's after each other: which frame of the batch, track and class; `starts`: a line's first."""
-
-    frame: Int64
-    tracks: Int64
-    class_ids: Int64
-    starts: npt.NDArray[np.bool_]
-
-
 def _line_up(camera: Int64, tracks: Int64, class_ids: Int64, position: Int64) -> tuple[Int64, npt.NDArray[np.bool_]]:
     """In which order rows, given in order of frames, form lines, and where lines start.
 
@@ -173,54 +115,11 @@ def _write_lines(
     frames.length.extend((np.diff(runs, append=len(starts)) - 1).tolist())
 
 
-def _read_lines(frames: pb.FramesByTrack, camera: Int64, by_camera: Groups) -> _Lines:
-    line_camera, tracks = int64(frames.line_camera), np.cumsum(int64(frames.track))
-    class_ids, runs = int64(frames.class_id), int64(frames.runs)
-    between, lengths = int64(frames.start), int64(frames.length) + 1
-    if any(len(column) != len(line_camera) for column in (tracks, class_ids, runs)):
-        raise ValueError("columns of lines differ in length")
-    # lengths are compared before anything is repeated so many times
-    if runs.min(initial=1) < 1 or not int(runs.sum()) == len(between) == len(lengths):
-        raise ValueError("a line has at least one run, and every run a start and a length")
-    if int(lengths.sum()) != len(frames.score):
-        raise ValueError("columns of detections differ in length")
-    if line_camera.max(initial=-1) >= len(frames.period_us) or tracks.min(initial=0) < 0:
-        raise ValueError("a line has a camera of the batch and a track that is not negative")
-    first_runs = np.cumsum(runs) - runs
-    begins = np.cumsum(between[first_runs])
-    between[first_runs] = 1
-    if between.min(initial=1) < 1:
-        raise ValueError("between two runs of a line there is at least one frame")
-    between[first_runs] = 0
-    rows_before = np.cumsum(lengths) - lengths
-    since_first_run = np.cumsum(between) + rows_before
-    line_of_run = np.repeat(np.arange(len(runs)), runs)
-    begin_of_run = begins[line_of_run] + since_first_run - since_first_run[first_runs][line_of_run]
-    run = np.repeat(np.arange(len(lengths)), lengths)
-    position = begin_of_run[run] + np.arange(len(run)) - rows_before[run]
-    line = line_of_run[run]
-    frames_of = np.bincount(camera, minlength=len(frames.period_us))
-    if len(position) and not (position.min() >= 0 and np.all(position < frames_of[line_camera[line]])):
-        raise ValueError("a line reaches beyond its camera's frames")
-    starts = np.zeros(len(run), np.bool_)
-    starts[rows_before[first_runs]] = True
-    frame = by_camera.order[(np.cumsum(frames_of) - frames_of)[line_camera[line]] + position]
-    return _Lines(frame, tracks[line], class_ids[line], starts)
-
-
 def _row_steps(rows: Int64, starts: npt.NDArray[np.bool_]) -> Int64:
     """(m, k) rows less the line's row before, a line's first less the first of the line before."""
     steps = np.diff(rows, axis=0, prepend=0)
     steps[starts] = np.diff(rows[starts], axis=0, prepend=0)
     return steps
-
-
-def _row_values(steps: Int64, starts: npt.NDArray[np.bool_]) -> Int64:
-    firsts = np.cumsum(steps[starts], axis=0)
-    since = np.cumsum(np.where(starts[:, None], 0, steps), axis=0)
-    line = np.cumsum(starts) - 1
-    values: Int64 = since - since[starts][line] + firsts[line]
-    return values
 
 
 def _positions(by_camera: Groups) -> Int64:
@@ -243,14 +142,9 @@ def _periods(times: Int64, steps: Int64, camera: Int64, following: npt.NDArray[n
     for index in range(cameras):
         mine = following & (camera == index) & (steps > 0)
         period = int(np.median(times[mine] // steps[mine])) if mine.any() else 0
-        if period > 0 and period * _largest(steps[following]) < _MAX_PRODUCT:
+        if period > 0 and period * largest(steps[following]) < _MAX_PRODUCT:
             periods[index] = period
     return periods
-
-
-def _largest(values: Int64) -> int:
-    """Without a sign; numpy's own overflows for the smallest of all."""
-    return max(-int(values.min(initial=0)), int(values.max(initial=0)))
 
 
 def _labels(results: Sequence[FrameResult], model: Int64, class_ids: Int64) -> dict[int, dict[int, str]]:

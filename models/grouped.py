@@ -12,7 +12,8 @@ class Groups:
     def __init__(self, *keys: Int64) -> None:
         n = len(keys[0])
         telling = [key for key in keys if n and np.any(key != key[0])]  # most batches are of one camera
-        self.order = np.lexsort(telling[::-1]) if telling else np.arange(n)
+        sorted_already = not telling or (len(telling) == 1 and bool(np.all(telling[0][1:] >= telling[0][:-1])))
+        self.order = np.arange(n) if sorted_already else np.lexsort(telling[::-1])
         self.starts = np.zeros(n, np.bool_)
         self.starts[:1] = True
         for key in telling:

@@ -59,10 +59,11 @@ def labels_of(
     if len(model) and int(model.max()) >= len(models):
         raise ValueError(f"model {model.max()} of {len(models)}")
     pairs, label = np.unique(model_of_row << 32 | class_ids, return_inverse=True)
-    return tuple(_label(models[pair >> 32].labels, pair & 0xFFFFFFFF) for pair in pairs.tolist()), label
+    return tuple(label_of(models[pair >> 32].labels, pair & 0xFFFFFFFF) for pair in pairs.tolist()), label
 
 
-def _label(labels: Mapping[int, str], class_id: int) -> str:
+def label_of(labels: Mapping[int, str], class_id: int) -> str:
+    """The label of a class; ValueError when the batch does not say it."""
     if class_id not in labels:  # a protobuf map would invent an empty one
         raise ValueError(f"class {class_id} has no label in the batch")
     return labels[class_id]

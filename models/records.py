@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, get_type_hints
 
 import numpy as np
 
@@ -102,8 +102,9 @@ class Event:
 
     def __post_init__(self) -> None:
         _check_moment(self.frame, self.at_us)
-        _check_counts(self, ("track", "release"))
-        if not all(math.isfinite(number) for number in (self.value, self.score, *self.xyxy)):
+        if not (0 <= self.track < MAX_NUMBER and 0 <= self.release < MAX_NUMBER):
+            raise ValueError(f"track and release must be in 0..{MAX_NUMBER - 1}, got {self.track} and {self.release}")
+        if not all(map(math.isfinite, (self.value, self.score, *self.xyxy))):
             raise ValueError(f"value, score and xyxy must be finite, got {self.value}, {self.score}, {self.xyxy}")
 
 
@@ -251,10 +252,16 @@ class Health:
     def __post_init__(self) -> None:
         if not 0 <= self.at_us <= MAX_TIME_US:
             raise ValueError(f"at_us must be in 0..{MAX_TIME_US}, got {self.at_us}")
-        numbers = (name for name in Health.__dataclass_fields__ if isinstance(getattr(self, name), int | float))
-        _check_counts(self, (name for name in numbers if name != "temperature_c"))
+        _check_counts(self, _HEALTH_COUNTS)
         if not math.isfinite(self.temperature_c):
             raise ValueError(f"temperature_c must be finite, got {self.temperature_c}")
+
+
+_HEALTH_COUNTS = tuple(
+    name
+    for name, kind in get_type_hints(Health).items()
+    if kind in (int, float) and name not in ("at_us", "temperature_c")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from models.columns import Columns, FrameColumns, no_frames
 from models.detections import Detections
 from models.errors import WireError
 from models.frames_by_row import read_frames_by_row
-from models.frames_by_track import read_frames_by_track, write_frames_by_track
+from models.frames_by_track import write_frames_by_track
+from models.frames_in_bulk import read_frames_in_bulk
 from models.messages import (
     MAX_SEQ,
     aggregate_from_pb,
@@ -48,6 +49,8 @@ from models.records import Aggregate, Batch, Event, FrameResult, Health, Picture
 
 VERSION = 2
 _READABLE = (1, 2)
+_Batches = Sequence[tuple[pb.Batch, int]]  # with the first record of each
+_Reader = Callable[[_Batches], list[FrameColumns]]
 Sent = TypeVar("Sent")
 Kept = TypeVar("Kept")
 # A hostile body must not fill the memory: an empty message of 2 bytes takes some 250 once it is parsed.
@@ -56,6 +59,7 @@ MAX_ACK_BYTES = 128 << 10  # what any broker between us lets through
 MAX_BODY_MESSAGES = 16_384  # of all kinds, those within others too; frames are columns
 # A message of 300 bytes can name a thing of a million letters in each of its detections, and the lake spells all out.
 MAX_NAMES = 2 << 20  # characters: the longest camera, model and label, for each row that has one
+_TOGETHER = 64  # messages; what they hold is in memory at once
 _HEAD = struct.Struct(">2sBBQQQ")
 _CRC = struct.Struct(">I")
 ENVELOPE_BYTES = _HEAD.size + _CRC.size
@@ -132,13 +136,21 @@ def body_bytes(envelope: Envelope) -> int:
 
 def decode_columns(envelope: Envelope) -> Columns:
     """The batch in an envelope, as columns; WireError when the body is unreadable or not what the envelope says."""
-    size = body_bytes(envelope)
-    try:
-        plain = zstandard.ZstdDecompressor().decompress(envelope.body, max_output_size=size)
-        return _columns_from_pb(pb.Batch.FromString(plain), envelope)
-    # ValueError: the columns' own checks; OverflowError: a number above int64
-    except (zstandard.ZstdError, DecodeError, ValueError, OverflowError) as exc:
-        raise _unreadable(envelope, exc) from exc
+    (columns,) = decode_all((envelope,))
+    if isinstance(columns, WireError):
+        raise columns
+    return columns
+
+
+def decode_all(envelopes: Sequence[Envelope]) -> list[Columns | WireError]:
+    """What `decode_columns` gives of each, or raises. Many together take a third of the time."""
+    decoded: list[Columns | WireError] = []
+    unzip = zstandard.ZstdDecompressor()
+    for begin in range(0, len(envelopes), _TOGETHER):
+        some = envelopes[begin : begin + _TOGETHER]
+        messages = [_message(envelope, unzip) for envelope in some]
+        decoded += map(_columns, some, messages, _frames(some, messages))
+    return decoded
 
 
 def decode_body(envelope: Envelope) -> Batch:
@@ -268,29 +280,75 @@ def _batch_to_pb(batch: Batch) -> pb.Batch:
     return message
 
 
-def _columns_from_pb(message: pb.Batch, envelope: Envelope) -> Columns:
+def _message(envelope: Envelope, unzip: zstandard.ZstdDecompressor) -> pb.Batch | WireError:
+    try:
+        size = body_bytes(envelope)
+        message = pb.Batch.FromString(unzip.decompress(envelope.body, max_output_size=size))
+    except (zstandard.ZstdError, DecodeError) as exc:
+        return _unreadable(envelope, exc)
+    except WireError as exc:
+        return exc
     if _objects(message) > MAX_BODY_MESSAGES:
-        raise ValueError(f"at most {MAX_BODY_MESSAGES} health messages, events, cameras and so on in a batch")
+        return _unreadable(envelope, f"at most {MAX_BODY_MESSAGES} health messages, events, cameras and so on")
     if _names(message) > MAX_NAMES:
-        raise ValueError(f"at most {MAX_NAMES} characters of names, the longest for each frame and detection")
-    return Columns(
-        envelope.stream,
-        envelope.first,
-        envelope.last,
-        frames=_frames_from_pb(message, envelope),
-        health=_numbered(message.health_seq, message.health, health_from_pb),
-        tombstones=tuple(tombstone_from_pb(stone) for stone in message.tombstones),
-        events=_numbered(message.event_seq, message.events, event_from_pb),
-        aggregates=_numbered(message.aggregate_seq, message.aggregates, aggregate_from_pb),
-        pictures=_numbered(message.picture_seq, message.pictures, picture_from_pb),
-    )
+        return _unreadable(envelope, f"at most {MAX_NAMES} characters of names, the longest for each row")
+    return message
 
 
-def _frames_from_pb(message: pb.Batch, envelope: Envelope) -> FrameColumns:
-    if envelope.version == 1:
-        return read_frames_by_row(message, envelope.first)
-    # without frames there are no scales either
-    return read_frames_by_track(message, envelope.first) if message.HasField("frames") else no_frames()
+def _frames(envelopes: Sequence[Envelope], messages: Sequence[pb.Batch | WireError]) -> list[FrameColumns | str]:
+    """Of each message, or why there are none."""
+    frames: list[FrameColumns | str] = [no_frames()] * len(envelopes)
+    readers: dict[int, _Reader] = {1: _read_by_row, 2: read_frames_in_bulk}
+    for version, read in readers.items():
+        chosen = [
+            (index, (message, envelope.first))
+            for index, (envelope, message) in enumerate(zip(envelopes, messages, strict=True))
+            # without frames there are no scales either
+            if not isinstance(message, WireError)
+            and envelope.version == version
+            and (version == 1 or message.HasField("frames"))
+        ]
+        found = _in_halves(read, [batch for _, batch in chosen])
+        for (index, _), columns in zip(chosen, found, strict=True):
+            frames[index] = columns
+    return frames
+
+
+def _read_by_row(batches: _Batches) -> list[FrameColumns]:
+    return [read_frames_by_row(message, first) for message, first in batches]
+
+
+def _in_halves(read: _Reader, batches: _Batches) -> Sequence[FrameColumns | str]:
+    """What is wrong with one batch costs the others another try, and not more."""
+    try:
+        return read(batches)
+    # ValueError: the columns' own checks; OverflowError: a number above int64
+    except (ValueError, OverflowError) as exc:
+        if len(batches) == 1:
+            return [str(exc)]
+    middle = len(batches) // 2
+    return [*_in_halves(read, batches[:middle]), *_in_halves(read, batches[middle:])]
+
+
+def _columns(envelope: Envelope, message: pb.Batch | WireError, frames: FrameColumns | str) -> Columns | WireError:
+    if isinstance(message, WireError):
+        return message
+    if isinstance(frames, str):
+        return _unreadable(envelope, frames)
+    try:
+        return Columns(
+            envelope.stream,
+            envelope.first,
+            envelope.last,
+            frames=frames,
+            health=_numbered(message.health_seq, message.health, health_from_pb),
+            tombstones=tuple(tombstone_from_pb(stone) for stone in message.tombstones),
+            events=_numbered(message.event_seq, message.events, event_from_pb),
+            aggregates=_numbered(message.aggregate_seq, message.aggregates, aggregate_from_pb),
+            pictures=_numbered(message.picture_seq, message.pictures, picture_from_pb),
+        )
+    except (ValueError, OverflowError) as exc:
+        return _unreadable(envelope, exc)
 
 
 def _numbered(
@@ -298,7 +356,7 @@ def _numbered(
 ) -> tuple[tuple[int, Kept], ...]:
     if len(seqs) != len(messages):
         raise ValueError(f"{len(messages)} records have {len(seqs)} seqs")
-    return tuple((seq, read(message)) for seq, message in zip(seqs, messages, strict=True))
+    return tuple(zip(seqs, map(read, messages), strict=True)) if seqs else ()
 
 
 def _objects(message: pb.Batch) -> int:

@@ -60,6 +60,8 @@ class Pictures:
             raise LakeError(f"parts of pictures that are whole cannot be removed: {exc}") from exc
 
     def _keep(self, run: Run) -> Run:
+        if not any(batch.pictures for batch in run.batches):
+            return run
         run = shortened(run, MAX_PICTURES_OF_A_RUN)
         pieces = list(pieces_of(run))
         kept = []

@@ -4,14 +4,14 @@ Per stream: what the lake has already is trimmed off; nothing is taken past a ga
 acknowledged record on); a batch whose body cannot be read is refused, so that it cannot block its stream for ever.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloud.lake.runs import Run, StreamKey
 from models.columns import Columns, no_frames
 from models.errors import WireError
 from models.records import Tombstone
-from models.wire import Envelope, StreamAck, decode_columns, encode_acks
+from models.wire import Envelope, StreamAck, decode_all, encode_acks
 
 MAX_REASON = 80  # characters of an error that go into the lake and back to the gateway
 MAX_REFUSED_IN_ACK = 16  # the others are rows in `losses`, and only there
@@ -54,17 +54,29 @@ def plan(arrivals: Iterable[Arrival], last: Callable[[StreamKey], int]) -> Plan:
     by_stream: dict[StreamKey, list[Arrival]] = {}
     for arrival in arrivals:
         by_stream.setdefault(arrival.key, []).append(arrival)
+    done = {key: last(key) for key in by_stream}
+    fresh = {
+        arrival.envelope: arrival
+        for key, together in by_stream.items()
+        for arrival in together
+        if arrival.envelope.last > done[key]
+    }
+    # all at once: see decode_all
+    decoded = dict(zip(fresh, decode_all(list(fresh)), strict=True))
     runs: list[Run] = []
     refusals: list[Refusal] = []
     for key in sorted(by_stream, key=str):  # a gateway's rows lie together in the lake's files
-        run, refused = extend(last(key), by_stream[key])
+        run, refused = extend(done[key], by_stream[key], decoded)
         runs += [run] if run is not None else []
         refusals += refused
     return Plan(tuple(runs), tuple(refusals), tuple(by_stream))
 
 
-def extend(done: int, arrivals: Sequence[Arrival]) -> tuple[Run | None, list[Refusal]]:
+def extend(
+    done: int, arrivals: Sequence[Arrival], decoded: Mapping[Envelope, Columns | WireError]
+) -> tuple[Run | None, list[Refusal]]:
     """The longest run from `done` + 1 on that these arrivals of one stream give, and what of it had to be refused.
+    `decoded`: of each envelope that ends later.
 
     Where messages overlap, readable ones go first: a record is refused only if no message brings it readable.
     """
@@ -72,10 +84,11 @@ def extend(done: int, arrivals: Sequence[Arrival]) -> tuple[Run | None, list[Ref
     readable: list[Columns] = []
     unreadable: list[tuple[Arrival, str]] = []
     for envelope, arrival in fresh.items():
-        try:
-            readable.append(decode_columns(envelope))
-        except WireError as exc:
-            unreadable.append((arrival, str(exc)[:MAX_REASON]))
+        batch = decoded[envelope]
+        if isinstance(batch, WireError):
+            unreadable.append((arrival, str(batch)[:MAX_REASON]))
+        else:
+            readable.append(batch)
     taken: list[Columns] = []
     refusals: list[Refusal] = []
     while True:

@@ -101,13 +101,14 @@ class DeltaSink:
         """What a commit that was cut off has already written of these runs."""
         written: dict[StreamKey, list[Span]] = {}
         for run in runs:
-            ledger = self.last(run.key)
-            if self._losses.last(str(run.key)) > ledger:
+            key = str(run.key)
+            ledger = self._frames.last(key)
+            if self._losses.last(key) > ledger:
                 rows = self._losses.rows(["first", "last"], _of(run.key) & (pc.field("last") > ledger))
                 spans = zip(rows["first"].to_pylist(), rows["last"].to_pylist(), strict=True)
                 written.setdefault(run.key, []).extend(spans)
             for table in self._numbered.values():
-                if table.last(str(run.key)) > ledger:
+                if table.last(key) > ledger:
                     seqs = table.rows(["seq"], _of(run.key) & (pc.field("seq") > ledger))["seq"].to_pylist()
                     written.setdefault(run.key, []).extend(merge(seqs))
         return written
@@ -118,9 +119,9 @@ def _of(key: StreamKey) -> pc.Expression:
 
 
 def _named_in(rows: pa.Table, runs: Sequence[Run]) -> list[Run]:
-    """The runs that have a row there."""
-    named = set(zip(rows["gateway"].to_pylist(), rows["stream"].to_pylist(), strict=True))
-    return [run for run in runs if (run.gateway, run.key.stream) in named]
+    """The runs that have a row there, and perhaps one whose stream bears the name of another's."""
+    gateways, streams = (set(rows[name].unique().to_pylist()) for name in ("gateway", "stream"))
+    return [run for run in runs if run.key.stream in streams and run.gateway in gateways]
 
 
 def _lasts(runs: Sequence[Run]) -> dict[str, int]:

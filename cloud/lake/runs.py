@@ -1,7 +1,7 @@
 """What ingest hands to the lake: for each stream a run of records without a gap."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.columns import Columns
 from models.records import Aggregate, Event, Health, PicturePart, Tombstone
@@ -40,6 +40,7 @@ class Run:
     gateway: str
     batches: tuple[Columns, ...]
     pictures: tuple[tuple[int, StoredPicture], ...] = ()
+    key: StreamKey = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.batches:
@@ -50,10 +51,7 @@ class Run:
                     f"batches of a run must follow one another, got {batch.stream} {batch.first} after "
                     f"{before.stream} {before.last}"
                 )
-
-    @property
-    def key(self) -> StreamKey:
-        return StreamKey(self.gateway, self.batches[0].stream)
+        object.__setattr__(self, "key", StreamKey(self.gateway, self.batches[0].stream))
 
     @property
     def first(self) -> int:

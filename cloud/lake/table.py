@@ -64,7 +64,12 @@ class LakeTable:
         # never down: after a commit that was cut off, less may be sent than what was written then
         transactions = [Transaction(key, max(seq, self.last(key)), now_ms) for key, seq in last.items()]
         with lake_errors(self._place, "be written"):
+            before = self._table.version()
             commit(self._table, self._place, self._new_file(rows), transactions)
+            if self._seen == before and self._table.version() == before + 1:
+                # ours alone: what it says need not be read
+                self._last |= {transaction.app_id: transaction.version for transaction in transactions}
+                self._seen = before + 1
             self._follow()
 
     def rows(self, columns: list[str], condition: object) -> pa.Table:

@@ -1,15 +1,16 @@
 """From runs of records to the rows of the lake's tables. Pure, and by column: frames never become objects here."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from cloud.lake.runs import Run, StoredPicture, StreamKey
-from cloud.lake.schema import AGGREGATES, DETECTION, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES
+from cloud.lake.schema import AGGREGATES, DETECTION, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES, TableSpec
 from cloud.lake.spans import Span, covered, subtract
 from models.columns import FrameColumns
 from models.detections import Int64
@@ -69,40 +70,33 @@ def frames_table(runs: Sequence[Run], *, written: Written, day: date) -> pa.Tabl
 
 def health_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
     """A row per health message, in the columns of schema.HEALTH."""
-    rows = [
-        _key(run, seq) | _health_row(health) for run in runs for seq, health in _fresh(run, run.health, written=written)
-    ]
-    return pa.Table.from_pylist(rows, schema=HEALTH.schema)
+    columns, health = _records(runs, attrgetter("health"), Health, written=written)
+    columns["reported_at"] = columns["at_us"]
+    columns["class_mix"] = [list(row.class_mix.items()) for row in health]
+    columns["cameras"] = [[_plain(camera) for camera in row.cameras] for row in health]
+    columns["challenge"] = [_plain(row.challenge) if row.challenge else None for row in health]
+    return _table(columns, HEALTH)
 
 
 def events_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
     """A row per event, in the columns of schema.EVENTS."""
-    rows = [
-        _key(run, seq) | _plain(event) | _corners(event.xyxy) | {"happened_at": event.at_us}
-        for run in runs
-        for seq, event in _fresh(run, run.events, written=written)
-    ]
-    return pa.Table.from_pylist(rows, schema=EVENTS.schema)
+    columns, events = _records(runs, attrgetter("events"), Event, written=written)
+    columns["happened_at"] = columns["at_us"]
+    return _table(columns | _corners([event.xyxy for event in events]), EVENTS)
 
 
 def aggregates_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
     """A row per aggregate, in the columns of schema.AGGREGATES."""
-    rows = [
-        _key(run, seq) | _plain(aggregate) | {"started_at": aggregate.start_us}
-        for run in runs
-        for seq, aggregate in _fresh(run, run.aggregates, written=written)
-    ]
-    return pa.Table.from_pylist(rows, schema=AGGREGATES.schema)
+    columns, _ = _records(runs, attrgetter("aggregates"), Aggregate, written=written)
+    columns["started_at"] = columns["start_us"]
+    return _table(columns, AGGREGATES)
 
 
 def pictures_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
     """A row per picture that has come in whole, in the columns of schema.PICTURES."""
-    rows = [
-        _key(run, seq) | _plain(picture) | _corners(picture.xyxy) | {"captured_at": picture.at_us}
-        for run in runs
-        for seq, picture in _fresh(run, run.pictures, written=written)
-    ]
-    return pa.Table.from_pylist(rows, schema=PICTURES.schema)
+    columns, pictures = _records(runs, attrgetter("pictures"), StoredPicture, written=written)
+    columns["captured_at"] = columns["at_us"]
+    return _table(columns | _corners([picture.xyxy for picture in pictures]), PICTURES)
 
 
 def losses_table(runs: Sequence[Run], *, written: Written, at: datetime) -> pa.Table:
@@ -161,31 +155,35 @@ def _shifted(indices: Sequence[Int64], sizes: Sequence[int]) -> Int64:
     return np.concatenate([index + start for index, start in zip(indices, starts, strict=True)])
 
 
-def _fresh(run: Run, items: Iterable[tuple[int, Kept]], *, written: Written) -> Iterator[tuple[int, Kept]]:
-    spans = written.get(run.key, ())
-    return ((seq, item) for seq, item in items if not any(first <= seq <= last for first, last in spans))
+def _records(
+    runs: Sequence[Run], of: Callable[[Run], Iterable[tuple[int, Kept]]], kind: type[object], *, written: Written
+) -> tuple[dict[str, list[Any]], list[Kept]]:
+    """The records of a kind that are not written yet, and their fields as columns, each with its identity."""
+    gateways, streams, seqs, records = [], [], [], []
+    for run in runs:
+        numbered = list(of(run))
+        if numbered and (spans := written.get(run.key)):
+            numbered = [item for item in numbered if not any(first <= item[0] <= last for first, last in spans)]
+        gateways += [run.gateway] * len(numbered)
+        streams += [run.key.stream] * len(numbered)
+        seqs += [seq for seq, _ in numbered]
+        records += [record for _, record in numbered]
+    columns: dict[str, list[Any]] = {"gateway": gateways, "stream": streams, "seq": seqs}
+    for name in kind.__dataclass_fields__:  # type: ignore[attr-defined]
+        columns[name] = list(map(attrgetter(name), records))
+    return columns, records
 
 
-def _key(run: Run, seq: int) -> dict[str, Any]:
-    return {"gateway": run.gateway, "stream": run.key.stream, "seq": seq}
+def _table(columns: Mapping[str, list[Any]], spec: TableSpec) -> pa.Table:
+    return pa.table({name: columns[name] for name in spec.schema.names}, schema=spec.schema)
 
 
-def _plain(record: Event | Aggregate | StoredPicture | Health | CameraHealth | Challenge) -> dict[str, Any]:
+def _plain(record: CameraHealth | Challenge) -> dict[str, Any]:
     return {name: getattr(record, name) for name in type(record).__dataclass_fields__}
 
 
-def _corners(xyxy: tuple[float, float, float, float]) -> dict[str, float]:
-    return dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True))
-
-
-def _health_row(health: Health) -> dict[str, Any]:
-    challenge = health.challenge
-    return _plain(health) | {
-        "reported_at": health.at_us,
-        "class_mix": list(health.class_mix.items()),
-        "cameras": [_plain(camera) for camera in health.cameras],
-        "challenge": _plain(challenge) if challenge else None,
-    }
+def _corners(boxes: Sequence[tuple[float, float, float, float]]) -> dict[str, list[Any]]:
+    return {edge: [box[index] for box in boxes] for index, edge in enumerate(("x1", "y1", "x2", "y2"))}
 
 
 def _health_of(row: Mapping[str, Any]) -> Health:

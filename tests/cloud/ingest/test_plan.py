@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.ingest.fairness import (
@@ -136,6 +136,7 @@ def test_acknowledgements_fit_the_smallest_inbox() -> None:
     assert {ack.stream for message in told["gw-1"] for ack in decode_acks(message)} == {STREAM, *streams}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(1, 12), st.integers(0, 5), st.booleans()), min_size=1, max_size=6),
