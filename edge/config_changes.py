@@ -11,7 +11,7 @@ from edge.config import GatewayConfig
 _EVERYTHING = ("model", "trust", "state", "pointers", "package", "allow_unsigned", "spool_limit_bytes", "workers")
 _SHIPPING = ("ack_timeout_s", "byte_budget")
 _TRIAL = ("keep_s", "latency_budget_ms", "max_slowdown", "memory_limit_bytes")
-_CHALLENGER = ("challenger", "challenger_cpu", "challenger_pictures", "memory_limit_bytes")
+_CHALLENGER = ("challenger", "challenger_cpu", "challenger_pictures")
 _REPORTING = ("window_s", "metrics_port")
 
 

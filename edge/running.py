@@ -223,6 +223,8 @@ class Running:
             self._change_challenger(shadow)
         if changes.trial:
             self._active.judge_by(budget_of(wanted), keep_s=wanted.keep_s)
+            if self._shadow is not None:
+                self._shadow.challenger.model.judge_by(_challenger_budget(wanted), keep_s=0)
         self._change_cameras(changes)
         self._reporter.change(
             challenger=self._challenger,
@@ -355,6 +357,10 @@ def budget_of(config: GatewayConfig) -> Budget:
     return Budget(config.latency_budget_ms, config.max_slowdown, config.memory_limit_bytes)
 
 
+def _challenger_budget(config: GatewayConfig) -> Budget:
+    return Budget(memory_bytes=config.memory_limit_bytes)
+
+
 def _analytics(camera: CameraConfig) -> Analytics:
     return Analytics(camera.analytics, camera=camera.name)
 
@@ -363,7 +369,7 @@ def _open_challenger(config: GatewayConfig) -> _Shadow | None:
     if config.challenger is None:
         return None
     store = ModelStore(config.state / MODELS, model=config.challenger, trust=config.trust)
-    active = ActiveModel(store, keep_s=0, budget=Budget(memory_bytes=config.memory_limit_bytes))
+    active = ActiveModel(store, keep_s=0, budget=_challenger_budget(config))
     active.resume()
     candidates = Candidates(
         config.challenger_pictures,

@@ -108,6 +108,7 @@ class Plant:
             command,
             cwd=Path(tidegate.__file__).parent,
             env={**os.environ, "OMP_NUM_THREADS": "1", **self._environment, **(environment or {})},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
