@@ -42,7 +42,12 @@ class Context(Protocol):
 def take_in(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Commit and acknowledge a batch of Kinesis records; the answer says from where on it has to come again."""
     batch = received(event)
-    taken = open_ingest(_lake()).take_in(batch, left_s=lambda: context.get_remaining_time_in_millis() / 1000)
+    worker = open_ingest(_lake())
+    try:
+        taken = worker.take_in(batch, left_s=lambda: context.get_remaining_time_in_millis() / 1000)
+    except BaseException:
+        open_ingest.cache_clear()  # whatever it was: the next batch starts from what the lake says
+        raise
     print(json.dumps(figures(taken, at_ms=time.time_ns() // 1_000_000)), flush=True)
     return taken.answer()
 

@@ -1,5 +1,6 @@
 """What the stack is, as CloudFormation would read it."""
 
+import argparse
 import importlib
 import json
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from cloud.commands.infra import arguments
+from cloud.infra.image import ROOT
 from cloud.infra.least_privilege import wide_writes
 from cloud.ingest.aws_lambda import NAMESPACE, figures
 from cloud.ingest.kinesis import Taken
@@ -90,6 +93,18 @@ def test_devices_are_held_to_their_own_name(template: dict[str, Any]) -> None:
         for statement in policy["PolicyDocument"]["Statement"]:
             if statement["Action"] in ("iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"):
                 assert all(THING in json.dumps(resource) for resource in statement["Resource"])
+
+
+def test_the_guide_knows_every_flag_and_alarm(template: dict[str, Any]) -> None:
+    guide = (ROOT / "docs" / "aws.md").read_text()
+    alarms = [name for name, item in template["Resources"].items() if item["Type"] == "AWS::CloudWatch::Alarm"]
+    parser = argparse.ArgumentParser()
+    arguments(parser)
+    synth = next(action for action in parser._actions if action.choices).choices["synth"]  # type: ignore[index]
+    flags = [flag for action in synth._actions for flag in action.option_strings if flag.startswith("--")]
+
+    assert [flag for flag in flags if f"`{flag}`" not in guide and flag not in ("--help", "--json", "--out")] == []
+    assert [name for name in alarms if name.removeprefix("Alarm")[:-8] not in guide] == []
 
 
 def test_every_alarm_tells_somebody_and_watches_what_there_is(template: dict[str, Any]) -> None:

@@ -120,9 +120,11 @@ def test_what_comes_again_is_in_the_lake_once_and_acknowledged_again(world: Worl
     assert world.told() == [StreamAck(STREAM, 3), StreamAck(STREAM, 3)]
 
 
-def test_bad_networks_lose_and_double_nothing(world: World) -> None:
-    source = world.source(batch=7, again=True)
-    chance = random.Random(1)
+@pytest.mark.parametrize("seed", [2])
+def test_bad_networks_and_a_bad_lake_lose_and_double_nothing(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+    worker = _worker(world, fails=chance.sample(range(1, 60), 20))
+    source = world.source(_handler(worker, []), batch=7, again=True)
     gateways = [BadNetwork(f"gw-{number}", 30, chance, stream=f"{number:016x}") for number in (1, 2, 3)]
 
     for _ in itertools.takewhile(lambda _: not all(gateway.done for gateway in gateways), range(200)):
@@ -137,7 +139,6 @@ def test_bad_networks_lose_and_double_nothing(world: World) -> None:
     counts = in_lake(world.lake)
     assert set(counts.values()) == {1}
     assert len(counts) == 90
-    assert source.given_up == []
 
 
 @pytest.mark.parametrize(
@@ -259,6 +260,21 @@ def test_a_function_that_dies_after_the_commit_does_it_again(world: World) -> No
 
     assert seqs_in_lake(world.lake) == [1, 2, 3, 4]
     assert world.told()[-1] == StreamAck(STREAM, 4)
+    assert source.given_up == []
+
+
+def test_a_process_that_goes_on_after_an_error_starts_anew(world: World) -> None:
+    class Broken(DeltaSink):
+        def refresh(self) -> None:
+            raise MemoryError
+
+    open_ingest(world.lake).ingest.sink = Broken(world.lake)
+    world.send(frames(1, 2))
+    source = world.source()
+
+    source.poll()
+
+    assert seqs_in_lake(world.lake) == [1, 2]
     assert source.given_up == []
 
 
