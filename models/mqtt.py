@@ -80,7 +80,8 @@ class _Client(paho.Client):
 
 
 class Connection:
-    """Stays connected in the background, with back-off; subscribes again each time it is back."""
+    """Stays connected in the background, with back-off; subscribes again each time it is back, and shows the
+    certificate that the files hold by then: an identity that was renewed needs no restart."""
 
     def __init__(
         self,
@@ -103,8 +104,9 @@ class Connection:
         self._client.reconnect_delay_set(min_delay=1, max_delay=MAX_RECONNECT_S)
         self._client.max_inflight_messages_set(20)
         self._client.connect_timeout = _CONNECT_S
-        if broker.ca is not None:
-            self._client.tls_set_context(_tls_context(broker))
+        self._tls = None if broker.ca is None else _tls_context(broker)
+        if self._tls is not None:
+            self._client.tls_set_context(self._tls)
         self._client.on_socket_open = _send_without_delay
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -198,6 +200,7 @@ class Connection:
 
     def _on_disconnect(self, client: paho.Client, _: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         self._subscribed.clear()
+        self._take_new_certificate()
         if not self._closed:
             # MQTT 3.1.1 has no reasons: paho then has only this to say
             self._say_down("the connection was lost" if str(reason) == "Unspecified error" else str(reason))
@@ -205,6 +208,17 @@ class Connection:
     def _on_connect_fail(self, client: paho.Client, _: Any) -> None:
         # paho calls this while it handles what went wrong, and passes nothing on
         self._say_down(str(sys.exc_info()[1] or "no connection"))
+        self._take_new_certificate()
+
+    def _take_new_certificate(self) -> None:
+        broker = self._broker
+        if self._tls is None or broker.certificate is None or broker.key is None:
+            return
+        try:
+            self._tls.load_cert_chain(broker.certificate, broker.key)
+        except (OSError, ssl.SSLError) as exc:
+            # someone is just replacing them: the next attempt to connect comes here again
+            self._say_down(f"{broker.certificate} and {broker.key} cannot be used: {exc}")
 
     def _say_down(self, reason: str) -> None:
         if not self._said_down:

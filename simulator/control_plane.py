@@ -21,6 +21,7 @@ from simulator.control.answers import Clock, Operation, not_simulated
 from simulator.control.components import Components
 from simulator.control.core_devices import CoreDevices
 from simulator.control.deployments import DeploymentOperations
+from simulator.control.enrolment import Enrolment
 from simulator.control.faults import Faults, refusal
 from simulator.control.http import LOOPBACK, LoopbackServer
 from simulator.control.iot import Iot
@@ -61,16 +62,17 @@ class ControlPlane:
         """`aws_endpoint` answers for S3 and for what of IoT is not ours; `port` 0 lets the system choose. `authority`
         signs devices' certificates (None: one of its own, in `state`)."""
         self.faults = Faults()
-        self._account = Account(aws_endpoint, state, region=region)
-        self._core_devices = CoreDevices(self._account, clock=clock)
+        self.account = Account(aws_endpoint, state, region=region)
+        self._core_devices = CoreDevices(self.account, clock=clock)
         self._operations: Mapping[str, Operation] = {
-            **Components(self._account, clock=clock).operations,
-            **DeploymentOperations(self._account, clock=clock).operations,
+            **Components(self.account, clock=clock).operations,
+            **DeploymentOperations(self.account, clock=clock).operations,
             **self._core_devices.operations,
-            **Jobs(self._account, clock=clock).operations,
+            **Jobs(self.account, clock=clock).operations,
         }
-        self.iot = Iot(self._account, authority or Authority(state / "certificates"), aws_endpoint, clock=clock)
+        self.iot = Iot(self.account, authority or Authority(state / "certificates"), aws_endpoint, clock=clock)
         self._routes = routes("greengrassv2", "iot-jobs-data")
+        self.enrolment = Enrolment(self.account, self.iot, self.faults)
         self._iot_routes = routes("iot")
         self._server = LoopbackServer(port, self.answer)
         # a door of its own: some paths are an operation of IoT's and another one of the jobs' data plane
@@ -80,13 +82,13 @@ class ControlPlane:
 
     def forget(self) -> None:
         """Start anew: no component, deployment, core device, template or fault is left."""
-        self._account.forget()
+        self.account.forget()
         self.faults.clear()
 
     def close(self) -> None:
         self._iot_server.close()
         self._server.close()
-        self._account.close()
+        self.account.close()
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +132,7 @@ class ControlPlane:
         service = operation.service_model.signing_name
         fault = self.faults.strike(operation.name)
         try:
-            if fault is not None and (error := refusal(fault, service, operation.name, self._account.region)):
+            if fault is not None and (error := refusal(fault, service, operation.name, self.account.region)):
                 raise error
             response = act(operation, labels)
             return None if fault is not None and fault.kind == "lose" else response

@@ -21,6 +21,7 @@ from simulator import processes
 from simulator.authority import Authority
 from simulator.aws import Aws
 from simulator.broker import INGEST, LocalBroker
+from simulator.device_door import DeviceDoor
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -43,7 +44,18 @@ class LocalCloud:
             self.broker = LocalBroker(self.folder / "broker", self.authority, embedded=embedded_broker)
             opened.callback(self.broker.close)
             self.broker.start()
-            aws = opened.enter_context(Aws(self.folder / "control-plane"))
+            aws = opened.enter_context(Aws(self.folder / "control-plane", authority=self.authority))
+            self.control_plane = aws.control_plane
+            # for devices that were provisioned; those of `device` go straight to the broker
+            self.door = opened.enter_context(
+                DeviceDoor(
+                    aws.control_plane.account,
+                    aws.control_plane.enrolment,
+                    self.authority,
+                    (self.broker.host, self.broker.port),
+                )
+            )
+            aws.control_plane.iot.data_endpoint = self.door.address
             self.environment = {**aws.environment, **self._places()}
             self._s3().create_bucket(Bucket=BUCKET)
             opened.callback(self.stop_ingest)

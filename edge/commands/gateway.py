@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cameras.uri import public
-from edge.commands import gateway_install, gateway_status
+from edge.commands import gateway_identity, gateway_install, gateway_status
 from edge.config import DEFAULT_STATE, GatewayConfig, UplinkConfig
 from edge.config_file import ReadOnDemand, read_config
 from edge.kept_config import kept
@@ -48,6 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--json", action="store_true", help="print how it ended as JSON")
     gateway_status.arguments(actions.add_parser("status", help="how the gateway is that runs on this machine"))
     gateway_install.arguments(actions.add_parser("install", help="make the gateway a systemd service of this machine"))
+    gateway_identity.arguments(actions.add_parser("identity", help="this device's key and certificate"))
     measure = actions.add_parser("bench", help="measure each variant of a model on this device")
     measure.add_argument(
         "folder", type=Path, metavar="PACKAGE_OR_RUN", help="a model package or a run folder; it is run as it is"
@@ -61,9 +62,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"run": _run, "status": gateway_status.run, "install": gateway_install.run, "bench": _bench}[args.action](
-        args
-    )
+    return {
+        "run": _run,
+        "status": gateway_status.run,
+        "install": gateway_install.run,
+        "identity": gateway_identity.run,
+        "bench": _bench,
+    }[args.action](args)
 
 
 def _bench(args: argparse.Namespace) -> int:
