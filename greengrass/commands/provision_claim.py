@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from greengrass.claims import ensure_template, has_template, issue_claim, template_body
-from greengrass.commands.provision_device import STACK
+from greengrass.commands.provision_device import core_device_policy_name
 from greengrass.csr import make_key, read_request
 from greengrass.device_policy import claim_policy
 from greengrass.groups import ensure_group
@@ -24,11 +24,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--group", action="append", default=[], metavar="GROUP",
         help="the thing group that devices join (may be repeated); made where missing",
     )  # fmt: skip
-    parser.add_argument("--policy", default=f"{STACK}-core-device", metavar="NAME", help="default: %(default)s")
-    role = os.environ.get("TIDEGATE_PROVISIONING_ROLE")
     parser.add_argument(
-        "--role-arn", required=role is None, default=role, metavar="ARN",
-        help="what AWS IoT acts as, a role of the infrastructure's (default: TIDEGATE_PROVISIONING_ROLE)",
+        "--policy", default=core_device_policy_name(), metavar="NAME", help="their IoT policy (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--role-arn", default=os.environ.get("TIDEGATE_PROVISIONING_ROLE"), metavar="ARN",
+        help="what AWS IoT acts as: a role that may register things (default: TIDEGATE_PROVISIONING_ROLE)",
     )  # fmt: skip
     parser.add_argument("--hook", metavar="ARN", help="a Lambda that may refuse a device that provisions itself")
     parser.add_argument("--out", type=Path, default=Path("out/claim"), help="default: %(default)s")
@@ -39,6 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.group:
         raise UsageError("provision claim needs --group: the fleet that its devices belong to")
+    if not args.role_arn:
+        raise UsageError("provision claim needs --role-arn, or TIDEGATE_PROVISIONING_ROLE: what AWS IoT acts as")
     check_rings("a device", args.group)
     certificate, key = args.out / "certificate.pem", args.out / "private.key"
     outcome: dict[str, Any] = {"dry_run": args.dry_run, "template": args.template, "groups": args.group}

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -47,8 +48,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--nucleus", choices=("java", "lite", "none"), default="lite",
         help="what runs on it; none: the gateway speaks to AWS IoT Core itself (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--policy", metavar="NAME", help=f"its IoT policy (default: {STACK}-core-device or -gateway)")
-    parser.add_argument("--role-alias", default=STACK, metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--policy", metavar="NAME",
+        help="its IoT policy (default: TIDEGATE_CORE_DEVICE_POLICY or, without a nucleus, TIDEGATE_GATEWAY_POLICY)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--role-alias", default=os.environ.get("TIDEGATE_ROLE_ALIAS", STACK), metavar="NAME",
+        help=f"default: TIDEGATE_ROLE_ALIAS, else {STACK}",
+    )  # fmt: skip
     parser.add_argument("--role-arn", metavar="ARN", help="the role behind the alias, where the alias is to be made")
     parser.add_argument(
         "--identity", type=PurePosixPath, default=IDENTITY, metavar="FOLDER",
@@ -64,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     request = read_csr(args.csr)
     folder = args.out / thing
     check_rings(thing, {*groups_of(thing), *args.group})
-    policy = args.policy or f"{STACK}-{'gateway' if args.nucleus == 'none' else 'core-device'}"
+    policy = args.policy or (gateway_policy_name() if args.nucleus == "none" else core_device_policy_name())
     found = certificate_for(request, thing, earlier=read_earlier(folder))
     outcome: dict[str, Any] = {"dry_run": args.dry_run, "thing": thing, "policy": policy, "groups": args.group}
     if args.dry_run:
@@ -80,6 +87,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(outcome)
     return 0
+
+
+def core_device_policy_name() -> str:
+    return os.environ.get("TIDEGATE_CORE_DEVICE_POLICY", f"{STACK}-core-device")
+
+
+def gateway_policy_name() -> str:
+    return os.environ.get("TIDEGATE_GATEWAY_POLICY", f"{STACK}-gateway")
 
 
 def read_csr(file: Path) -> SigningRequest:
