@@ -18,6 +18,7 @@ RUNTIME = "tidegate.Runtime"
 GATEWAY_ARTIFACT = "tidegate.zip"
 MODEL_ARTIFACT = "package.zip"
 PUBLISHER = "tidegate"
+OF_THE_NUCLEUS = "aws.greengrass."
 # making the environment takes 10 s on a desk, and a minute or two on a Pi; lite waits for 300 s, whatever is said here
 INSTALL_TIMEOUT_S = 1800
 
@@ -149,6 +150,16 @@ def artifact_uris(recipe: Recipe) -> list[str]:
     """Where the recipe's artifacts are, each once, in order."""
     uris = (artifact["Uri"] for manifest in recipe["Manifests"] for artifact in manifest.get("Artifacts", []))
     return list(dict.fromkeys(uris))
+
+
+def exact_dependencies(recipe: Recipe) -> dict[str, str]:
+    """Version by name of the components that the recipe needs, but for the nucleus' own, which may be of any."""
+    needed = recipe.get("ComponentDependencies", {}).items()
+    return {
+        name: rule["VersionRequirement"].removeprefix("=")
+        for name, rule in needed
+        if not name.startswith(OF_THE_NUCLEUS)
+    }
 
 
 def with_artifact_uris(recipe: Recipe, uris: Mapping[str, str]) -> Recipe:

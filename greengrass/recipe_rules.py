@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 
-from greengrass.recipe import FORMAT, Recipe, model_component, recipe_bytes
+from greengrass.recipe import FORMAT, OF_THE_NUCLEUS, Recipe, model_component, recipe_bytes
 from models.errors import DeployError
 
 MAX_BYTES = 16_000
@@ -29,7 +29,6 @@ _VARIABLES = (
     "kernel:rootPath",
     "iot:thingName",
 )
-_OF_THE_NUCLEUS = "aws.greengrass."
 _STARTUP_END = re.compile(r"systemd-notify --ready \|\| true\s*[;\n]\s*exit 0\s*$")
 
 
@@ -140,7 +139,7 @@ def _check_file_names(artifacts: list[Mapping[str, Any]], where: str) -> None:
 def _check_dependency(other: str, requirement: str, name: str) -> None:
     if other.startswith(model_component("")):
         raise DeployError(f"{name}: must not depend on {other}: models are rolled out in rings")
-    if not other.startswith(_OF_THE_NUCLEUS) and not _VERSION.fullmatch(requirement.removeprefix("=")):
+    if not other.startswith(OF_THE_NUCLEUS) and not _VERSION.fullmatch(requirement.removeprefix("=")):
         # the resolver would install the newest registered version wherever no deployment pins one
         raise DeployError(f"{name}: depends on {other} {requirement}: name one version, such as =1.2.3")
 

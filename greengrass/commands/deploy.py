@@ -18,8 +18,9 @@ from greengrass.devices import watch_deployment
 from greengrass.groups import members
 from greengrass.objects import open_store
 from greengrass.policies import Pace, Policies
-from greengrass.register import is_registered, register
-from models.errors import UsageError
+from greengrass.recipe import exact_dependencies
+from greengrass.register import is_registered, register, versions_of
+from models.errors import DeployError, UsageError
 
 _ABORT_AFTER = 10
 
@@ -94,6 +95,10 @@ def run(args: argparse.Namespace) -> int:
         pins = _pins(chosen, merges, running, args.group)
         outcome |= {"group": args.group, "devices": list(members(args.group))}
         outcome["changes"] = _changes(pins, args.remove, running)
+        after = {
+            name: pin.version for name, pin in {**running, **pins}.items() if name in pins or name not in args.remove
+        }
+        _check_needs(chosen, after, args.group)
     if args.dry_run:
         outcome["register"] = [
             {"name": component.name, "version": component.version, "bytes": artifact_bytes(component)}
@@ -154,6 +159,20 @@ def _check_one_version_each(chosen: Sequence[BuiltComponent]) -> None:
     for name, versions in by_name.items():
         if len(versions) > 1:
             raise UsageError(f"{name} was built in versions {', '.join(versions)}: pick one with --only {name}@VERSION")
+
+
+def _check_needs(chosen: Sequence[BuiltComponent], versions: Mapping[str, str], group: str) -> None:
+    """Refuse what every device would refuse: a component without the version of another that it depends on."""
+    for component in chosen:
+        for name, version in exact_dependencies(component.recipe).items():
+            if name not in versions and version in versions_of(name):
+                continue  # a device finds it, though this group does not name it
+            if versions.get(name) != version:
+                instead = f"would run {versions[name]}" if name in versions else "does not run it"
+                raise DeployError(
+                    f"{component.name} {component.version} needs {name} {version}, but {group} {instead}, and it is "
+                    "not among what is deployed now: build it too, and deploy both together"
+                )
 
 
 def _split_merge(text: str) -> tuple[str, Path]:

@@ -9,7 +9,9 @@ import pytest
 from greengrass.component import zip_bytes
 from greengrass.deploy import current_pins
 from greengrass.objects import DiskStore
+from greengrass.recipe import RuntimeVersion, Wheelhouse, recipe_bytes, runtime_recipe
 from greengrass.register import versions_of
+from greengrass.runtime.component import Devices, runtime_version
 from tests.greengrass.world import Cloud, make_package
 from tidegate import main
 
@@ -23,6 +25,9 @@ uri = "http://127.0.0.1:8000/{gateway}"
 """
 
 
+BUILD = ("component", "build", "--gateway", "--out")
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "gateway.toml"
@@ -33,9 +38,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def built(tmp_path: Path, config: Path, package: Path) -> str:
     out = str(tmp_path / "out")
-    assert (
-        main(["component", "build", "--out", out, "--gateway", "--config", str(config), "--package", str(package)]) == 0
-    )
+    assert main([*BUILD, out, "--config", str(config), "--python", "python3", "--package", str(package)]) == 0
     return out
 
 
@@ -353,3 +356,44 @@ def test_a_mistake_about_what_runs_is_one_line(
     file.write_text("{}")
 
     assert said in _error(capsys, code, *(argument.format(file=file) for argument in arguments))
+
+
+def test_a_gateway_is_not_deployed_without_the_runtime_that_it_needs(
+    shop: Cloud, tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert main([*BUILD, out, "--config", str(config)]) == 0
+    needed = runtime_version(Devices())
+
+    said = _error(capsys, 1, "deploy", "--components", out, "--group", "shop")
+    assert f"tidegate.Gateway 0.1.0 needs tidegate.Runtime {needed.version}, but shop does not run it" in said
+    assert versions_of("tidegate.Gateway") == ()
+
+    _put_runtime(Path(out), "1.0.0", needed.environment)
+    said = _error(capsys, 1, "deploy", "--components", out, "--group", "shop")
+    assert f"tidegate.Runtime {needed.version}, but shop would run 1.0.0" in said
+
+    _put_runtime(Path(out), needed.version, needed.environment)
+    both = ("--only", "tidegate.Gateway", "--only", f"tidegate.Runtime@{needed.version}")
+    _json(capsys, "deploy", "--components", out, "--group", "shop", *both)
+    assert {name: pin.version for name, pin in current_pins("shop").items()} == {
+        "tidegate.Gateway": "0.1.0",
+        "tidegate.Runtime": needed.version,
+    }
+
+
+def _put_runtime(out: Path, version: str, environment: str) -> None:
+    """As `component build --runtime` leaves it, but for the wheels."""
+    folder = out / "artifacts" / "tidegate.Runtime" / version
+    folder.mkdir(parents=True)
+    for name in ("setup.sh", "keep.sh"):
+        (folder / name).write_text("exit 0\n")
+    (folder / "w.zip").write_bytes(zip_bytes({"any/x.whl": b""}))
+    recipe = runtime_recipe(
+        RuntimeVersion(version, environment),
+        pythons=("3.11",),
+        wheelhouses=[Wheelhouse("amd64", "s3://local/w.zip", 1)],
+        setup_uri="s3://local/setup.sh",
+        keep_uri="s3://local/keep.sh",
+    )
+    (out / "recipes" / f"tidegate.Runtime-{version}.json").write_bytes(recipe_bytes(recipe))

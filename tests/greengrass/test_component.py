@@ -89,6 +89,24 @@ def test_the_code_in_the_artifact_runs_from_there(tmp_path: Path) -> None:
     assert Path(where) == tmp_path / "tidegate" / "models" / "wire.py"
 
 
+def test_the_gateway_runs_out_of_its_archive_too(tmp_path: Path) -> None:
+    """Nucleus lite leaves the archives of a local deployment packed."""
+    built = build_gateway(tmp_path / "out", version="0.1.0", configuration=CONFIGURATION, python=PYTHON)
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_IOT_THING_NAME"}
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "edge.component"],
+        env={**environment, "PYTHONPATH": f"{tmp_path / 'nothing'}:{built.artifacts[0]}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode != 0
+    assert "AWS_IOT_THING_NAME is not set" in ran.stderr
+
+
 def test_what_was_built_is_read_back(tmp_path: Path, package: Path) -> None:
     gateway = build_gateway(tmp_path / "out", version="0.1.0", configuration=CONFIGURATION, python=PYTHON)
     model = build_model(package, tmp_path / "out")
@@ -128,6 +146,14 @@ def test_an_unsigned_package_is_not_built(tmp_path: Path, package: Path) -> None
     with pytest.raises(PackageError, match="is not signed"):
         build_model(package, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_in_yaml_is_refused(tmp_path: Path, package: Path) -> None:
+    build_model(package, tmp_path)
+    (tmp_path / "recipes" / "other-1.0.0.yaml").write_text("ComponentName: other\n")
+
+    with pytest.raises(DeployError, match=r"other-1.0.0.yaml: recipes are JSON"):
+        read_built(tmp_path)
 
 
 @pytest.mark.parametrize("touched", ["model.onnx", "manifest.json", "tuf/targets.json", "tuf/1.root.json"])
