@@ -23,6 +23,7 @@ from simulator.demo.findings import Findings
 from simulator.demo.report import as_document
 from simulator.demo.story import tell
 from simulator.demo.world import Options, World
+from simulator.nucleus.personality import LITE, PERSONALITIES
 
 _EPOCHS = 6  # enough for rendered scenes, which differ less than photographs do
 _EPOCHS_DATA = 10
@@ -40,6 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", type=Path, help="a video file that every gateway's camera plays; goes with --model")
     parser.add_argument("--epochs", type=int, help=f"of training (default: {_EPOCHS}; {_EPOCHS_DATA} with --data)")
     parser.add_argument("--gateways", type=int, default=4, help="how many gateways, 3 to 16 (default: %(default)s)")
+    parser.add_argument(
+        "--nucleus",
+        choices=[*PERSONALITIES, "both"],
+        default=LITE.name,
+        help="what the gateways run; with both they take turns (default: %(default)s)",
+    )
     parser.add_argument("--window-s", type=float, default=5.0, help="seconds a window, 2 to 60 (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of scenes and training (default: %(default)s)")
     parser.add_argument("--embedded-broker", action="store_true", help="use amqtt even where mosquitto is installed")
@@ -99,6 +106,7 @@ def _options(args: argparse.Namespace) -> Options:
         epochs=args.epochs or (_EPOCHS if args.data is None else _EPOCHS_DATA),
         gateways=args.gateways,
         window_s=args.window_s,
+        nucleus=args.nucleus,
         seed=args.seed,
         embedded_broker=True if args.embedded_broker else None,
     )

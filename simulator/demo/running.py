@@ -1,5 +1,6 @@
 """The gateways in the demo: deployed, working, and hurt."""
 
+import itertools
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from simulator.demo.releasing import roll_out
 from simulator.demo.world import FLEET, World
 from simulator.fleet import SimulatedFleet
 from simulator.local_cloud import LocalCloud
+from simulator.nucleus.personality import JAVA, LITE, PERSONALITIES
 from simulator.scenes import Conveyor, Photos, Scene
 from simulator.tap import Tap
 
@@ -44,7 +46,9 @@ def cloud_up(world: World) -> None:
         world.cameras = CameraServer(
             {name: Camera(_scene(world, seed), fps=FPS) for seed, name in enumerate(names, start=100)}
         )
-    world.fleet = SimulatedFleet(world.cloud, FLEET, names, options.out / "gateways")
+    nuclei = [LITE, JAVA] if options.nucleus == "both" else [PERSONALITIES[options.nucleus]]
+    personalities = dict(zip(names, itertools.cycle(nuclei), strict=False))
+    world.fleet = SimulatedFleet(world.cloud, FLEET, names, options.out / "gateways", personalities=personalities)
     world.tap = Tap(world.cloud.authority.device(INGEST).broker(broker.host, broker.port))
 
 

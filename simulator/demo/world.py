@@ -29,7 +29,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the demo is to do. `data`: a folder of images instead of rendered scenes; `model` and `video`: a run folder
-    and a file that its cameras play, instead of training. `embedded_broker`: None takes mosquitto if it is there."""
+    and a file that its cameras play, instead of training. `nucleus`: a personality's name, or both in turns.
+    `embedded_broker`: None takes mosquitto if it is there."""
 
     out: Path
     data: Path | None = None
@@ -38,6 +39,7 @@ class Options:
     epochs: int = 6
     gateways: int = 4
     window_s: float = 5.0
+    nucleus: str = "lite"
     seed: int = 0
     embedded_broker: bool | None = None
 
