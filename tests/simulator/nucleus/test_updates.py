@@ -290,9 +290,8 @@ def test_our_own_recipes_are_taken_unchanged(desk: Desk, unique: str, nucleus: P
     package = desk.upload(f"{unique}/package.zip", zipped({"manifest.json": "{}"}))
     code = desk.upload(f"{unique}/tidegate.zip", zipped({"edge/__init__.py": "", "edge/component.py": SLEEPER}))
     model = model_recipe(unique, 1, artifact_uri=package["Uri"])
-    gateway = gateway_recipe("1.0.0", configuration={}, python="/usr/bin/env python3", artifact_uri=code["Uri"])
+    gateway = gateway_recipe("1.0.0", configuration={}, python=sys.executable, artifact_uri=code["Uri"])
     gateway = {**gateway, "ComponentName": f"{unique}.Gateway"}
-    gateway["ComponentConfiguration"]["DefaultConfiguration"]["python"] = sys.executable
     desk.register(*(json.loads(recipe_bytes(document)) for document in (model, gateway)))
     names = {f"tidegate.Model.{unique}": "1.0.0", f"{unique}.Gateway": "1.0.0"}
     assert desk.report(unique, desk.deploy(unique, names)) == SUCCEEDED
