@@ -12,11 +12,12 @@ from pathlib import Path
 
 from edge.background import step_behind, within
 from edge.backoff import delays
-from edge.budget import Budget
+from edge.budget import Budget, foreseen_slowdown
 from edge.loading import LoadedModel, compare, load, replayed_now_ms
 from edge.memory import Memory, give_back, measure
 from edge.model_store import ModelStore, Stored
 from models.errors import ModelError, PackageError, TidegateError
+from models.hardware import hardware_class
 from models.manifest import Manifest, read_manifest
 
 log = logging.getLogger(__name__)
@@ -221,10 +222,13 @@ class ActiveModel:
         """ModelError when it is over budget, beside the current one, before it has seen a frame."""
         before = self.current
         why = self._budget.too_large(measure(), memory)
-        if not why and before is not None and (why := self._budget.too_slow(loaded.took_ms, before.took_ms)):
-            # they were timed at different times; where the old frames cannot be read any more, that must do
-            with contextlib.suppress(PackageError):
-                why = self._budget.too_slow(*compare(loaded, before))
+        if not why and before is not None:
+            foreseen = _foreseen(loaded, before)
+            why = self._budget.too_slow(loaded.took_ms, before.took_ms, foreseen=foreseen)
+            if why:
+                # they were timed at different times; where the old frames cannot be read any more, that must do
+                with contextlib.suppress(PackageError):
+                    why = self._budget.too_slow(*compare(loaded, before), foreseen=foreseen)
         if why:
             raise ModelError(f"{loaded.label} is over its budget: {why}")
 
@@ -236,10 +240,11 @@ class ActiveModel:
         self._judge_at = now + _JUDGE_S
         why = self._budget.too_large(measure(), trial.memory) if trial.memory.total else ""
         if not why and trial.before_ms and (usual_ms := serving.usual_ms):
-            why = self._budget.too_slow(usual_ms, trial.before_ms)
+            foreseen = _foreseen(serving.model, trial.before)
+            why = self._budget.too_slow(usual_ms, trial.before_ms, foreseen=foreseen)
             if why:
                 # has the machine become slower, and not the model?
-                why = self._budget.too_slow(usual_ms, trial.before_ms * self._weather())
+                why = self._budget.too_slow(usual_ms, trial.before_ms * self._weather(), foreseen=foreseen)
         if not why:
             return
         back = self._stand_in()
@@ -346,6 +351,13 @@ def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | No
 def _load(stored: Stored) -> LoadedModel:
     # what is found out about it lies beside it, so that it goes when the release goes
     return load(stored.folder, stored.manifest, keep=stored.folder)
+
+
+def _foreseen(model: LoadedModel, before: LoadedModel | Stored) -> float:
+    """How many times slower than the one before the releases' signed figures say that this one is here."""
+    ran = before.variant if isinstance(before, LoadedModel) else before.manifest.chosen
+    signed_ms = model.manifest.variant(model.variant).latency_ms
+    return foreseen_slowdown(signed_ms, before.manifest.variant(ran).latency_ms, on=hardware_class())
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -58,6 +58,8 @@ ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory={_escaped(str(folder))}
 Restart=always
 RestartSec=5
+# trying again mends no configuration: the log says what is wrong, `systemctl restart` tries again
+RestartPreventExitStatus={ConfigError.exit_code}
 # a new release is verified, optimised for this device and measured before the first frame
 TimeoutStartSec=600
 TimeoutStopSec=15

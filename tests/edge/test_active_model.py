@@ -18,6 +18,7 @@ from edge.budget import Budget
 from edge.memory import measure
 from edge.model_store import ModelStore
 from models.errors import ModelError, PackageError
+from models.hardware import hardware_class
 from models.manifest import read_manifest, write_manifest
 from tests.edge.odd_models import BLUE, WHITE, moody_graph, run_of, see, slow_copy
 
@@ -313,6 +314,25 @@ def test_a_release_many_times_slower_than_the_one_before_never_sees_a_frame(
         active.offer(make_odd(2, slow_copy))
     assert see(active, BLUE)[0].label == "colour@1"
     assert "set latency_budget_ms if that is meant to be" in active.failed_release
+
+
+def test_a_slower_release_whose_signed_figures_say_so_runs_and_stays(
+    active: ActiveModel, new_active: Callable[..., ActiveModel], colour_run: Path, keys: Keys, tmp_path: Path
+) -> None:
+    until = datetime.now(UTC) + timedelta(days=1)
+    slow = run_of(colour_run, tmp_path / "slow", slow_copy)
+    for release, run, ms in ((1, colour_run, 0.01), (2, slow, 1000.0)):
+        manifest = read_manifest(run)
+        timed = replace(manifest.variant("fp32"), latency_ms={hardware_class(): ms})
+        write_manifest(run, manifest.with_variants(timed))
+        out = tmp_path / "packages" / str(release)
+        active.offer(sign_release(run, keys, release=release, floor=0, expires=until, out=out))
+    assert see(active, BLUE)[0].label == "colour@2"
+    take_long(active, 100.0)
+    again = new_active()
+    again.resume()
+    take_long(again, 100.0)
+    assert (label(active), label(again)) == ("colour@2", "colour@2")
 
 
 def test_a_slower_release_within_the_budget_that_was_set_runs(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.budget import Budget
+from edge.budget import Budget, foreseen_slowdown
 from edge.memory import Memory
 
 MB = 10**6
@@ -27,6 +27,31 @@ def test_a_model_is_too_slow_beyond_its_budget(budget: Budget, took_ms: float, b
     why = budget.too_slow(took_ms, before_ms)
     assert words in why
     assert bool(why) == bool(words)
+
+
+def test_a_model_that_was_signed_as_slower_may_be_as_slow_as_that_and_no_more() -> None:
+    foreseen = foreseen_slowdown({"cortex-a72": 90.0}, {"cortex-a72": 30.0}, on="cortex-a72")
+    assert Budget().too_slow(50.0, 10.0, foreseen=foreseen) == ""
+    assert "more than 6 times the 10.0 ms" in Budget().too_slow(61.0, 10.0, foreseen=foreseen)
+    assert "the budget is 20 ms" in Budget(latency_ms=20).too_slow(30.0, 10.0, foreseen=foreseen), "that is absolute"
+
+
+@pytest.mark.parametrize(
+    ("signed_ms", "before_ms"),
+    [
+        ({}, {}),
+        ({"cortex-a72": 90.0}, {"avx2": 3.0}),  # not measured on the same hardware
+        ({"avx2": 90.0}, {"avx2": 30.0}),  # and not on this one
+        ({"cortex-a72": 90.0}, {"cortex-a72": 0.0}),
+        ({"cortex-a72": 20.0}, {"cortex-a72": 30.0}),
+        ({"cortex-a72": float("nan")}, {"cortex-a72": 30.0}),
+        ({"cortex-a72": float("inf")}, {"cortex-a72": 30.0}),
+    ],
+)
+def test_nothing_is_foreseen_where_the_signed_figures_do_not_say(
+    signed_ms: dict[str, float], before_ms: dict[str, float]
+) -> None:
+    assert foreseen_slowdown(signed_ms, before_ms, on="cortex-a72") == 1.0
 
 
 @given(some_ms, some_ms, st.none() | some_ms, st.floats(1.05, 10))

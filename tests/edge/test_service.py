@@ -86,6 +86,18 @@ def test_odd_words_reach_the_gateway_as_they_are(tmp_path: Path, word: str) -> N
     assert service.UNIT not in verified.stderr
 
 
+def test_a_wrong_configuration_is_said_once_and_not_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "gateway.toml"
+    wrong.write_text('model = "coco"\ncamera = "usb:0"\n')
+    status = tidegate.main(["gateway", "run", "--config", str(wrong)])
+    assert capsys.readouterr().err.count("\n") == 1
+    lines = unit(COMMAND, folder=Path("/etc/tidegate"), devices=Devices()).splitlines()
+    assert f"RestartPreventExitStatus={status}" in lines
+    assert "Restart=always" in lines
+
+
 @needs_analyze
 def test_the_service_has_a_user_of_its_own(tmp_path: Path) -> None:
     if (sysusers := shutil.which("systemd-sysusers")) is None:
