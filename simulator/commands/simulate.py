@@ -14,6 +14,7 @@ from rich.live import Live
 from models.durable import write_atomic
 from models.errors import UsageError
 from simulator.light.fleet import LightFleet
+from simulator.light.plots import draw_all
 from simulator.light.report import document, final_table, live_table
 from simulator.light.run import run_scenario
 from simulator.light.scenario import Scenario, read_scenario, seconds, shipped
@@ -69,9 +70,10 @@ def run(args: argparse.Namespace) -> int:
         )
     found = document(findings)
     write_atomic(out / "report.json", json.dumps(found, indent=2).encode())
+    draw_all(findings, out)
     console.print(final_table(findings))
     verdict = "nothing lost, nothing twice" if findings.holds else "THIS IS NOT AS IT SHOULD BE"
-    console.print(f"{verdict}; seed {seed}; the report and the lake are in {out}", highlight=False, soft_wrap=True)
+    console.print(f"{verdict}; seed {seed}; report, plots and lake are in {out}", highlight=False, soft_wrap=True)
     if args.json:
         print(json.dumps(found, indent=2))
     return 0 if findings.holds else 1

@@ -69,6 +69,10 @@ class Clock:
             self._at = max(self._at, min(flowing, self._next_at))
         return self._at
 
+    def restart(self) -> None:
+        """What real time has passed until now does not count."""
+        self._anchor = time.monotonic(), self._at
+
     @property
     def behind_s(self) -> float:
         """Simulated seconds that happenings come too late, because this process does not keep up with its speed."""
@@ -135,8 +139,9 @@ class Clock:
     def _give_up(self) -> None:
         """Wait no longer for what was lost on the way."""
         late = time.monotonic() - _PATIENCE_S
-        for token, (_, asked, _) in list(self._owed.items()):
-            if asked > late:
+        while self._owed:
+            token = next(iter(self._owed))
+            if self._owed[token][1] > late:
                 return
             self._release(token)
             self.given_up += 1

@@ -12,7 +12,7 @@ from models.records import FrameResult, Record
 from models.wire import open_envelope, seal
 
 _NOBODY = "0" * 16
-_REMEMBERED = 512
+_REMEMBERED = 2_048
 
 
 class SharedCuts:
@@ -25,20 +25,18 @@ class SharedCuts:
         self._known: dict[tuple[int, ...], tuple[Cut, bytes, Sequence[Record]]] = {}
 
     def __call__(self, stream: str, first: int, records: Sequence[Record], *, limit_bytes: int, guess: int) -> Cut:
-        if not all(isinstance(record, FrameResult) for record in records):
-            # of other records a body holds the seqs themselves; and they are few
-            self.made += 1
-            return cut(stream, first, records, limit_bytes=limit_bytes, guess=guess)
-        key = limit_bytes, *map(id, records)
+        # frames say their seqs as steps from the first; a body of other records holds the seqs themselves
+        begin = 1 if all(isinstance(record, FrameResult) for record in records) else first
+        key = limit_bytes, begin, *map(id, records)
         if key in self._known:
             self.reused += 1
         else:
             self.made += 1
             # starting from all of them, whatever this gateway would have guessed: so the next one finds it
-            piece = cut(_NOBODY, 1, records, limit_bytes=limit_bytes, guess=len(records))
+            piece = cut(_NOBODY, begin, records, limit_bytes=limit_bytes, guess=len(records))
             if len(self._known) >= _REMEMBERED:
                 del self._known[next(iter(self._known))]
             self._known[key] = piece, open_envelope(piece.message).body, records
         piece, body, _ = self._known[key]
-        last = first + piece.records - 1
+        last = first + piece.last - piece.first
         return Cut(first, last, piece.records, seal(stream, first, last, body))

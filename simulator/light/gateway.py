@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from edge.lanes import Lane
 from edge.ship import Shipper
-from models.errors import WireError
 from models.records import SCORE_BINS, CameraHealth, Health, Record
-from models.wire import decode_acks
+from models.wire import StreamAck
 from simulator.light.clock import Clock, LocalTime
 from simulator.light.cutting import SharedCuts
 from simulator.light.ledger import Ledger
@@ -89,6 +88,7 @@ class LightGateway:
         self._missed = self._skipped = 0
         self._failed_release = ""
         self._over = False
+        self._offers = True
         self.link = LightLink(
             name, self.time, traffic, seed=f"{seed} {name} link", acknowledged=self._acknowledged, ready=self._go_on
         )
@@ -305,15 +305,12 @@ class LightGateway:
 
     # shipping
 
-    def _acknowledged(self, payload: bytes) -> None:
+    def _acknowledged(self, payload: bytes, acks: Sequence[StreamAck]) -> None:
         if self._shipper is None:
             return
         self._shipper.acknowledged(payload)
-        try:
-            for ack in decode_acks(payload):
-                self._ledger.acknowledged(self.name, ack.stream, ack.last, self.time.now)
-        except WireError:
-            return  # the shipper has counted it
+        for ack in acks:
+            self._ledger.acknowledged(self.name, ack.stream, ack.last, self.time.now)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -321,11 +318,13 @@ class LightGateway:
         self._step()
 
     def _step(self) -> None:
-        if self._shipper is None:
+        if self._shipper is None or not (self.link.is_up or self._offers):
             return
+        # without a connection it offers something once, and learns that there is none; then it need not be asked again
+        self._offers = self.link.is_up
         self._shipper.step()
         if not self.link.is_up:
-            return  # until it is
+            return
         if self.waiting:
             at_s = self.time.now + self._pause_s
             self._pause_s = min(_STEP_S[1], self._pause_s * 1.5)

@@ -9,13 +9,13 @@ import asyncio
 import random
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.uplink import UNANSWERED, Inbound, check_size
 from models.errors import UplinkError, WireError
 from models.topics import acks_topic
-from models.wire import decode_acks
+from models.wire import StreamAck, decode_acks
 from simulator.light.clock import LocalTime
 
 LIMIT_BYTES = 128 << 10
@@ -60,7 +60,8 @@ class Traffic:
 
 
 class LightLink(asyncio.Protocol):
-    """edge.uplink.Uplink for one gateway, on the fleet's event loop. `acknowledged` is called with each payload."""
+    """edge.uplink.Uplink for one gateway, on the fleet's event loop. `acknowledged` is called with each
+    payload and what it says."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class LightLink(asyncio.Protocol):
         traffic: Traffic,
         *,
         seed: str,
-        acknowledged: Callable[[bytes], None],
+        acknowledged: Callable[[bytes, Sequence[StreamAck]], None],
         ready: Callable[[], None],
     ) -> None:
         self.limit_bytes = LIMIT_BYTES
@@ -267,25 +268,24 @@ class LightLink(asyncio.Protocol):
             self._transport.write(b"\x40\x02" + rest[:2])
             rest = rest[2:]
         self._traffic.acks += 1
-        lateness_s = self._lateness()
-        at_s = self._settle(rest) + lateness_s
+        try:
+            acks = decode_acks(rest)
+        except WireError:
+            acks = ()  # the shipper counts it
+        at_s = self._settle(acks) + self._lateness()
         weather = self.weather
         if weather.cut or (weather.loss and self._random.random() < weather.loss):
             self._traffic.acks_lost += 1
         else:
-            self._time.at(at_s, lambda: self._hear(rest))
+            self._time.at(at_s, lambda: self._hear(rest, acks))
 
-    def _hear(self, payload: bytes) -> None:
+    def _hear(self, payload: bytes, acks: Sequence[StreamAck]) -> None:
         if self._powered:
-            self._acknowledged(payload)
+            self._acknowledged(payload, acks)
 
-    def _settle(self, payload: bytes) -> float:
+    def _settle(self, acks: Sequence[StreamAck]) -> float:
         """The cloud owes no answer any more for what this one covers; when that is, in the gateway's time."""
         at_s = self._time.now
-        try:
-            acks = decode_acks(payload)
-        except WireError:
-            return at_s
         for ack in acks:
             waiting = self._owed.get(ack.stream, deque())
             answered = [item for item in waiting if item[0] <= ack.last] or list(waiting)[:1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.errors import TidegateError
 from simulator.light.cloud import LightCloud
 from simulator.light.count import count_lake
 from simulator.light.findings import Findings, Recovery, Sample
@@ -18,6 +19,7 @@ from simulator.light.scenario import Scenario
 
 _SAMPLES = 400  # over the scenario
 _SHOW_S = 0.5  # real
+_CONNECT_S = 120.0
 _LOOK_S = 1.0  # how exactly a recovery is timed
 _CALM = ("clock", "camera", "slow_cpu", "release")  # after which nothing has to be caught up
 
@@ -44,6 +46,7 @@ async def _live(scenario: Scenario, cloud: LightCloud, seed: int, show: Show | N
     watcher.start()
     showing = asyncio.ensure_future(_show(watcher, show)) if show is not None else None
     try:
+        await _connected(fleet)
         await fleet.clock.run(scenario.duration_s)
         fleet.end_windows()
         await fleet.clock.run(scenario.duration_s + scenario.drain_s, stop=lambda: watcher.all_in)
@@ -56,6 +59,16 @@ async def _live(scenario: Scenario, cloud: LightCloud, seed: int, show: Show | N
                 await showing
     await asyncio.sleep(0)  # the connections see that they are closed
     return watcher
+
+
+async def _connected(fleet: LightFleet) -> None:
+    """Time begins when all are there: connecting a thousand of them is no part of the story."""
+    deadline = time.monotonic() + _CONNECT_S
+    while not all(gateway.link.is_up for gateway in fleet.gateways.values()):
+        if time.monotonic() > deadline:
+            raise TidegateError(f"not all gateways could connect to the broker within {_CONNECT_S:g} s")
+        await asyncio.sleep(0.01)
+    fleet.clock.restart()
 
 
 async def _show(watcher: "Watcher", show: Show) -> None:

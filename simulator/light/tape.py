@@ -1,11 +1,13 @@
 """The minute that light gateways replay: what a real gateway recorded of a real video (benchmarks/light_tape.py).
 
 It is varied, so that gateways differ: each variation begins elsewhere in the minute, its boxes lie elsewhere, and its
-scores are a little higher or lower. Gateways of one variation record the same at the same moment, and share it.
+scores are a little higher or lower. Each time that it comes round, its boxes and scores tremble anew: else a backlog of
+many minutes would compress to a sixth of what real minutes take. Gateways of one variation record the same at the same
+moment, and share it.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
@@ -16,7 +18,7 @@ import numpy.typing as npt
 
 from models.detections import Detections
 from models.errors import DataError, WireError
-from models.records import BOX_SCALE, SCORE_BINS, Aggregate, Event, FrameResult
+from models.records import BOX_SCALE, SCORE_BINS, SCORE_SCALE, Aggregate, Event, FrameResult
 from models.wire import decode_batch
 from simulator.light.clock import START_US
 from simulator.light.spool import spooled_bytes
@@ -24,7 +26,9 @@ from simulator.light.spool import spooled_bytes
 MINUTE_S = 60.0
 _TAPE = Path(__file__).with_name("minute.tg")
 _SHIFT_PX = 24
+_TREMBLING = 0.3  # of corners and scores; then ten minutes in one message take 2.4 B a detection, and one 3.1
 _SINCE_BOOT_US = 86_400_000_000
+_KEPT_ALARMS = 16
 _KEPT_MINUTES = 3  # of each variation; older ones are held by whoever has them in its spool
 
 
@@ -82,7 +86,7 @@ class Variation:
 
     def __init__(self, tape: Tape, number: int, *, fps: float, seed: int) -> None:
         rng = np.random.default_rng((seed, number))
-        self.number = number
+        self.number, self._seed = number, seed
         self._tape_fps = len(tape.frames) / MINUTE_S
         every = max(1, round(self._tape_fps / fps))
         offset_s = float(rng.uniform(0, MINUTE_S)) if number else 0.0
@@ -97,6 +101,7 @@ class Variation:
         self._aggregates = tape.aggregates
         self._minutes: dict[tuple[int, int, int], tuple[FrameResult, ...]] = {}
         self._stretches: dict[tuple[float, float, int, int, int], Recorded] = {}
+        self._alarms: dict[tuple[float, int, int], tuple[Event, ...]] = {}
         self.frames_per_minute = len(kept)
         self.detections_per_minute = sum(len(frame.detections) for frame in self._frames)
 
@@ -109,14 +114,19 @@ class Variation:
         index = bisect_right(alarms, within)
         return (minute + 1) * MINUTE_S + alarms[0] if index == len(alarms) else minute * MINUTE_S + alarms[index]
 
-    def alarms_at(self, at_s: float, clock_us: int, release: int) -> list[Event]:
+    def alarms_at(self, at_s: float, clock_us: int, release: int) -> Sequence[Event]:
         """The alarms of a moment that `alarms` named."""
-        within = at_s % MINUTE_S
-        return [
-            self._event(event, at_s, clock_us, release)
-            for at, event in self._events
-            if event.alarm and abs(at - within) < 1e-6
-        ]
+        key = at_s, clock_us, release
+        if key not in self._alarms:
+            if len(self._alarms) >= _KEPT_ALARMS:
+                del self._alarms[next(iter(self._alarms))]
+            within = at_s % MINUTE_S
+            self._alarms[key] = tuple(
+                self._event(event, at_s, clock_us, release)
+                for at, event in self._events
+                if event.alarm and abs(at - within) < 1e-6
+            )
+        return self._alarms[key]
 
     def count(self, begin_s: float, end_s: float) -> int:
         """How many frames pass before the camera in (begin, end]."""
@@ -177,13 +187,31 @@ class Variation:
         if key not in self._minutes:
             if len(self._minutes) >= _KEPT_MINUTES:
                 del self._minutes[next(iter(self._minutes))]
+            trembling = self._trembling(minute)
             self._minutes[key] = tuple(
-                self._frame(frame, minute * MINUTE_S + at, clock_us, release)
-                for at, frame in zip(self._times, self._frames, strict=True)
+                self._frame(frame, found, minute * MINUTE_S + at, clock_us, release)
+                for at, frame, found in zip(self._times, self._frames, trembling, strict=True)
             )
         return self._minutes[key]
 
-    def _frame(self, frame: FrameResult, at_s: float, clock_us: int, release: int) -> FrameResult:
+    def _trembling(self, minute: int) -> Iterator[Detections]:
+        """Each frame's detections as they are in that minute: some corners a quarter pixel off, some scores by 1/255,
+        in the order that the wire keeps, which is by score."""
+        rng = np.random.default_rng((self._seed, self.number, minute))
+        total = sum(len(frame.detections) for frame in self._frames)
+        steps = rng.choice([-1, 0, 1], (total, 5), p=[_TREMBLING / 2, 1 - _TREMBLING, _TREMBLING / 2])
+        begin = 0
+        for frame in self._frames:
+            found = frame.detections
+            off = steps[begin : begin + len(found)].astype(np.float32)
+            begin += len(found)
+            scores = np.clip(found.scores + off[:, 4] / SCORE_SCALE, 0, 1)
+            # what would overtake another stays: labels are in the same order
+            scores = np.minimum.accumulate(scores) if len(scores) else scores
+            xyxy = np.maximum(found.xyxy + off[:, :4] / BOX_SCALE, 0)
+            yield Detections(xyxy, scores.astype(np.float32), found.class_ids, found.tracks)
+
+    def _frame(self, frame: FrameResult, found: Detections, at_s: float, clock_us: int, release: int) -> FrameResult:
         at_us = int(at_s * 1e6)
         return FrameResult(
             frame.camera,
@@ -191,7 +219,7 @@ class Variation:
             START_US + at_us + clock_us,
             frame.model,
             release,
-            frame.detections,
+            found,
             frame.labels,
             _SINCE_BOOT_US + at_us,
         )

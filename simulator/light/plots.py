@@ -1,0 +1,230 @@
+"""A scenario's pictures, one PNG each."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")  # no screen is needed, nor asked for
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from edge.lanes import LANES, Lane
+from simulator.light.findings import Findings
+from simulator.light.ledger import BIN_S, LATENCY_EDGES_S
+
+_BLUE, _ORANGE, _GREEN, _RED, _GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#a0aec0"
+_BY_LANE: dict[Lane, str] = {
+    "alarms": _RED,
+    "health": _GREEN,
+    "events": _ORANGE,
+    "aggregates": "#805ad5",
+    "frames": _BLUE,
+}
+_HOURS_FROM_S = 3 * 3600
+_BINS = 300  # at most, of the series over time
+_FAULTS = 8  # that are named
+
+
+def draw_all(findings: Findings, folder: Path) -> list[Path]:
+    """All plots; the files written."""
+    with plt.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 120}):
+        figures = {
+            "timeline.png": _timeline(findings),
+            "gateways.png": _gateways(findings),
+            "latency.png": _latency(findings),
+            "machine.png": _machine(findings),
+        }
+        for name, figure in figures.items():
+            figure.savefig(folder / name, bbox_inches="tight")
+            plt.close(figure)
+    return [folder / name for name in figures]
+
+
+def _timeline(findings: Findings) -> Figure:
+    """What was recorded, what arrived, what waited and for how long."""
+    figure, (rate, waiting, latency) = _panels(findings, (2.0, 2.0, 2.0))
+    unit_s, unit = _unit(findings)
+    series = _binned(findings)
+    times, width_s = series[:, 0] / unit_s, (series[1, 0] - series[0, 0] if len(series) > 1 else BIN_S)
+    rate.step(times, series[:, 1] / width_s, where="post", color=_GREY, label="recorded")
+    rate.step(times, series[:, 2] / width_s, where="post", color=_BLUE, label="in the lake")
+    rate.set_ylabel("records a second")
+    rate.set_ylim(bottom=0)
+    rate.legend(frameon=False, loc="upper right", ncols=2)
+    at = [sample.at_s / unit_s for sample in findings.samples]
+    waiting.fill_between(at, [sample.waiting for sample in findings.samples], color=_ORANGE, alpha=0.35, linewidth=0)
+    waiting.set_ylabel("records that wait", color=_ORANGE)
+    waiting.set_ylim(bottom=0)
+    waiting.yaxis.set_major_formatter(lambda value, _: _short(value))
+    connected = waiting.twinx()
+    connected.plot(at, [sample.connected for sample in findings.samples], color=_GREEN, linewidth=1.2)
+    connected.set_ylabel("gateways connected", color=_GREEN)
+    connected.set_ylim(0, findings.scenario.gateways.count * 1.08)
+    connected.spines["right"].set_visible(True)
+    latency.plot(times, series[:, 4], color=_RED, linewidth=1.2, label="longest")
+    latency.plot(times, series[:, 3], color=_BLUE, linewidth=1.2, label="mean")
+    latency.set_yscale("log")
+    latency.set_ylabel("from capture to\nacknowledgement, s")
+    latency.legend(frameon=False, loc="upper right", ncols=2)
+    latency.set_xlabel(f"simulated time, {unit}")
+    figure.suptitle(_title(findings))
+    return figure
+
+
+def _gateways(findings: Findings) -> Figure:
+    """How long the oldest record of each gateway had waited, over time."""
+    figure, (axis,) = _panels(findings, (4.5,))
+    unit_s, unit = _unit(findings)
+    # sorted by site: what hits a site is a block
+    sites = findings.scenario.gateways.sites
+    order = sorted(range(len(findings.names)), key=lambda index: (index % sites, index))
+    ages = np.maximum(findings.ages_s[order], 1.0)
+    # within a window waiting is as it should be
+    usual_s = 1.2 * findings.scenario.window_s
+    longest = max(4 * usual_s, float(ages.max(initial=1.0)))
+    times = np.array(findings.age_times_s) / unit_s
+    edges = np.concatenate((times, [times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1.0)]))
+    mesh = axis.pcolormesh(
+        edges, np.arange(len(order) + 1), ages, norm=LogNorm(usual_s, longest), cmap="magma_r", rasterized=True
+    )
+    figure.colorbar(mesh, ax=axis, label="oldest record waits for, s", extend="min", pad=0.01)
+    if sites > 1:
+        sizes = [sum(index % sites == site for index in range(len(order))) for site in range(sites)]
+        ends = np.cumsum(sizes)
+        axis.set_yticks(ends - np.array(sizes) / 2, [f"site-{site + 1}" for site in range(sites)])
+        axis.hlines(ends[:-1], edges[0], edges[-1], color=_GREY, linewidth=0.8)
+        axis.tick_params(axis="y", length=0)
+    else:
+        axis.set_ylabel("gateways")
+    axis.invert_yaxis()
+    axis.set_xlabel(f"simulated time, {unit}")
+    figure.suptitle(_title(findings))
+    return figure
+
+
+def _latency(findings: Findings) -> Figure:
+    """Which part of a lane's records was in the lake after how long."""
+    figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    for lane in LANES:
+        tally = findings.lanes.get(lane)
+        if tally is None or not tally.latency.sum():
+            continue
+        parts = np.cumsum(tally.latency)[:-1] / tally.latency.sum()
+        axis.plot(LATENCY_EDGES_S, parts, color=_BY_LANE.get(lane, _GREY), label=f"{lane} ({tally.acknowledged:,})")
+    longest = max((tally.slowest_s for tally in findings.lanes.values()), default=1.0)
+    axis.set_xscale("log")
+    axis.set_xlim(0.1, max(100.0, longest * 1.3))
+    axis.set_ylim(0, 1.02)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axis.set_xlabel("simulated seconds from capture to acknowledgement")
+    axis.set_ylabel("of the records")
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, loc="upper left")
+    axis.set_title(_title(findings))
+    return figure
+
+
+def _machine(findings: Findings) -> Figure:
+    """How fast time went, and what that took."""
+    figure, (speed, busy) = _panels(findings, (2.0, 2.0))
+    unit_s, unit = _unit(findings)
+    samples = list(findings.samples)
+    # so that a step takes some real time, or the processor's clock is too coarse
+    kept = [samples[0]]
+    for sample in samples[1:]:
+        if sample.real_s - kept[-1].real_s >= max(0.5, findings.real_s / 150):
+            kept.append(sample)
+    pairs = list(itertools.pairwise(kept))
+    times = [after.at_s / unit_s for _, after in pairs]
+    spans = [after.real_s - before.real_s for before, after in pairs]
+    speed.step(times, [(b.at_s - a.at_s) / span for (a, b), span in zip(pairs, spans, strict=True)], color=_BLUE)
+    speed.axhline(1, color=_GREY, linewidth=1, linestyle=":")
+    speed.set_yscale("log")
+    speed.set_ylabel("simulated seconds\na second")
+    parts = {
+        "fleet": ([(b.fleet_cpu_s - a.fleet_cpu_s) for a, b in pairs], _GREEN),
+        "ingest": ([(b.ingest_cpu_s - a.ingest_cpu_s) for a, b in pairs], _BLUE),
+        "broker": ([(b.broker_cpu_s - a.broker_cpu_s) for a, b in pairs], _ORANGE),
+    }
+    shares = [[max(0.0, spent) / span for spent, span in zip(part, spans, strict=True)] for part, _ in parts.values()]
+    busy.stackplot(times, shares, labels=list(parts), colors=[colour for _, colour in parts.values()], alpha=0.8)
+    busy.set_ylabel("cores busy")
+    busy.set_ylim(bottom=0)
+    busy.set_xlabel(f"simulated time, {unit}")
+    busy.legend(frameon=False, loc="upper right", ncols=3)
+    figure.suptitle(f"{_title(findings)}: {findings.factor:.1f} x time over all")
+    return figure
+
+
+def _title(findings: Findings) -> str:
+    many = findings.scenario.gateways
+    return f"{findings.scenario.name}: {many.count:,} light gateways, seed {findings.seed}"
+
+
+def _unit(findings: Findings) -> tuple[float, str]:
+    return (3600.0, "hours") if findings.scenario.duration_s > _HOURS_FROM_S else (60.0, "minutes")
+
+
+def _binned(findings: Findings) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    """The ledger's series with few enough rows: rates added up, latencies weighed by what was acknowledged."""
+    series = findings.series
+    factor = max(1, math.ceil(max(len(series) / _BINS, findings.scenario.window_s / BIN_S)))
+    rows = []
+    for begin in range(0, len(series), factor):
+        part = series[begin : begin + factor]
+        acked = part[:, 2].sum()
+        mean = np.nansum(part[:, 3] * part[:, 2]) / acked if acked else np.nan
+        worst = np.nanmax(part[:, 4]) if acked else np.nan
+        rows.append((part[0, 0], part[:, 1].sum(), acked, mean, worst))
+    return np.array(rows, np.float64)
+
+
+def _draw_strikes(axis: Axes, findings: Findings, unit_s: float) -> None:
+    """A row for each fault, and a bar for each time that it happened."""
+    titles = list(dict.fromkeys(strike.fault.title for strike in findings.strikes))[:_FAULTS]
+    least_s = findings.simulated_s / 500
+    for strike in findings.strikes:
+        if strike.fault.title in titles:
+            length_s = max(least_s, min(strike.end_s, findings.scenario.duration_s) - strike.begin_s)
+            row = titles.index(strike.fault.title)
+            axis.barh(row, length_s / unit_s, left=strike.begin_s / unit_s, height=0.6, color=_RED, alpha=0.6)
+    axis.set_yticks(range(len(titles)), titles, fontsize=8.5)
+    axis.set_ylim(len(titles) - 0.4, -0.6)
+    axis.tick_params(axis="both", length=0, labelbottom=False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _panels(findings: Findings, heights: Sequence[float], *, width: float = 11) -> tuple[Figure, list[Axes]]:
+    """Panels on one axis of time, below a narrow one that shows what was wrong when."""
+    titles = {strike.fault.title for strike in findings.strikes}
+    strip = 0.25 * min(_FAULTS, len(titles)) + 0.1 if titles else 0.0
+    all_heights = [*([strip] if strip else []), *heights]
+    figure, axes = plt.subplots(
+        len(all_heights),
+        1,
+        figsize=(width, sum(all_heights) + 0.9),
+        sharex=True,
+        layout="constrained",
+        height_ratios=all_heights,
+        squeeze=False,
+    )
+    panels = list(axes[:, 0])
+    if strip:
+        _draw_strikes(panels.pop(0), findings, _unit(findings)[0])
+    panels[-1].set_xlim(0, findings.simulated_s / _unit(findings)[0])
+    return figure, panels
+
+
+def _short(value: float) -> str:
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
