@@ -50,9 +50,9 @@ free=$(df -Pk "$work" | awk 'NR == 2 { print $4 }')
     "there are $((free / 1024)) MB: make room, then deploy again"
 trap 'rm -rf "$new"' EXIT
 "$python" -I -m venv --without-pip "$new" || fail "$python could not make a virtual environment in $new"
-# /tmp is memory on some systems, and not to be executed from on others
+# /tmp is memory on some systems, and not to be executed from on others; a component's user may have no home
 mkdir -p "$new/tmp" "$new/wheels/$version"
-export TMPDIR="$new/tmp"
+export TMPDIR="$new/tmp" HOME="$new/tmp"
 "$python" -I -c 'import sys, zipfile
 sys.tracebacklimit = 0
 archive = zipfile.ZipFile(sys.argv[1])
