@@ -3,17 +3,29 @@ network, the gateway on it, and results in the lake. Needs a way to a package in
 
 import json
 import platform
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cloud.lake.lake import Lake
-from greengrass.recipe import RUNTIME
+from greengrass.recipe import GATEWAY, RUNTIME
+from models.mqtt import Broker, Connection
+from simulator.authority import Authority
+from simulator.broker import LocalBroker
 from simulator.fleet import SimulatedFleet
 from simulator.local_cloud import LocalCloud
+from simulator.nucleus.device import Device
+from simulator.nucleus.device_state import DeviceState, Installed
+from simulator.nucleus.ipc_server import IpcServer
 from simulator.nucleus.personality import JAVA, LITE
+from simulator.nucleus.services import Services
+from simulator.witness import Witness
 from tests.edge.conftest import MakeRelease
 from tidegate import main
 
@@ -114,6 +126,59 @@ def test_a_power_cut_while_the_environment_is_made_leaves_none_and_it_is_made_wh
         eventually(lambda nucleus=nucleus: nucleus.pid(RUNTIME) is not None, timeout_s=120)
         (environment,) = work.glob("venv-*")
         assert (environment / "bin" / "python").exists()
+
+
+def test_on_lite_a_local_deployment_works_though_it_leaves_archives_packed(
+    film: Path, trust: Path, make_release: MakeRelease, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    settings = {"model": "colour", "trust": str(trust), "cameras": [{"name": "belt", "uri": str(film)}]}
+    (tmp_path / "gateway.json").write_text(json.dumps(settings))
+    out, root = tmp_path / "dist", tmp_path / "root"
+    which = ["--platform", PLATFORM, "--python-version", PYTHON, "--package", str(make_release(1))]
+    gateway = ["--runtime", "--gateway", "--config", str(tmp_path / "gateway.json"), *which]
+    assert main(["component", "build", "--out", str(out), *gateway]) == 0
+    witness = Witness(root / "work" / GATEWAY / "state" / "spool.db")
+
+    # all that lite does with --artifacts-dir, by its source
+    shutil.copytree(out / "artifacts", root / "packages" / "artifacts")
+    recipes = [json.loads(path.read_bytes()) for path in (out / "recipes").glob("*.json")]
+    authority = Authority(tmp_path / "authority")
+    with closing(LocalBroker(tmp_path / "broker", authority)) as broker:
+        broker.start()
+        identity = authority.device("line-1").broker(broker.host, broker.port)
+        with _device("line-1", root, identity) as device:
+            outcome = device.change_to(
+                DeviceState({}, {recipe["ComponentName"]: _installed(recipe) for recipe in recipes})
+            )
+            assert outcome.succeeded, outcome.cause
+            eventually(lambda: len(witness.frames()) == 30, timeout_s=60)
+    assert not (root / "packages" / "artifacts-unarchived").exists()
+
+
+@contextmanager
+def _device(thing: str, root: Path, broker: Broker) -> Iterator[Device]:
+    """A nucleus lite without a cloud to deploy from."""
+    with (
+        tempfile.TemporaryDirectory() as sockets,
+        Connection(broker, client_id=thing) as connection,
+    ):
+        socket = Path(sockets) / "ipc"
+        environment = {
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(socket),
+            "AWS_IOT_THING_NAME": thing,
+        }
+        device = Device(thing, root, environment=environment, personality=LITE)
+        with IpcServer(socket, Services(device, connection, LITE), LITE):
+            device.start()
+            yield device
+            device.stop()
+
+
+def _installed(recipe: dict[str, Any]) -> Installed:
+    """Of a local recipe, which has no digests; ours wants them and does not look."""
+    for artifact in (artifact for manifest in recipe["Manifests"] for artifact in manifest["Artifacts"]):
+        artifact["Digest"] = ""
+    return Installed(recipe, recipe.get("ComponentConfiguration", {}).get("DefaultConfiguration", {}))
 
 
 def _environment(fleet: SimulatedFleet, name: str) -> Path:
