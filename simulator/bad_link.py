@@ -36,7 +36,7 @@ class BadLink:
 
     def __init__(self, to_port: int, *, seed: int = 0) -> None:
         self.knobs = Knobs()
-        self.connections = 0  # so far
+        self.connections = self.refused = 0  # so far
         self._to_port = to_port
         self._random = random.Random(seed)
         self._cut = False
@@ -74,6 +74,7 @@ class BadLink:
 
     async def _serve(self, near_reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         if self._cut:
+            self.refused += 1
             near.transport.abort()
             return
         self.connections += 1

@@ -45,6 +45,7 @@ class Plant:
         pointers: Path | None = None,
         kind: Kind = "mqtt",
         ack_timeout_s: float = 1.0,
+        window_s: float = 0.3,
         state: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ class Plant:
         own = authority.device(GATEWAY)
         settings: dict[str, object] = {
             "model": "colour",
-            "window_s": 0.3,
+            "window_s": window_s,
             "ack_timeout_s": ack_timeout_s,
             "trust": str(trust),
             "state": str(self.state),

@@ -20,6 +20,7 @@ from simulator.bad_link import BadLink, Knobs
 from simulator.camera_server import Camera, CameraServer
 from simulator.nucleus.faults import Clock
 from simulator.scenes import Shot, Truth
+from tests.flows.fast_clock import write_speed
 from tests.flows.plant import Kind, Plant, finish, wait_for
 
 MakeVideo = Callable[..., Path]
@@ -28,6 +29,7 @@ FRAMES = 400
 # paho, in the simulated nucleus of this process, forgets its socket when a handshake fails; Python closes it
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 DAY_S = 86_400
+HOUR_US = 3_600_000_000
 
 
 def soak(*values: object) -> object:
@@ -43,6 +45,7 @@ class MakePlant(Protocol):
         pointers: Path | None = None,
         state: Path | None = None,
         ack_timeout_s: float = 1.0,
+        window_s: float = 0.3,
     ) -> Plant:
         """A plant with release 1 and a file of FRAMES frames, unless told otherwise."""
         ...
@@ -61,6 +64,7 @@ def make_plant(
         pointers: Path | None = None,
         state: Path | None = None,
         ack_timeout_s: float = 1.0,
+        window_s: float = 0.3,
     ) -> Plant:
         plant = Plant(
             tmp_path / "plant",
@@ -71,6 +75,7 @@ def make_plant(
             kind=kind,
             state=state,
             ack_timeout_s=ack_timeout_s,
+            window_s=window_s,
         )
         plants.append(plant)
         if kind == "aws" and plant.broker.kind != "mosquitto":
@@ -337,9 +342,44 @@ class Flat:
         return Shot(np.full((48, 128, 3), np.eye(3)[number % 3] * 200, np.uint8), self.truth(number))
 
 
-@pytest.mark.parametrize("gone_s", [0, soak(240)])
-def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(gone_s: float, make_plant: MakePlant) -> None:
-    # from half a minute on it is tried again every ten seconds at most, so four minutes are like an hour
+@pytest.mark.soak
+def test_a_camera_that_is_gone_for_an_hour_is_tried_all_the_time_and_comes_back(make_plant: MakePlant) -> None:
+    """An hour by the gateway's clock, which goes 200 times as fast meanwhile."""
+    with CameraServer({"door": Camera(Flat(), fps=30)}) as server:
+        cable = BadLink(int(server.url.rsplit(":", 1)[1]))
+        uri = f"http://127.0.0.1:{cable.port}/door"
+        plant = make_plant(camera={"name": "belt", "uri": uri, "numbered": True, "stall_s": 1.0}, window_s=5)
+        speed = plant.folder / "speed"
+        write_speed(speed, 1)
+        process = plant.start(
+            "--keep-running", program="tests.flows.fast_clock", environment={"FAST_CLOCK": str(speed)}
+        )
+        wait_for(lambda: seen(plant) > 20)
+        cable.cut()
+        wait_for(lambda: plant.reports()[-1].camera_state == "down")
+        gone_us, connections = plant.reports()[-1].at_us, cable.refused
+        write_speed(speed, 200)
+        wait_for(lambda: plant.reports()[-1].at_us > gone_us + HOUR_US, timeout_s=60)
+        write_speed(speed, 1)
+        connections = cable.refused - connections
+        cable.mend()
+        wait_for(lambda: plant.reports()[-1].camera_state == "ok", timeout_s=30)
+        see_more(plant, 20)
+        process.send_signal(signal.SIGTERM)
+        code, _, err = finish(process)
+        assert code == 0, err
+        cable.close()
+    hour = [report for report in plant.reports() if gone_us < report.at_us <= gone_us + HOUR_US]
+    assert {report.camera_state for report in hour} == {"down"}
+    assert sum(report.window_s for report in hour) == pytest.approx(3600, rel=0.05), "it was told all the time"
+    # of the disk it may complain, which is as slow as ever
+    assert not [report for report in hour if report.last_error.startswith("camera")], "and complained of once"
+    assert 360 <= connections <= 720, "tried every five to ten seconds"
+    numbers = plant.cloud.frame_numbers("belt")
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_a_camera_that_goes_is_reported_and_comes_back(make_plant: MakePlant) -> None:
     with CameraServer({"door": Camera(Flat(), fps=30)}) as server:
         cable = BadLink(int(server.url.rsplit(":", 1)[1]))
         uri = f"http://127.0.0.1:{cable.port}/door"
@@ -349,7 +389,6 @@ def test_a_camera_that_goes_for_a_while_is_reported_and_comes_back(gone_s: float
         wait_for(lambda: seen(plant) > 20)
         cable.cut()
         wait_for(lambda: plant.reports()[-1].camera_state == "down")
-        time.sleep(gone_s)
         cable.mend()
         wait_for(lambda: plant.reports()[-1].camera_state == "ok", timeout_s=30)
         see_more(plant, 20)
