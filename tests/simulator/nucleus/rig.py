@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import signal
 import socket
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,7 +15,6 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from models.mqtt import Broker, Connection
 from models.topics import acks_topic, results_topic
-from simulator.broker import LocalBroker
 from simulator.nucleus.device import Device
 from simulator.nucleus.device_state import DeviceState, Installed
 from simulator.nucleus.eventstream import Message, encode
@@ -123,18 +120,6 @@ def request_frame(number: int, operation: str, request: Mapping[str, Any]) -> by
         "operation": f"aws.greengrass#{operation}",
     }
     return encode(Message(headers, json.dumps(request).encode()))
-
-
-@contextlib.contextmanager
-def frozen(broker: LocalBroker) -> Iterator[None]:
-    """The broker does not answer for a while, though its connections stay."""
-    process: subprocess.Popen[bytes] | None = broker._process
-    assert process is not None
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager

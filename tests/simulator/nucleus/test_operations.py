@@ -5,7 +5,7 @@ import functools
 import json
 import queue
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ from awsiot.greengrasscoreipc.model import (
 
 from models.mqtt import Broker, Connection
 from models.topics import results_filter, shard_of
+from simulator.bad_link import BadLink
 from simulator.broker import INGEST, LocalBroker
 from simulator.nucleus.eventstream import Message, Parser
 from simulator.nucleus.personality import PERSONALITIES
-from tests.simulator.nucleus.rig import ACKS, RESULTS, THING, Rig, connect_frame, frozen, request_frame, rig
+from tests.simulator.nucleus.rig import ACKS, RESULTS, THING, Rig, connect_frame, request_frame, rig
 from tests.simulator.nucleus.waiting import eventually
 
 Act = Callable[["Probe"], object]
@@ -42,7 +43,7 @@ class Probe:
     """Who asks."""
 
     rig: Rig
-    broker: LocalBroker
+    link: BadLink  # between the device and the broker
     cloud: Connection
     heard: "queue.Queue[Any]" = field(default_factory=queue.Queue)
 
@@ -69,7 +70,10 @@ class Probe:
         return self.reaches_cloud(payload)
 
     def reaches_cloud(self, payload: bytes) -> bool:
-        return any(message.payload == payload for message in self.cloud.messages())
+        while (message := self.cloud.receive(20)) is not None:
+            if message.payload == payload:
+                return True
+        return False
 
     def taken(self, *payloads: bytes, qos: str = "1", last: object = "ok") -> object:
         """What becomes of the last one, when all others are taken."""
@@ -96,13 +100,13 @@ class Probe:
 
     @contextlib.contextmanager
     def broker_down(self) -> Iterator[None]:
-        self.broker.kill()
+        self.link.cut()
         eventually(lambda: not self.rig.connection.connected)
         try:
             yield
         finally:
-            self.broker.start()
-            eventually(lambda: self.rig.connection.connected and self.cloud.wait_until_ready(20))
+            self.link.mend()
+            eventually(lambda: self.rig.connection.connected)
 
     def frames(self, *requests: bytes) -> list[Message]:
         """What comes back from the bare socket, after the answer to connect."""
@@ -147,11 +151,13 @@ def message_of_error(probe: Probe) -> object:
 
 
 def while_frozen(act: Act, probe: Probe) -> object:
-    with frozen(probe.broker):
-        try:
-            return act(probe)
-        except ServiceError:
-            return ServiceError
+    probe.link.knobs.dead = True  # nothing arrives, and nobody is told
+    try:
+        return act(probe)
+    except ServiceError:
+        return ServiceError
+    finally:
+        probe.link.mend()
 
 
 def while_down(act: Act, probe: Probe) -> object:
@@ -283,12 +289,22 @@ FACTS: list[tuple[str, Act, object, object]] = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def link(broker: LocalBroker) -> Iterator[BadLink]:
+    with BadLink(broker.port) as found:
+        yield found
+
+
 @pytest.fixture(scope="module", params=["lite", "java"])
 def device(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, thing: Callable[[str], Broker]
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    thing: Callable[[str], Broker],
+    link: BadLink,
 ) -> Iterator[Rig]:
-    folder = tmp_path_factory.mktemp("device")
-    with rig(folder, thing(THING), PERSONALITIES[request.param], secrets={"camera-1": "hush"}) as found:
+    broker = replace(thing(THING), port=link.port)
+    personality = PERSONALITIES[request.param]
+    with rig(tmp_path_factory.mktemp("device"), broker, personality, secrets={"camera-1": "hush"}) as found:
         yield found
 
 
@@ -300,9 +316,9 @@ def cloud(thing: Callable[[str], Broker]) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def probe(device: Rig, broker: LocalBroker, cloud: Connection) -> Iterator[Probe]:
+def probe(device: Rig, link: BadLink, cloud: Connection) -> Iterator[Probe]:
     eventually(lambda: device.connection.unacknowledged.messages == 0)
-    with contextlib.closing(Probe(device, broker, cloud)) as found:
+    with contextlib.closing(Probe(device, link, cloud)) as found:
         yield found
 
 
