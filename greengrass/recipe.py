@@ -218,7 +218,7 @@ def _runtime_lifecycle(runtime: RuntimeVersion, pythons: Sequence[str], wheelhou
     place = f'"{{work:path}}" "{runtime.environment}"'
     setup = f'sh "{{artifacts:path}}/setup.sh" "{{artifacts:path}}/{wheels}" {place}'
     return {
-        "Setenv": {"TIDEGATE_PYTHONS": " ".join(pythons), "TIDEGATE_ROOM_KB": str(wheelhouse.room_kb)},
+        "Setenv": {"TIDEGATE_PYTHONS": ",".join(pythons), "TIDEGATE_ROOM_KB": str(wheelhouse.room_kb)},
         "install": {"Script": f"exec {setup}", "Timeout": INSTALL_TIMEOUT_S},
         "run": {"Script": f'{setup} || exit 1\nexec sh "{{artifacts:path}}/keep.sh" {place}'},
     }

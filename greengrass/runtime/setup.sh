@@ -4,7 +4,7 @@
 #   sh setup.sh WHEELS.zip WORK ENVIRONMENT
 #
 # WORK/ENVIRONMENT appears by one rename, after it has proven to import everything. TIDEGATE_PYTHONS are the versions
-# that there are wheels for, TIDEGATE_ROOM_KB what making it takes on the disk.
+# that there are wheels for, with commas between, TIDEGATE_ROOM_KB what making it takes on the disk.
 set -eu
 umask 022
 export PYTHONNOUSERSITE=1 ORT_DISABLE_TELEMETRY=1
@@ -32,14 +32,14 @@ if [ -x "$made/bin/python" ] && imports "$made" 2>/dev/null; then
     exit 0
 fi
 
-python='' found=''
-for name in python3 $(for version in $TIDEGATE_PYTHONS; do echo "python$version"; done); do
+python='' found='' pythons=$(echo "$TIDEGATE_PYTHONS" | tr , ' ')
+for name in python3 $(for version in $pythons; do echo "python$version"; done); do
     version=$("$name" -I -c 'import struct, sys
 print("%d.%d" % sys.version_info[:2] + ("" if struct.calcsize("P") == 8 else " of 32 bit"))' 2>/dev/null) || continue
-    case " $TIDEGATE_PYTHONS " in *" $version "*) python=$name && break ;; esac
+    case " $pythons " in *" $version "*) python=$name && break ;; esac
     found="$found $name is $version,"
 done
-[ -n "$python" ] || fail "has wheels for Python $TIDEGATE_PYTHONS (64 bit), but here${found:- is no python3,}" \
+[ -n "$python" ] || fail "has wheels for Python $pythons (64 bit), but here${found:- is no python3,}" \
     "so install one of those, or build the Runtime with --python-version"
 "$python" -I -c 'import venv' 2>/dev/null || fail "$python makes no virtual environments: apt install python3-venv"
 

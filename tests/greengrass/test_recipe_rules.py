@@ -64,7 +64,7 @@ RULES: list[tuple[str, str, Change]] = [
     ("version", r"ComponentVersion must be like 1.2.3.* got '1.0'", _top("ComponentVersion", "1.0")),
     ("build metadata", r"ComponentVersion must be .* got '1.0.0\+build'", _top("ComponentVersion", "1.0.0+build")),
     ("a manifest", r"Manifests must be a list", _top("Manifests", [])),
-    ("size", rf"at most {MAX_BYTES}", _top("ComponentDescription", "x" * MAX_BYTES)),
+    ("size", rf"at most {MAX_BYTES}", _top("ComponentPublisher", "x" * MAX_BYTES)),
     # keys are case-sensitive on lite
     ("case of a key", r"'componentDescription' was unexpected.*case-sensitive", _top("componentDescription", "x")),
     ("case of a step's key", r"Lifecycle.run: .*'script' was unexpected", _set("Lifecycle/run/script", "true")),
@@ -91,6 +91,9 @@ RULES: list[tuple[str, str, Change]] = [
     ("time-out above 0", r"Timeout: 0 is less than .*seconds above 0", _set("Lifecycle/run/Timeout", 0)),
     ("time-out as YAML has it on lite", r"Timeout: '60' is not of type", _set("Lifecycle/run/Timeout", "60")),
     ("environment", r"Setenv.*is not of type 'string'", _set("Lifecycle/run/Setenv", {"A": 1})),
+    ("a blank in the environment", r"Setenv.*unquoted", _set("Lifecycle/run/Setenv", {"A": "one two"})),
+    ("the shell in the environment", r"Setenv.*unquoted", _set("Lifecycle/run/Setenv", {"A": "$HOME"})),
+    ("a line of a unit file", r"ComponentDescription: .*unit file", _top("ComponentDescription", "one\ntwo")),
     ("name in the environment", r"'A-B' does not match", _set("Lifecycle/run/Setenv", {"A-B": "1"})),
     ("no privileges", r"RequiresPrivilege: .*without privileges", _set("Lifecycle/run/RequiresPrivilege", True)),
     # variables: lite takes every brace for one

@@ -68,7 +68,11 @@ class Device:
     def start(self) -> "subprocess.Popen[str]":
         """setup.sh, in a process group of its own."""
         command = [SHELL, str(HERE / "setup.sh"), str(self.archive), f"{self.work}/", ENVIRONMENT]
-        own = {"PATH": f"{self.programs}:/usr/bin:/bin", "TIDEGATE_PYTHONS": PYTHON, "TIDEGATE_ROOM_KB": "1000"}
+        own = {
+            "PATH": f"{self.programs}:/usr/bin:/bin",
+            "TIDEGATE_PYTHONS": f"3.0,{PYTHON}",
+            "TIDEGATE_ROOM_KB": "1000",
+        }
         return subprocess.Popen(
             command,
             env={**own, **self.environment},

