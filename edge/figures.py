@@ -12,7 +12,7 @@ import numpy as np
 from edge.cameras.camera import Tally
 from edge.loading import LoadedModel
 from models.manifest import Manifest
-from models.records import SCORE_BINS, CameraHealth, Health
+from models.records import CAMERA_COUNTS, SCORE_BINS, CameraHealth, Health
 from models.tally import AnswerTally
 
 # the worst first; "waiting": not looked through yet, for want of a model or because it is just being opened
@@ -135,6 +135,14 @@ def tell(whole: Health, figures: dict[Who, Figures], begin: Mark, end: Mark) -> 
     for (who, its), (since, until) in zip(figures.items(), pairwise(marks), strict=True) if figures else ():
         told.append(_told_between(its.told_in(who.named_in(whole), who.manifest.labels), its, since, until))
     return told or [_told_between(whole, Figures(begin), begin, end)]
+
+
+def together(cameras: Iterable[CameraHealth]) -> CameraHealth:
+    """What became of the frames of all of these."""
+    counts: Counter[str] = Counter()
+    for camera in cameras:
+        counts.update({name: getattr(camera, name) for name in CAMERA_COUNTS})
+    return CameraHealth("", "ended", **counts)
 
 
 def add_up(health: Health, cameras: tuple[CameraHealth, ...]) -> Health:

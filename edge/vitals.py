@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from edge.cameras.camera import Tally
-from edge.figures import CameraCounts, CameraState, Figures, Mark, Totals, Who, add_up, tell
+from edge.figures import CameraCounts, CameraState, Figures, Mark, Totals, Who, add_up, tell, together
 from edge.loading import LoadedModel
 from edge.machine import Condition, Machine
 from edge.overview import Overview
@@ -51,6 +51,7 @@ class Vitals:
         self._lock = threading.Lock()
         self._cameras: dict[str, CameraCounts] = {}
         self._leaving: set[str] = set()
+        self._left = together(())
         self._done = 0
         self._errors = 0
         self._last_error = ""
@@ -162,9 +163,7 @@ class Vitals:
         self._bytes_reported = standing.bytes_sent
         with self._lock:
             self._window = tuple(told)
-            for name in self._leaving:
-                del self._cameras[name]
-            self._leaving.clear()
+            self._forget_those_that_left()
         return told
 
     def overview(self, current: LoadedModel | None, standing: Standing, *, at_us: int) -> Overview:
@@ -177,11 +176,13 @@ class Vitals:
                 totals.add(its, who.manifest.labels)
             errors, last_error = self._errors, self._last_error
             cameras = tuple(camera.by_now(name, self._figures.values()) for name, camera in self._cameras.items())
+            left = self._left
         total = self._overall(condition, standing, at_us)
         if current is not None:
             total = Who.of(current).named_in(total)
         total = replace(
-            add_up(total, cameras),
+            add_up(total, (*cameras, left)),
+            cameras=cameras,
             window_s=self._clock() - self._started,
             frames_inferred=totals.inferred,
             p50_ms=window[-1].p50_ms if window else 0.0,
@@ -196,6 +197,14 @@ class Vitals:
             challenge=window[-1].challenge if window else None,
         )
         return Overview(window, total, totals.inference_s)
+
+    def _forget_those_that_left(self) -> None:
+        left = (self._cameras.pop(name).by_now(name) for name in self._leaving)
+        self._left = together((self._left, *left))
+        # one of the same name that comes later counts from nothing
+        stay = tuple(camera for camera in self._began.cameras if camera.name not in self._leaving)
+        self._began = replace(self._began, cameras=stay)
+        self._leaving.clear()
 
     def _figures_of(self, model: LoadedModel) -> Figures:
         answering = self._answering

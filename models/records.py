@@ -160,6 +160,9 @@ class PicturePart:
             raise ValueError(f"xyxy must be finite, got {self.xyxy}")
 
 
+CAMERA_COUNTS = ("seen", "inferred", "skipped", "missed", "still", "failed", "pictures_withheld")
+
+
 @dataclass(frozen=True, slots=True)
 class CameraHealth:
     """One camera within a window: its state ("ok", "down", "stalled", "frozen", "dark", "waiting" for the first model,
@@ -178,7 +181,7 @@ class CameraHealth:
     pictures_withheld: int = 0
 
     def __post_init__(self) -> None:
-        _check_counts(self, ("seen", "inferred", "skipped", "missed", "still", "failed", "pictures_withheld"))
+        _check_counts(self, CAMERA_COUNTS)
 
 
 @dataclass(frozen=True, slots=True)

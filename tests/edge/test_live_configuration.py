@@ -1,6 +1,7 @@
 """A gateway's configuration changes while it runs: no frame is lost or doubled, and what is wrong is refused."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from edge import gateway, running
 from edge.analytics.config import AnalyticsConfig, ZoneConfig
 from edge.byte_budget import ByteBudget
 from edge.cameras.config import CameraConfig
+from edge.cameras.opencv import VideoFile
 from edge.config import GatewayConfig, UplinkConfig
 from edge.gateway import run_gateway
 from edge.kept_config import KEPT, keep, kept, start_with
@@ -27,6 +29,7 @@ from simulator.camera_server import Camera, CameraServer
 from simulator.ports import free_port
 from simulator.scenes import Shot, Truth
 from simulator.small_cloud import SmallCloud, SmallUplink
+from tests.edge.bad_disks import small_disk_at, use_up
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]
@@ -124,6 +127,11 @@ def site(tmp_path: Path, trust: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     yield site
     site.end()
     assert site.error is None
+
+
+def port_is_open(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check_colours(site: Site, camera: str, frames: int) -> None:
@@ -257,6 +265,74 @@ def test_a_file_with_other_frames_of_the_same_numbers_is_refused_before_anything
     eventually(lambda: "camera 'belt' has frames of" in site.refused())
     eventually(lambda: len(site.cloud.frame_numbers("belt")) >= 300)
     check_colours(site, "belt", 300)
+
+
+def test_a_camera_that_hangs_is_closed_all_the_same(
+    site: Site,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(running, "_LEAVE_S", 0.2)
+    hangs, let_go = threading.Event(), threading.Event()
+    grab = VideoFile.grab
+
+    def hanging_grab(file: VideoFile) -> bool:
+        if hangs.is_set() and not let_go.is_set() and file._path.name == "belt.avi":
+            let_go.wait(60)
+        return grab(file)
+
+    belt = CameraConfig("belt", str(make_video(400, "belt.avi")), fps=100)
+    door = CameraConfig("door", str(make_video(40, "door.avi")))
+    monkeypatch.setattr(VideoFile, "grab", hanging_grab)
+    site.start(cameras=(belt,), package=make_release(1))
+    eventually(lambda: len(site.cloud.frames) > 10)
+    hangs.set()
+    site.change(cameras=(door,))
+    eventually(lambda: site.cloud.frame_numbers("door") == list(range(40)))
+    site.change(cameras=(door, belt), workers=2)
+    let_go.set()
+    eventually(lambda: len(site.cloud.frame_numbers("belt")) >= 400)
+    check_colours(site, "belt", 400)
+
+
+def test_on_a_full_disk_a_change_is_in_force_and_kept_when_there_is_room(
+    site: Site,
+    make_video: MakeVideo,
+    make_release: MakeRelease,
+    eventually: Eventually,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(running, "_KEEP_RETRY_S", 0.1)
+    belt = CameraConfig("belt", str(make_video(60)), fps=30)
+    with small_disk_at(tmp_path / "disk", "8m") as disk:
+        site.state = disk / "state"
+        site.start(cameras=(belt,), package=make_release(1), state=site.state)
+        eventually(lambda: kept(site.state) == site.config)
+        before = site.config
+        ballast = use_up(disk)
+        site.change(metrics_port=(port := free_port()))
+        eventually(lambda: port_is_open(port))
+        assert kept(site.state) == before
+        ballast.unlink()
+        eventually(lambda: kept(site.state) == site.config)
+        eventually(lambda: len(site.cloud.frame_numbers("belt")) >= 60)
+        site.end()
+    check_colours(site, "belt", 60)
+
+
+def test_a_gateway_that_waits_for_its_first_model_follows_too(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    site.start(cameras=(CameraConfig("belt", str(make_video(9))),))
+    eventually(lambda: len(site.cloud.reports()) > 0)
+    site.change(cameras=(CameraConfig("door", str(make_video(9, "door.avi"))),))
+    eventually(lambda: [camera.name for camera in site.cloud.reports()[-1].cameras] == ["door"])
+    site.change(package=make_release(1))
+    eventually(lambda: site.cloud.frame_numbers("door") == list(range(9)))
+    assert site.cloud.frame_numbers("belt") == []
 
 
 def test_a_refused_configuration_says_no_password(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.cameras.camera import Tally
 from edge.config import DEFAULT_LIMIT_BYTES, MAX_CAMERAS
 from edge.figures import CameraState
 from edge.loading import LoadedModel
@@ -319,6 +320,35 @@ def test_every_frame_seen_is_accounted_for_once(loaded: LoadedModel, steps: list
     for health in told:
         of_release = [step for step in steps if step[0] in ("inferred", "failed") and step[2] == health.release]
         assert health.frames_inferred + health.frames_failed <= len(of_release)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["comes", "seen", "inferred", "leaves", "cut"]))))
+def test_cameras_that_come_and_go_lose_no_count(loaded: LoadedModel, steps: list[tuple[int, str]]) -> None:
+    vitals = Vitals("colour")
+    tallies: dict[str, Tally] = {}
+    told: list[Health] = []
+    seen = inferred = 0
+    for camera, what in steps:
+        name = "ab"[camera]
+        if what == "comes" and name not in tallies:
+            tallies[name] = vitals.add_camera(name)
+        elif what == "cut":
+            told += vitals.cut(loaded, Standing(), at_us=1)
+            assert {camera.name for camera in vitals.overview(None, Standing(), at_us=1).total.cameras} == set(tallies)
+        elif name in tallies and what == "leaves":
+            del tallies[name]
+            vitals.remove_camera(name)
+        elif name in tallies and what in ("seen", "inferred"):
+            tallies[name].seen += 1
+            seen += 1
+            if what == "inferred":
+                vitals.answered(*answer(loaded), camera=name)
+                inferred += 1
+    total = vitals.overview(None, Standing(), at_us=3).total
+    told += vitals.cut(loaded, Standing(), at_us=2)
+    assert sum(health.frames_seen for health in told) == total.frames_seen == seen
+    assert sum(health.frames_inferred for health in told) == total.frames_inferred == inferred
 
 
 def burn(cpu_s: float) -> None:
