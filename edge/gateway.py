@@ -15,7 +15,8 @@ from edge.config import GatewayConfig
 from edge.config_changes import NO_NEWS, Source
 from edge.kept_config import kept
 from edge.model_store import ModelStore
-from edge.running import MODELS, Outcome, Running, budget_of
+from edge.running import Outcome, Running, budget_of
+from edge.shadow import MODELS
 from edge.spool import Spool
 from edge.uplink import Uplink, open_uplink
 from models.errors import SpoolError, TidegateError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge import gateway, running
+from edge import gateway, running, watches
 from edge.analytics.config import AnalyticsConfig, ZoneConfig
 from edge.byte_budget import ByteBudget
 from edge.cameras.config import CameraConfig
@@ -274,7 +274,7 @@ def test_a_camera_that_hangs_is_closed_all_the_same(
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(running, "_LEAVE_S", 0.2)
+    monkeypatch.setattr(watches, "_LEAVE_S", 0.2)
     hangs, let_go = threading.Event(), threading.Event()
     grab = VideoFile.grab
 
