@@ -23,6 +23,7 @@ from models.manifest import read_manifest, write_manifest
 from tests.edge.odd_models import BLUE, WHITE, moody_graph, run_of, see, slow_copy
 
 MakeRelease = Callable[..., Path]
+Restart = Callable[[], ActiveModel]
 
 
 @pytest.fixture
@@ -38,6 +39,18 @@ def new_active(tmp_path: Path, trust: Path) -> Callable[..., ActiveModel]:
 @pytest.fixture
 def active(new_active: Callable[..., ActiveModel]) -> ActiveModel:
     return new_active()
+
+
+@pytest.fixture
+def restart(new_active: Callable[..., ActiveModel]) -> Restart:
+    """What the gateway runs after another start."""
+
+    def start() -> ActiveModel:
+        again = new_active()
+        again.resume()
+        return again
+
+    return start
 
 
 @pytest.fixture
@@ -57,6 +70,15 @@ def make_odd(colour_run: Path, keys: Keys, tmp_path: Path) -> MakeRelease:
 @pytest.fixture
 def make_moody(make_odd: MakeRelease) -> MakeRelease:
     return lambda release: make_odd(release, moody_graph)
+
+
+@pytest.fixture
+def moody(active: ActiveModel, make_release: MakeRelease, make_moody: MakeRelease) -> Path:
+    """Release 2, which raises on white; it runs, after release 1."""
+    package = make_moody(2)
+    active.offer(make_release(1))
+    active.offer(package)
+    return package
 
 
 def test_the_model_of_the_package_answers(active: ActiveModel, make_release: MakeRelease) -> None:
@@ -97,11 +119,8 @@ def test_a_refused_package_leaves_the_current_model_running(active: ActiveModel,
     assert active.failed_release == "", "it is past"
 
 
-def test_what_was_given_up_is_past_once_a_later_release_runs(
-    active: ActiveModel, make_release: MakeRelease, make_moody: MakeRelease
-) -> None:
-    active.offer(make_release(1))
-    active.offer(make_moody(2))
+@pytest.mark.usefixtures("moody")
+def test_what_was_given_up_is_past_once_a_later_release_runs(active: ActiveModel, make_release: MakeRelease) -> None:
     see(active, WHITE)
     active.offer(make_release(3))
     active.settle()
@@ -129,18 +148,14 @@ def test_a_release_that_disagrees_with_its_golden_frames_is_given_up_for_good(
 
 
 def test_a_model_that_raises_while_it_runs_hands_back_at_once_and_loses_no_frame(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+    active: ActiveModel, restart: Restart, moody: Path
 ) -> None:
-    active.offer(make_release(1))
-    moody = make_moody(2)
-    active.offer(moody)
     assert see(active, BLUE)[0].label == "colour@2"
     assert see(active, WHITE)[0].label == "colour@1", "this very frame is answered by the model before"
     assert active.failed_release.startswith("colour@2: ")
     active.settle()
     assert active.swaps == 2
-    after_restart = new_active()
-    after_restart.resume()
+    after_restart = restart()
     assert see(after_restart, BLUE)[0].label == "colour@1"
     with pytest.raises(PackageError, match="has failed on this gateway before"):
         after_restart.offer(moody)
@@ -156,25 +171,23 @@ def test_a_model_that_raises_with_none_before_it_is_an_error_of_that_frame(
 
 
 def test_a_restart_goes_on_with_the_model_that_ran(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease
+    active: ActiveModel, make_release: MakeRelease, restart: Restart
 ) -> None:
     active.offer(make_release(1))
     package = make_release(2)
     active.offer(package)
     shutil.rmtree(package)
-    again = new_active()
-    again.resume()
+    again = restart()
     assert see(again, BLUE)[0].label == "colour@2"
 
 
 def test_a_restart_with_a_damaged_copy_goes_on_with_the_model_before(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, tmp_path: Path
+    active: ActiveModel, make_release: MakeRelease, tmp_path: Path, restart: Restart
 ) -> None:
     active.offer(make_release(1))
     active.offer(make_release(2))
     (tmp_path / "models" / "colour" / "2" / "model.onnx").write_bytes(b"rot")
-    again = new_active()
-    again.resume()
+    again = restart()
     assert see(again, BLUE)[0].label == "colour@1"
 
 
@@ -184,13 +197,9 @@ def test_an_unsigned_run_folder_runs_where_that_is_asked_for(active: ActiveModel
 
 
 def test_a_release_on_trial_that_raises_after_a_restart_hands_back_to_the_copy_in_the_store(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+    new_active: Callable[..., ActiveModel], restart: Restart, moody: Path
 ) -> None:
-    active.offer(make_release(1))
-    moody = make_moody(2)
-    active.offer(moody)
-    again = new_active()
-    again.resume()
+    again = restart()
     assert see(again, BLUE)[0].label == "colour@2"
     assert see(again, WHITE)[0].label == "colour@1"
     again.settle()
@@ -198,17 +207,11 @@ def test_a_release_on_trial_that_raises_after_a_restart_hands_back_to_the_copy_i
         new_active().offer(moody)
 
 
+@pytest.mark.usefixtures("moody")
 def test_while_a_slow_disk_gives_the_model_before_others_do_not_wait(
-    active: ActiveModel,
-    new_active: Callable[..., ActiveModel],
-    make_release: MakeRelease,
-    make_moody: MakeRelease,
-    tmp_path: Path,
+    make_release: MakeRelease, tmp_path: Path, restart: Restart
 ) -> None:
-    active.offer(make_release(1))
-    active.offer(make_moody(2))
-    again = new_active()
-    again.resume()
+    again = restart()
     choice = tmp_path / "models" / "colour" / "1" / "choice.json"
     content = choice.read_bytes()
     choice.unlink()
@@ -236,14 +239,13 @@ def stopped() -> threading.Event:
 
 
 def test_a_release_that_stood_its_trial_stays_though_a_frame_fails(
-    new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+    new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease, restart: Restart
 ) -> None:
     active = new_active(keep_s=0)
     for package in (make_release(1), make_moody(2)):
         active.offer(package)
         take_long(active, 1.0)
-    again = new_active()
-    again.resume()
+    again = restart()
     for gateway in (active, again):
         with pytest.raises(ModelError):
             see(gateway, WHITE)
@@ -251,42 +253,36 @@ def test_a_release_that_stood_its_trial_stays_though_a_frame_fails(
 
 
 def test_a_release_given_as_a_package_is_on_trial_after_a_restart_too(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+    new_active: Callable[..., ActiveModel], moody: Path
 ) -> None:
-    active.offer(make_release(1))
-    moody = make_moody(2)
-    active.offer(moody)
     again = new_active()
     again.offer(moody)
     assert see(again, WHITE)[0].label == "colour@1"
 
 
 def test_a_release_that_takes_the_process_with_it_is_given_up_after_five_starts(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease, make_moody: MakeRelease
+    active: ActiveModel, make_release: MakeRelease, make_moody: MakeRelease, restart: Restart
 ) -> None:
     active.offer(make_release(1))
     see(active, BLUE)
     active.offer(make_moody(2))  # and is killed before a frame was answered
     for _ in range(4):
-        again = new_active()
-        again.resume()
+        again = restart()
         assert again.current is not None
         assert again.current.label == "colour@2"
-    last = new_active()
-    last.resume()
+    last = restart()
     assert see(last, BLUE)[0].label == "colour@1"
     with pytest.raises(PackageError, match="died 5 times in a row as soon as it was opened"):
         last.offer(make_moody(3).with_name("odd-2"))
 
 
 def test_a_release_that_answers_may_start_as_often_as_it_likes(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease
+    active: ActiveModel, make_release: MakeRelease, restart: Restart
 ) -> None:
     active.offer(make_release(1))
     active.offer(make_release(2))
     for _ in range(8):
-        again = new_active()
-        again.resume()
+        again = restart()
         model, _ = see(again, BLUE)
         assert model.label == "colour@2"
         again.answered(model, 1.0)
@@ -294,14 +290,13 @@ def test_a_release_that_answers_may_start_as_often_as_it_likes(
 
 
 def test_a_gateway_that_ends_in_order_before_it_saw_anything_blames_nobody(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], make_release: MakeRelease
+    active: ActiveModel, make_release: MakeRelease, restart: Restart
 ) -> None:
     active.offer(make_release(1))
     active.offer(make_release(2))
     active.close()
     for _ in range(8):
-        again = new_active()
-        again.resume()
+        again = restart()
         assert label(again) == "colour@2"
         again.close()
 
@@ -317,7 +312,7 @@ def test_a_release_many_times_slower_than_the_one_before_never_sees_a_frame(
 
 
 def test_a_slower_release_whose_signed_figures_say_so_runs_and_stays(
-    active: ActiveModel, new_active: Callable[..., ActiveModel], colour_run: Path, keys: Keys, tmp_path: Path
+    active: ActiveModel, colour_run: Path, keys: Keys, tmp_path: Path, restart: Restart
 ) -> None:
     until = datetime.now(UTC) + timedelta(days=1)
     slow = run_of(colour_run, tmp_path / "slow", slow_copy)
@@ -329,8 +324,7 @@ def test_a_slower_release_whose_signed_figures_say_so_runs_and_stays(
         active.offer(sign_release(run, keys, release=release, floor=0, expires=until, out=out))
     assert see(active, BLUE)[0].label == "colour@2"
     take_long(active, 100.0)
-    again = new_active()
-    again.resume()
+    again = restart()
     take_long(again, 100.0)
     assert (label(active), label(again)) == ("colour@2", "colour@2")
 
@@ -364,24 +358,20 @@ def test_a_release_that_is_slow_with_real_pictures_hands_back(replaced: ActiveMo
     assert "more than 2 times the" in replaced.failed_release
 
 
-def test_a_release_that_is_slow_after_a_restart_hands_back_to_the_copy_in_the_store(
-    replaced: ActiveModel, new_active: Callable[..., ActiveModel]
-) -> None:
-    again = new_active()
-    again.resume()
+@pytest.mark.usefixtures("replaced")
+def test_a_release_that_is_slow_after_a_restart_hands_back_to_the_copy_in_the_store(restart: Restart) -> None:
+    again = restart()
     take_long(again, SLOW_MS)
     assert label(again) == "colour@1"
 
 
-def test_a_machine_that_became_slower_is_not_held_against_the_release(
-    replaced: ActiveModel, new_active: Callable[..., ActiveModel], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("replaced")
+def test_a_machine_that_became_slower_is_not_held_against_the_release(tmp_path: Path, restart: Restart) -> None:
     # the golden frames of the one before take a million times longer than they did then
     note = tmp_path / "models" / "colour" / "trial.json"
     trial = json.loads(note.read_bytes())
     note.write_text(json.dumps({**trial, "before_replay_ms": trial["before_replay_ms"] * 1e-6}))
-    again = new_active()
-    again.resume()
+    again = restart()
     take_long(again, 1000.0)
     assert label(again) == "colour@2"
 
@@ -520,15 +510,8 @@ def test_a_pointer_that_a_power_cut_left_is_a_package_that_is_not_there(
 
 
 def test_a_disk_that_takes_no_note_of_a_failure_is_asked_again(
-    active: ActiveModel,
-    new_active: Callable[..., ActiveModel],
-    make_release: MakeRelease,
-    make_moody: MakeRelease,
-    tmp_path: Path,
+    active: ActiveModel, new_active: Callable[..., ActiveModel], tmp_path: Path, moody: Path
 ) -> None:
-    active.offer(make_release(1))
-    moody = make_moody(2)
-    active.offer(moody)
     see(active, WHITE)
     state = tmp_path / "models" / "colour" / "store.json"
     state.unlink()

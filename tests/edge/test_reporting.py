@@ -58,102 +58,120 @@ def test_while_the_disk_takes_nothing_a_window_that_is_over_is_not_looked_at_all
         assert reporter.left_s() == reporting.LOOK_S
 
 
-@contextmanager
-def running(folder: Path, trust: Path, camera: CameraConfig, **settings: Any) -> Iterator[SmallCloud]:
-    cloud, stop = SmallCloud(), threading.Event()
-    errors: list[TidegateError] = []
-    config = GatewayConfig("colour", (camera,), trust=trust, state=folder / "state", **settings)
+class Site:
+    """A state folder, a cloud, and a gateway of release 7 that sees a film of `belt`."""
 
-    def run() -> None:
+    def __init__(self, folder: Path, trust: Path, make_video: MakeVideo, make_release: MakeRelease) -> None:
+        self.state = folder / "state"
+        self.cloud = SmallCloud()
+        self._trust, self._make_video, self._make_release = trust, make_video, make_release
+
+    @contextmanager
+    def running(self, frames: int, *, fps: float | None = None, **settings: Any) -> Iterator[None]:
+        """Meanwhile the gateway runs. What ended it is raised in the end."""
+        stop = threading.Event()
+        errors: list[TidegateError] = []
+        camera = CameraConfig("belt", str(self._make_video(frames)), fps=fps)
+        if "pointers" not in settings:
+            settings["package"] = self._make_release(7)
+        config = GatewayConfig("colour", (camera,), trust=self._trust, state=self.state, **settings)
+
+        def run() -> None:
+            try:
+                run_gateway(config, gateway="g1", stop=stop, keep_running=True, uplink=SmallUplink(self.cloud))
+            except TidegateError as exc:
+                errors.append(exc)
+
+        thread = threading.Thread(target=run)
+        thread.start()
         try:
-            run_gateway(config, gateway="g1", stop=stop, keep_running=True, uplink=SmallUplink(cloud))
-        except TidegateError as exc:
-            errors.append(exc)
+            yield
+        finally:
+            stop.set()
+            thread.join(20)
+            assert not thread.is_alive()
+        if errors:
+            raise errors[0]
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield cloud
-    finally:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()
-    if errors:
-        raise errors[0]
+    def ask(self) -> Status:
+        """What the gateway says of itself."""
+        status = read_status(self.state)
+        assert status is not None
+        return status
+
+    def stands_still(self) -> bool:
+        before = self.ask().overview.total.frames_inferred
+        time.sleep(0.5)
+        return before == self.ask().overview.total.frames_inferred
+
+    def last_state(self) -> str:
+        """The camera's, as the cloud knows it."""
+        reports = self.cloud.reports()
+        return reports[-1].camera_state if reports else ""
 
 
-def asked(state: Path) -> Status:
-    status = read_status(state)
-    assert status is not None
-    return status
+@pytest.fixture
+def site(tmp_path: Path, trust: Path, make_video: MakeVideo, make_release: MakeRelease) -> Site:
+    return Site(tmp_path, trust, make_video, make_release)
 
 
-def test_a_running_gateway_answers_on_both_ways(
-    tmp_path: Path, trust: Path, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
-) -> None:
-    port, state = free_port(), tmp_path / "state"
-    camera = CameraConfig("belt", str(make_video(40)))
-    with running(tmp_path, trust, camera, package=make_release(7), metrics_port=port, window_s=3600):
-        eventually(lambda: read_status(state) is not None)
-        eventually(lambda: asked(state).overview.total.frames_inferred == 40)
-        status = asked(state)
+@pytest.fixture
+def site_on_small_disk(
+    small_disk: Path, trust: Path, make_video: MakeVideo, make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch
+) -> Site:
+    monkeypatch.setattr(spool, "_MAX_PENDING", 100)
+    return Site(small_disk, trust, make_video, make_release)
+
+
+@pytest.fixture
+def _news_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "NEWS_S", 0.2)
+
+
+def test_a_running_gateway_answers_on_both_ways(site: Site, eventually: Eventually) -> None:
+    port = free_port()
+    with site.running(40, metrics_port=port, window_s=3600):
+        eventually(lambda: read_status(site.state) is not None)
+        eventually(lambda: site.ask().overview.total.frames_inferred == 40)
+        status = site.ask()
         total = status.overview.total
         assert (status.gateway, total.model, total.release, total.detections) == ("g1", "colour", 7, 40)
         assert [(camera.name, camera.seen, camera.inferred) for camera in total.cameras] == [("belt", 40, 40)]
         assert total.disk_free_bytes > 0
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             assert b'tidegate_frames_inferred_total{camera="belt"} 40.0' in answer.read()
-    assert read_status(state) is None
+    assert read_status(site.state) is None
 
 
-def test_the_cloud_is_told_of_a_change_long_before_the_window_is_over(
-    tmp_path: Path,
-    trust: Path,
-    make_video: MakeVideo,
-    make_release: MakeRelease,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(windows, "NEWS_S", 0.2)
-    camera = CameraConfig("belt", str(make_video(60)), fps=30)
-    with running(tmp_path, trust, camera, package=make_release(7), window_s=3600) as cloud:
-        eventually(lambda: bool(cloud.reports()) and cloud.reports()[-1].camera_state == "ended", timeout_s=20)
-        assert 1 <= len(cloud.reports()) <= 3, "it was ok, and then it had ended"
-        (camera_health,) = cloud.reports()[-1].cameras
+@pytest.mark.usefixtures("_news_at_once")
+def test_the_cloud_is_told_of_a_change_long_before_the_window_is_over(site: Site, eventually: Eventually) -> None:
+    with site.running(60, fps=30, window_s=3600):
+        eventually(lambda: site.last_state() == "ended", timeout_s=20)
+        assert 1 <= len(site.cloud.reports()) <= 3, "it was ok, and then it had ended"
+        (camera_health,) = site.cloud.reports()[-1].cameras
         assert (camera_health.name, camera_health.state) == ("belt", "ended")
 
 
+@pytest.mark.usefixtures("_news_at_once")
 def test_the_cloud_is_told_of_a_new_model_as_soon_as_it_runs(
-    tmp_path: Path,
-    trust: Path,
-    make_video: MakeVideo,
-    make_release: MakeRelease,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
+    site: Site, make_release: MakeRelease, tmp_path: Path, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(windows, "NEWS_S", 0.2)
     pointer = tmp_path / "work" / "tidegate.Model.colour" / "pointer"
     pointer.parent.mkdir(parents=True)
-    camera = CameraConfig("belt", str(make_video(3000)), fps=30)
-    with running(tmp_path, trust, camera, pointers=tmp_path / "work", window_s=3600) as cloud:
+    reports = site.cloud.reports
+    with site.running(3000, fps=30, pointers=tmp_path / "work", window_s=3600):
         for release in (1, 2):
             pointer.write_text(f"{make_release(release)}\n")
-            eventually(lambda release=release: release in [report.release for report in cloud.reports()], timeout_s=20)
+            eventually(lambda release=release: release in [report.release for report in reports()], timeout_s=20)
         pointer.write_text(f"{tmp_path / 'nowhere'}\n")
-        eventually(lambda: "nowhere" in cloud.reports()[-1].failed_release, timeout_s=20)
-        assert cloud.reports()[-1].release == 2
+        eventually(lambda: "nowhere" in reports()[-1].failed_release, timeout_s=20)
+        assert reports()[-1].release == 2
 
 
 def test_a_gateway_whose_disk_is_full_waits_for_it_and_is_not_taken_for_one_that_hangs(
-    small_disk: Path,
-    tmp_path: Path,
-    trust: Path,
-    make_video: MakeVideo,
-    make_release: MakeRelease,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
+    site_on_small_disk: Site, tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool, "_MAX_PENDING", 100)
+    site = site_on_small_disk
     monkeypatch.setattr(reporting, "_PATIENCE_S", 1.0)
     monkeypatch.setattr(reporting, "LOOK_S", 0.1)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
@@ -161,37 +179,28 @@ def test_a_gateway_whose_disk_is_full_waits_for_it_and_is_not_taken_for_one_that
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(5)
-        camera = CameraConfig("belt", str(make_video(400)), fps=100)
-        with running(small_disk, trust, camera, package=make_release(7), window_s=0.5) as cloud:
-            eventually(lambda: len(cloud.frames) > 50, timeout_s=20)
-            ballast = use_up(small_disk)
-            eventually(lambda: _frames_stand_still(small_disk / "state"), timeout_s=20)
+        with site.running(400, fps=100, window_s=0.5):
+            eventually(lambda: len(site.cloud.frames) > 50, timeout_s=20)
+            ballast = use_up(site.state.parent)
+            eventually(site.stands_still, timeout_s=20)
             told = []
             for _ in range(15):
                 told.append(systemd.recv(100))
                 time.sleep(0.2)
             assert set(told[1:]) == {b"WATCHDOG=1"}
             ballast.unlink()
-            eventually(lambda: cloud.frame_numbers("belt") == list(range(400)), timeout_s=20)
-            eventually(lambda: cloud.reports()[-1].camera_state == "ended", timeout_s=20)
-        assert sum(report.frames_inferred for report in cloud.reports()) == 400
+            eventually(lambda: site.cloud.frame_numbers("belt") == list(range(400)), timeout_s=20)
+            eventually(lambda: site.last_state() == "ended", timeout_s=20)
+        assert sum(report.frames_inferred for report in site.cloud.reports()) == 400
 
 
-def test_a_gateway_whose_disk_is_full_can_be_told_to_end(
-    small_disk: Path,
-    trust: Path,
-    make_video: MakeVideo,
-    make_release: MakeRelease,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(spool, "_MAX_PENDING", 100)
-    camera = CameraConfig("belt", str(make_video(400)), fps=100)
-    gateway = running(small_disk, trust, camera, package=make_release(7), window_s=0.5)
-    cloud = gateway.__enter__()
-    eventually(lambda: len(cloud.frames) > 50, timeout_s=20)
-    use_up(small_disk)
-    eventually(lambda: _frames_stand_still(small_disk / "state"), timeout_s=20)
+def test_a_gateway_whose_disk_is_full_can_be_told_to_end(site_on_small_disk: Site, eventually: Eventually) -> None:
+    site = site_on_small_disk
+    gateway = site.running(400, fps=100, window_s=0.5)
+    gateway.__enter__()
+    eventually(lambda: len(site.cloud.frames) > 50, timeout_s=20)
+    use_up(site.state.parent)
+    eventually(site.stands_still, timeout_s=20)
     with pytest.raises(SpoolError, match="full"):
         gateway.__exit__(None, None, None)
 
@@ -201,9 +210,3 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB of its own."""
     with small_disk_at(tmp_path / "disk", "8m") as place:
         yield place
-
-
-def _frames_stand_still(state: Path) -> bool:
-    before = asked(state).overview.total.frames_inferred
-    time.sleep(0.5)
-    return before == asked(state).overview.total.frames_inferred
