@@ -17,7 +17,7 @@ from botocore.model import OperationModel
 
 from simulator.authority import Authority
 from simulator.control.account import Account
-from simulator.control.answers import Clock, Operation, not_simulated
+from simulator.control.answers import FLEET_STATUS, Clock, Operation, not_simulated
 from simulator.control.components import Components
 from simulator.control.core_devices import CoreDevices
 from simulator.control.deployments import DeploymentOperations
@@ -42,8 +42,6 @@ from simulator.restjson import (
 log = logging.getLogger(__name__)
 
 __all__ = ["LOOPBACK", "ControlPlane"]
-# not of AWS: where a simulated nucleus says what a real one publishes to $aws/things/THING/greengrassv2/health/json
-FLEET_STATUS = "/simulator/fleet-status/"
 
 
 class ControlPlane:

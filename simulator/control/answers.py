@@ -7,6 +7,8 @@ from simulator.restjson import INVALID, ApiError
 
 ACCOUNT = "123456789012"  # moto's
 PAGE = 50
+# not of AWS: where a simulated nucleus says what a real one publishes to $aws/things/THING/greengrassv2/health/json
+FLEET_STATUS = "/simulator/fleet-status/"
 
 Clock = Callable[[], float]
 Params = dict[str, Any]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import boto3
 import botocore.loaders
@@ -19,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
 
 from models.errors import DeployError, StoreError
+from simulator.control.answers import FLEET_STATUS
 
 if TYPE_CHECKING:
     from mypy_boto3_greengrassv2 import GreengrassV2Client
@@ -91,6 +93,8 @@ class Cloud:
         def endpoint(service: str) -> str | None:
             return environment.get(f"AWS_ENDPOINT_URL_{service}", environment.get("AWS_ENDPOINT_URL"))
 
+        control_plane = environment.get("AWS_ENDPOINT_URL_GREENGRASSV2")
+        self._fleet_status = f"{control_plane}{FLEET_STATUS}" if control_plane else None
         self._jobs: IoTJobsDataPlaneClient = session.client(
             "iot-jobs-data", endpoint_url=endpoint("IOT_JOBS_DATA_PLANE"), config=config
         )
@@ -119,6 +123,17 @@ class Cloud:
             except ClientError as exc:
                 if exc.response["Error"]["Code"] not in _NOTHING_TO_DO:
                     raise
+
+    def tell(self, thing: str, status: Mapping[str, Any]) -> None:
+        """How the device is (`fleet_status`); our control plane alone listens there."""
+        if self._fleet_status is None:
+            return
+        request = Request(f"{self._fleet_status}{thing}", json.dumps(status).encode(), method="PUT")
+        self._check_network(f"status of {thing}")
+        try:
+            urlopen(request, timeout=5).close()
+        except OSError as exc:
+            raise AwayError(f"status of {thing}: {exc}") from exc
 
     def find_component(self, name: str, requirements: Mapping[str, str], platform: Mapping[str, str]) -> FoundComponent:
         """The version that meets what everybody (by name) requires of it, and its recipe."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from models.errors import DeployError
 from models.mqtt import Broker, Connection
@@ -17,6 +18,7 @@ from simulator.nucleus.configuration import KeyPath
 from simulator.nucleus.deployer import carry_out, remove_old_files
 from simulator.nucleus.deployment import Deployment
 from simulator.nucleus.device import Device, Outcome
+from simulator.nucleus.fleet_status import fleet_status
 from simulator.nucleus.ipc_server import IpcServer
 from simulator.nucleus.making import Environment
 from simulator.nucleus.personality import Personality
@@ -43,7 +45,9 @@ class Powered:
         secrets: Mapping[str, str],
     ) -> None:
         self._thing = thing
+        self._personality = personality
         self._keep_old_s = personality.keep_old_s
+        self._told: dict[str, Any] = {}
         self._poll_s = poll_s
         self._off = threading.Event()
         region = cloud.get("AWS_DEFAULT_REGION", "us-east-1")
@@ -119,6 +123,7 @@ class Powered:
                 if job is not None:
                     self._work_on(job)
                     clean_at = time.monotonic() + self._keep_old_s
+                self._tell_status()
             except DeployError as exc:
                 if not away:
                     log.warning("%s: the cloud is away: %s", self._thing, exc)
@@ -127,6 +132,12 @@ class Powered:
                 remove_old_files(self.device)
                 clean_at = math.inf
             self._off.wait(self._poll_s)
+
+    def _tell_status(self) -> None:
+        status = fleet_status(self.device, self._personality)
+        if status != self._told and not self._off.is_set():
+            self._cloud.tell(self._thing, status)
+            self._told = status
 
     def _work_on(self, job: Job) -> None:
         asked: list[Deployment] = []
