@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -18,7 +17,6 @@ Sleep = Callable[[float], None]
 Progress = Literal["pending", "succeeded", "failed"]
 
 POLL_S = 1.0
-_AT_ONCE = 8  # questions about one device each; more would only be throttled
 # AWS has said both for the same thing
 _SUCCEEDED = ("SUCCEEDED", "COMPLETED")
 _FAILED = ("FAILED", "REJECTED", "TIMED_OUT", "CANCELED")
@@ -151,15 +149,38 @@ def effective_deployments(thing: str, *, aws: Aws | None = None) -> tuple[Effect
 
 
 def executions(deployment: str, things: Collection[str], *, aws: Aws | None = None) -> dict[str, Effective | None]:
-    """How far each device is with one deployment; None for one that has not been told of it."""
-    client = aws or connect()
+    """How far each device is with one deployment to a group; None for one that has not been told of it, or that a newer
+    one was told of in its place."""
+    aws = aws or connect()
+    if not things:
+        return {}
+    with spoken_of(f"deployment {deployment}"):
+        # by the job, many devices a question; asked one by one, a large fleet would be throttled
+        found = aws.greengrass.get_deployment(deploymentId=deployment)
+        pages = aws.iot.get_paginator("list_job_executions_for_job").paginate(jobId=found["iotJobId"])
+        summaries = {
+            item["thingArn"].rpartition("/")[2]: item["jobExecutionSummary"]
+            for page in pages
+            for item in page["executionSummaries"]
+        }
+    left_out = ("REMOVED",) if found["isLatestForTarget"] else ("REMOVED", "CANCELED")
+    known: dict[str, Effective | None] = dict.fromkeys(things)
+    for thing in known:
+        summary = summaries.get(thing)
+        if summary is None or summary["status"] in left_out:
+            continue
+        name, target = found.get("deploymentName", ""), found["targetArn"]
+        execution = Effective(deployment, name, target, summary["status"], "", summary["lastUpdatedAt"])
+        if execution.progress == "failed":
+            # the job does not say why; the device's own record does
+            execution = replace(execution, reason=_reason(deployment, thing, aws))
+        known[thing] = execution
+    return known
 
-    def ask(thing: str) -> Effective | None:
-        found = effective_deployments(thing, aws=client)
-        return next((item for item in found if item.deployment == deployment), None)
 
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        return dict(zip(things, pool.map(ask, things), strict=True))
+def _reason(deployment: str, thing: str, aws: Aws) -> str:
+    found = effective_deployments(thing, aws=aws)
+    return next((item.reason for item in found if item.deployment == deployment), "")
 
 
 def progress(deployment: str, things: Collection[str], *, aws: Aws | None = None) -> dict[str, Progress]:

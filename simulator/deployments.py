@@ -99,9 +99,8 @@ class Deployments:
 
     def refresh(self, thing: str, targets: Collection[str], *, now: float) -> bool:
         """Bring the device's executions in line with the targets it belongs to now; whether anything changed."""
-        changed = False
+        changed = self.expire(now=now)
         for record in filter(self.is_latest, self.records):
-            changed |= _time_out(record, now)
             execution = record["executions"].get(thing)
             status = None if execution is None else execution["status"]
             belongs = record["target"] in targets
@@ -113,6 +112,11 @@ class Deployments:
                 record["executions"][thing] = queued
                 changed = True
         return changed
+
+    def expire(self, *, now: float) -> bool:
+        """Give up devices that take longer than their job allows; whether there was one."""
+        late = [_time_out(record, now) for record in filter(self.is_latest, self.records)]
+        return any(late)
 
     def pending(self, thing: str) -> list[tuple[Deployment, Execution]]:
         """The device's unfinished executions: those in progress first, then the oldest."""

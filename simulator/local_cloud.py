@@ -21,12 +21,14 @@ from simulator import processes
 from simulator.authority import Authority
 from simulator.aws import Aws
 from simulator.broker import INGEST, LocalBroker
+from simulator.control.answers import ACCOUNT
 from simulator.device_door import DeviceDoor
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BUCKET = "tidegate"
+_ROLES = f"arn:aws:iam::{ACCOUNT}:role"
 
 
 class LocalCloud:
@@ -58,6 +60,7 @@ class LocalCloud:
             aws.control_plane.iot.data_endpoint = self.door.address
             self.environment = {**aws.environment, **self._places()}
             self._s3().create_bucket(Bucket=BUCKET)
+            self._make_role_alias()
             opened.callback(self.stop_ingest)
             self.start_ingest()
             self._opened = opened.pop_all()
@@ -102,12 +105,25 @@ class LocalCloud:
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
         )
 
+    def _make_role_alias(self) -> None:
+        """What the infrastructure's stack holds that `tidegate provision` needs; nobody here takes the role."""
+        iot = boto3.client(
+            "iot",
+            endpoint_url=self.environment["AWS_ENDPOINT_URL_IOT"],
+            region_name=self.environment["AWS_DEFAULT_REGION"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+        )
+        iot.create_role_alias(roleAlias="tidegate", roleArn=f"{_ROLES}/core-device")
+        iot.close()
+
     def _places(self) -> dict[str, str]:
         identity = self.authority.device(INGEST)
         return {
             "TIDEGATE_REGISTRY": f"s3://{BUCKET}/registry",
             "TIDEGATE_ARTIFACTS": f"s3://{BUCKET}/components",
             "TIDEGATE_LAKE": str(self.lake),
+            "TIDEGATE_PROVISIONING_ROLE": f"{_ROLES}/provisioning",
             "TIDEGATE_KEYS": str(self.folder / "keys"),
             "TIDEGATE_STATE": str(self.folder / "rollouts"),
             "TIDEGATE_BROKER": f"{self.broker.host}:{self.broker.port}",

@@ -89,7 +89,7 @@ def _show_group(found: dict[str, Any]) -> None:
     for device in found["devices"]:
         table.add_row(
             device["thing"],
-            device["deployment"] or "not told yet",
+            device["deployment"] or ("-" if found["deployment"] is None else "not told yet"),
             device["health"] or "never heard of",
             _text(device["heard_at"]),
             device["reason"],

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from greengrass.commands.provision_device import read_csr, read_earlier, write_certificate
 from greengrass.csr import expiry_of
@@ -63,16 +62,16 @@ def remove_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show(args: argparse.Namespace) -> int:
     _check_there(args.thing)
-    found = {"thing": args.thing, "groups": list(groups_of(args.thing)), "certificates": _listed(args.thing)}
+    groups, listed = list(groups_of(args.thing)), _listed(args.thing)
+    found: dict[str, Any] = {"thing": args.thing, "groups": groups, "certificates": listed}
     if args.json:
         print(json.dumps(found, indent=2))
         return 0
     console = Console(soft_wrap=True)
     console.print(f"{args.thing} is in {', '.join(found['groups']) or 'no group'}", highlight=False)
-    table = Table("certificate", "status", "until", "policies")
-    for item in _listed(args.thing):
-        table.add_row(item["id"], item["status"], item["until"], ", ".join(item["policies"]))
-    console.print(table)
+    for item in found["certificates"]:
+        policies = ", ".join(item["policies"]) or "no policy"
+        console.print(f"  {item['id']} {item['status']}, until {item['until']}, under {policies}", highlight=False)
     return 0
 
 

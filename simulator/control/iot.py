@@ -2,6 +2,7 @@
 
 - Certificates from a signing request: moto signs a key of its own instead of the request's.
 - Provisioning templates: moto has none.
+- Jobs: moto's reach no device (control/job_views.py).
 - Endpoints: moto invents names that lead nowhere.
 """
 
@@ -18,6 +19,7 @@ from moto.iot.responses import IoTResponse
 from simulator.authority import Authority
 from simulator.control.account import Account
 from simulator.control.answers import Clock, Operation, Params, not_found, not_simulated, page, refuse
+from simulator.control.job_views import JobViews
 from simulator.control.templates import check_template
 from simulator.restjson import ApiError, Request, Response
 
@@ -43,6 +45,7 @@ class Iot:
             "ListProvisioningTemplates": self._list_templates,
             "UpdateProvisioningTemplate": self._update_template,
             "DeleteProvisioningTemplate": self._delete_template,
+            **JobViews(account, clock=clock).operations,
         }
 
     def forward(self, operation: str, request: Request) -> Response:

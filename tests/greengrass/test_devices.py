@@ -4,6 +4,8 @@ import json
 from urllib.request import Request, urlopen
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.model import OperationModel
 
 from greengrass.component import BuiltComponent
 from greengrass.deploy import Pin, deploy
@@ -16,6 +18,7 @@ from greengrass.devices import (
     installed_components,
     watch_deployment,
 )
+from greengrass.policies import Pace
 from greengrass.register import register
 from models.errors import DeployError
 from simulator.aws import Aws
@@ -95,3 +98,43 @@ def test_many_that_are_missing_are_not_all_listed(shop: Cloud) -> None:
 
     with pytest.raises(DeployError, match=r"is not on gateway-00, .*, gateway-09 and 15 more after 0 s"):
         list(watch_deployment(deployment, things, 0))
+
+
+def test_a_large_group_is_asked_about_all_at_once(shop: Cloud) -> None:
+    deployment = deploy("shop", {GATEWAY: Pin("0.1.0")})
+    shop.report("one")
+    calls: list[str] = []
+
+    def note(model: OperationModel, **_: object) -> None:
+        calls.append(model.name)
+
+    for client in (shop.aws.greengrass, shop.aws.iot):
+        client.meta.events.register("before-call", note)
+    try:
+        found = executions(deployment, ["one", *(f"gateway-{number}" for number in range(500))])
+    finally:
+        for client in (shop.aws.greengrass, shop.aws.iot):
+            client.meta.events.unregister("before-call", note)
+
+    assert [thing for thing, execution in found.items() if execution is not None] == ["one"]
+    assert calls == ["GetDeployment", "ListJobExecutionsForJob"]
+
+
+def test_the_job_behind_a_deployment_can_be_looked_at_and_not_be_changed(shop: Cloud) -> None:
+    deployment = deploy("shop", {GATEWAY: Pin("0.1.0")}, pace=Pace(per_minute=2))
+    shop.report("one", "FAILED")
+    shop.report("two")
+    job = shop.aws.greengrass.get_deployment(deploymentId=deployment)["iotJobId"]
+
+    described = shop.iot.describe_job(jobId=job)["job"]
+    assert described["jobProcessDetails"] == {"numberOfFailedThings": 1, "numberOfSucceededThings": 1}
+    assert described["jobExecutionsRolloutConfig"] == {"maximumPerMinute": 2}
+    (failed,) = shop.iot.list_job_executions_for_job(jobId=job, status="FAILED")["executionSummaries"]
+    assert failed["thingArn"].endswith(":thing/one")
+
+    with pytest.raises(ClientError, match="CancelJob is not simulated"):
+        shop.iot.cancel_job(jobId=job)
+    with pytest.raises(ClientError, match="CreateJob is not simulated"):
+        shop.iot.create_job(jobId="mine", targets=[described["targets"][0]], document="{}")
+    with pytest.raises(shop.iot.exceptions.ResourceNotFoundException):
+        shop.iot.describe_job(jobId="none")
