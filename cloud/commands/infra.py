@@ -45,6 +45,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _synth(args: argparse.Namespace) -> int:
     settings = Settings(args.name, args.shards, args.gather_s, args.email, args.architecture)
+    try:
+        # Node tries for ever where a folder cannot be made, /proc for one
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"--out {args.out} cannot be made: {exc.strerror}; name a folder") from exc
     use_node()
     # seconds of importing, and an extra that is not always there
     from cloud.infra.stack import synthesise

