@@ -30,6 +30,8 @@ BARS = (
     "cpu_script",
     "paced_cpu",
     "swap",
+    "ingest_speed",
+    "ingest_workers",
     "cdk_synth",
     "process_gateways",
 )

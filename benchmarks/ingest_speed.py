@@ -11,10 +11,12 @@ acknowledges a message when what it says is durable, not before.
 - Parquet: as many documents as are in one of our rounds at once: gunzip, `json.loads`, a column's values from all
   documents, a file for each kind of records, zstd, fsync, rename. One file a document is slower.
 
-They take turns. The bar is on processor time, of all threads, since a disk's fsync and a shared machine make the wall's
-clock say little about code; wall time is printed beside it.
+They take turns, in one process on one core. The bar is on detections a second by the wall's clock, best turn of each;
+processor time is told beside it, where SQLite's waiting for the disk does not count. Python's collector of circles is
+set as `tidegate ingest` sets it for ours, and as Python sets it for theirs.
 """
 
+import gc
 import gzip
 import json
 import os
@@ -34,7 +36,7 @@ from benchmarks.bar import Bar, report
 from benchmarks.fleet_minute import VARIANTS, FleetMinutes
 from cloud.ingest.pictures import Pictures
 from cloud.ingest.quarantine import Quarantine
-from cloud.ingest.worker import MAX_MESSAGES_OF_A_ROUND, Ingest
+from cloud.ingest.worker import MAX_MESSAGES_OF_A_ROUND, Ingest, collect_rarely
 from cloud.lake.delta import DeltaSink
 from cloud.lake.lake import Lake
 from greengrass.objects import DiskStore
@@ -77,10 +79,11 @@ class Took:
         self.wall_s = min(self.wall_s, wall_s / detections)
 
     def __str__(self) -> str:
-        return f"{1 / self.cpu_s:,.0f} detections per CPU second ({1 / self.wall_s:,.0f} by the wall's clock)"
+        return f"{1 / self.wall_s:,.0f} detections/s, {1 / self.cpu_s:,.0f} per CPU second"
 
 
 def main() -> int:
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     fleet = FleetMinutes()
     gateways = MAX_MESSAGES_OF_A_ROUND // len(list(fleet.messages(0, 0)))
     documents = [_documents(fleet.recorded(variant)) for variant in range(VARIANTS)]
@@ -88,6 +91,7 @@ def main() -> int:
     zipped = [gzip.compress(json.dumps(some).encode()) for some in documents]
     ours, theirs = Took(), {name: Took() for name in REQUIRED}
     sqlite, parquet = theirs.values()
+    usually = gc.get_threshold()
     with tempfile.TemporaryDirectory() as temporary:
         folder, link = Path(temporary), Acknowledged()
         lake = folder / "lake"
@@ -97,7 +101,9 @@ def main() -> int:
         (folder / "parquet").mkdir()
         for turn in range(TURNS):
             messages = [message for gateway in range(gateways) for message in fleet.messages(gateway, turn)]
+            collect_rarely()
             ours.note(gateways * fleet.detections, ingest.take_in, messages)
+            gc.set_threshold(*usually)
             few = [bodies[gateway % VARIANTS] for gateway in range(SQLITE_GATEWAYS)]
             sqlite.note(SQLITE_GATEWAYS * fleet.detections, _into_sqlite, database, few)
             minute = [(f"gw-{gateway:05}", zipped[gateway % VARIANTS]) for gateway in range(gateways)]
@@ -106,13 +112,13 @@ def main() -> int:
     times = {name: took.cpu_s / ours.cpu_s for name, took in theirs.items()}
     walls = {name: took.wall_s / ours.wall_s for name, took in theirs.items()}
     said = "; ".join(
-        f"{times[name]:.1f} x {name} ({walls[name]:.1f} x by the wall's clock; {took})" for name, took in theirs.items()
+        f"{walls[name]:.1f} x {name} (by CPU time {times[name]:.1f} x; {took})" for name, took in theirs.items()
     )
     measured = (
         f"{ours} in rounds of {len(messages)} messages of {gateways} gateways, {fleet.detections} detections and "
         f"{len(fleet.records) - len(fleet.frames)} other records each; {said}; best of {TURNS} turns, fsync included"
     )
-    value = min(times[name] / required for name, required in REQUIRED.items())
+    value = min(walls[name] / required for name, required in REQUIRED.items())
     return report(Bar("ingest speed, as a part of what is required", value, 1.0, "higher", "x", measured))
 
 

@@ -99,11 +99,11 @@ def _column(parts: Sequence[pb.FramesByTrack], name: str, laid: _Laid) -> Int64:
     columns = [np.asarray(getattr(part, name)) for part in parts]
     if [len(column) for column in columns] != laid.sizes.tolist():
         raise ValueError(f"column {name} has {[len(column) for column in columns]} numbers, not {laid.sizes.tolist()}")
-    joined = np.concatenate(columns)
-    # protobuf hands its columns over as arrays, and numpy would wrap a uint64 around without a word
-    if joined.dtype == np.uint64 and len(joined) and joined.max() >= MAX_NUMBER:
-        raise ValueError(f"numbers must be below {MAX_NUMBER}, got {joined.max()}")
-    return joined.astype(np.int64)
+    # protobuf hands its columns over as arrays; a uint64 is wrapped around without a word
+    joined: Int64 = np.concatenate(columns, dtype=np.int64, casting="same_kind")
+    if columns[0].dtype == np.uint64 and joined.min(initial=0) < 0:
+        raise ValueError(f"numbers must be below {MAX_NUMBER}, got {int(joined.min()) % 2**64}")
+    return joined
 
 
 def _check_index(name: str, index: Int64, sizes: Int64) -> None:
@@ -186,11 +186,22 @@ def _detections(
     begins = np.concatenate((np.zeros((5, 1), np.int64), firsts), axis=1)[:, lines.laid.begins][:, lines.laid.part]
     values = total - np.repeat(total[:, lines.starts] - (firsts - begins), lines.lengths, axis=1)
     scores = scores_of(values[0], score_scale)
-    # best score first within a frame; stable, so that of one score the lines' order is left
-    order = np.argsort(lines.frame * (score_scale + 1) - values[0], kind="stable")
+    order = _best_first(lines.frame, score_scale - values[0], score_scale)
     xyxy = boxes_of(values[1:].T[order], box_scale)
     class_ids = lines.class_ids[order]
     return Detections(xyxy, scores[order], class_ids, lines.tracks[order]), lines.frame[order], class_ids
+
+
+def _best_first(frame: Int64, worse: Int64, worst: int) -> Int64:
+    """By frame, then by what lacks to the best score, then as it is; with the place in the key, numpy sorts ten times as
+    fast as it finds a stable order."""
+    place_bits, worse_bits = len(frame).bit_length(), worst.bit_length()
+    frame_bits = int(frame.max(initial=0)).bit_length()
+    if frame_bits + worse_bits + place_bits > 63:
+        return np.lexsort((worse, frame))
+    keys = (frame << (worse_bits + place_bits)) + (worse << place_bits) + np.arange(len(frame))
+    keys.sort()
+    return keys & ((1 << place_bits) - 1)
 
 
 def _one(scales: Iterable[int]) -> set[int]:

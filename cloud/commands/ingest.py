@@ -12,7 +12,7 @@ from pathlib import Path
 from cloud.ingest.pictures import Pictures
 from cloud.ingest.quarantine import Quarantine
 from cloud.ingest.upkeep import keep_up
-from cloud.ingest.worker import Ingest
+from cloud.ingest.worker import Ingest, collect_rarely
 from cloud.lake.delta import DeltaSink
 from cloud.lake.place import open_place
 from greengrass.objects import open_store
@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        collect_rarely()
         threading.Thread(target=keep_up, args=(open_place(lake), stop), name="upkeep", daemon=True).start()
         while not stop.is_set() and not link.wait_until_ready(0.2):
             pass  # the connection says by itself what it waits for

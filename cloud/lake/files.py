@@ -31,7 +31,14 @@ def write_file(
     footer: list[pq.FileMetaData] = []
     with table.files.open_output_stream(name) as file:
         with pq.ParquetWriter(
-            file, schema, compression="zstd", compression_level=1, metadata_collector=footer
+            file,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            metadata_collector=footer,
+            # what goes into the log, and what no query narrows down by is left out
+            write_statistics=[field.name for field in schema if not pa.types.is_nested(field.type)],
+            store_schema=False,  # texts are text, whether they are written as such or by dictionary
         ) as writer:
             for group in _groups(batches, schema):
                 writer.write_table(group)

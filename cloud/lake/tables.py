@@ -33,7 +33,7 @@ class GatewayHealth:
 
 
 def frames_table(runs: Sequence[Run], *, written: Written, day: date) -> pa.Table:
-    """A row per frame, in the columns of schema.FRAMES."""
+    """A row per frame, in the columns of schema.FRAMES, but for texts, which are dictionaries."""
     keys, parts = [], []
     for run in runs:
         spans = written.get(run.key, ())
@@ -65,7 +65,7 @@ def frames_table(runs: Sequence[Run], *, written: Written, day: date) -> pa.Tabl
         "date": pa.repeat(pa.scalar(day, pa.date32()), len(batch_of_row)),
         "steady_us": np.concatenate([part.steady_us for part in parts]),
     }
-    return pa.table(columns, schema=FRAMES.schema)
+    return pa.table(columns)
 
 
 def health_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
@@ -137,7 +137,7 @@ def _detections(parts: Sequence[FrameColumns]) -> pa.ListArray:
             *(np.ascontiguousarray(boxes[:, corner]) for corner in range(4)),
             np.concatenate([rows.tracks for rows in found]),
         ],
-        fields=list(DETECTION),
+        names=DETECTION.names,
     )
     counts = np.concatenate([part.counts for part in parts])
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
@@ -145,8 +145,10 @@ def _detections(parts: Sequence[FrameColumns]) -> pa.ListArray:
 
 
 def _strings(values: Sequence[str], index: Int64) -> pa.Array:
-    """values[index], without a Python string per row."""
-    return pa.DictionaryArray.from_arrays(index, pa.array(values, pa.string())).dictionary_decode()
+    """values[index], without a string per row: Parquet's dictionary is made of the distinct ones."""
+    distinct, places = np.unique(np.array(values, object), return_inverse=True) if values else ((), np.zeros(0, int))
+    indices = places.astype(np.int32)[index] if len(index) else np.zeros(0, np.int32)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(distinct, pa.string()))
 
 
 def _shifted(indices: Sequence[Int64], sizes: Sequence[int]) -> Int64:
