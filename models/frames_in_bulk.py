@@ -193,8 +193,8 @@ def _detections(
 
 
 def _best_first(frame: Int64, worse: Int64, worst: int) -> Int64:
-    """By frame, then by what lacks to the best score, then as it is; with the place in the key, numpy sorts ten times as
-    fast as it finds a stable order."""
+    """By frame, then by what lacks to the best score, then as it is; with the place in the key, numpy sorts ten times
+    as fast as it finds a stable order."""
     place_bits, worse_bits = len(frame).bit_length(), worst.bit_length()
     frame_bits = int(frame.max(initial=0)).bit_length()
     if frame_bits + worse_bits + place_bits > 63:

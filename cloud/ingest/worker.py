@@ -166,7 +166,7 @@ class Complaints:
 
 
 def collect_rarely() -> None:
-    """For a process that does nothing but ingest: a round makes a hundred thousand objects, none of them in a circle, and
+    """For a process that does nothing but ingest: a round makes a hundred thousand objects, none in a circle, and
     looking for circles among them took a fifth of its time."""
     gc.set_threshold(200_000, 50, 100)
 
