@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import shutil
 import threading
 import time
@@ -50,6 +49,7 @@ class Component:
         self,
         recipe: Recipe,
         *,
+        token: str,
         variables: Variables,
         environment: Mapping[str, str],
         log_file: Path,
@@ -58,13 +58,14 @@ class Component:
         adjust: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
         failed: "Callable[[Component], None]" = lambda component: None,
     ) -> None:
-        """`user`: who runs the steps that require no privilege, if not this very user. `adjust` has the last word on
-        a step's environment; `failed` is called with the component after each error, before it is started again."""
+        """By `token` (SVCUID) the IPC server knows who calls. `user`: who runs the steps that require no privilege, if
+        not this very user. `adjust` has the last word on a step's environment; `failed` is called with the component
+        after each error, before it is started again."""
         self.recipe = recipe
-        self.token = secrets.token_hex(8)  # SVCUID: by this the IPC server knows who calls
+        self.token = token
         self.reason = ""  # of the last error, or what is waited for
         self._variables = variables
-        self._environment = {**environment, "SVCUID": self.token}
+        self._environment = {**environment, "SVCUID": token}
         self._log_file = log_file
         self._personality = personality
         self._user = user
@@ -377,6 +378,8 @@ class Component:
                     script.kill()
         if self._thread is not None:
             self._thread.join()
+        if self._script is not None:
+            self._script.wait_gone()
         self._set(State.FINISHED)
 
     def _set(self, state: State) -> None:

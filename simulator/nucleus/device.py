@@ -43,13 +43,17 @@ class Device:
         personality: Personality,
         run_as: str = "",
         adjust: Callable[[Environment], Environment] = dict,
+        credentials: Callable[[str], Environment] = lambda token: {},
         configured: Callable[[str, list[KeyPath]], None] = lambda component, paths: None,
     ) -> None:
         """`environment`: what every component is given besides its own, on which `adjust` has the last word. `run_as`:
-        the user (`name:group`) of components for which no deployment names one; empty is this very user. `configured`
-        is told which values of a component's configuration a deployment has changed."""
+        the user (`name:group`) of components for which no deployment names one; empty is this very user.
+        `credentials`: more of it, by token, for components that depend on the token exchange. `configured` is told
+        which values of a component's configuration a deployment has changed."""
         self.root = root
-        self._maker = Maker(thing, root, personality, environment=environment, run_as=run_as, adjust=adjust)
+        self._maker = Maker(
+            thing, root, personality, environment=environment, run_as=run_as, adjust=adjust, credentials=credentials
+        )
         self._personality = personality
         self._configured = configured
         self._state_file = root / "config" / "state.json"

@@ -1,6 +1,7 @@
 """From what is installed to a component that can be started: its recipe, variables, folders, user and environment."""
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from simulator.nucleus.component import Component
 from simulator.nucleus.device_state import DeviceState, Installed
 from simulator.nucleus.personality import Personality
 from simulator.nucleus.recipe import Recipe, Step, Variables, interpolate, read_recipe, this_platform
+from simulator.nucleus.token_exchange import SERVICE
 from simulator.nucleus.users import find_user, give
 
 # of the nucleus' own environment; everything else a component gets is Greengrass' or its recipe's
@@ -31,7 +33,9 @@ class Maker:
         environment: Environment,
         run_as: str,
         adjust: Callable[[Environment], Environment],
+        credentials: Callable[[str], Environment],
     ) -> None:
+        """`credentials`: what a component with this token is given that depends on the token exchange."""
         self.platform = this_platform(personality.runtime)
         self._thing = thing
         self._root = root
@@ -39,6 +43,7 @@ class Maker:
         self._environment = {**{name: os.environ[name] for name in _INHERITED if name in os.environ}, **environment}
         self._run_as = run_as
         self._adjust = adjust
+        self._credentials = credentials
 
     def recipe(self, item: Installed) -> Recipe:
         return read_recipe(item.recipe, self.platform, self._personality)
@@ -78,10 +83,13 @@ class Maker:
         user = find_user(run_as) if run_as else None
         if user is not None:
             give(variables.work, user)
+        token = secrets.token_hex(8)
+        credentials = self._credentials(token) if SERVICE in recipe.dependencies else {}
         return Component(
             recipe,
+            token=token,
             variables=variables,
-            environment={**self._environment, "HOME": str(variables.work)},
+            environment={**self._environment, **credentials, "HOME": str(variables.work)},
             log_file=logs / f"{recipe.name}.log",
             personality=self._personality,
             user=user,

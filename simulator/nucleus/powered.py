@@ -23,6 +23,7 @@ from simulator.nucleus.ipc_server import IpcServer
 from simulator.nucleus.making import Environment
 from simulator.nucleus.personality import Personality
 from simulator.nucleus.services import Services
+from simulator.nucleus.token_exchange import TokenExchange
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Powered:
                 "GGC_VERSION": personality.version,
                 "GG_ROOT_CA_PATH": str(broker.ca or root / "rootCA.pem"),
             }
+            exchange = TokenExchange(cloud, knows=lambda token: self.device.component_of(token) is not None)
+            opened.callback(exchange.close)
             self.device = Device(
                 thing,
                 root,
@@ -70,6 +73,7 @@ class Powered:
                 personality=personality,
                 run_as=run_as,
                 adjust=adjust,
+                credentials=exchange.environment,
                 configured=self._tell_configured,
             )
             self._cloud = Cloud(cloud, cloud_faults)

@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from simulator.nucleus.users import User
+
+_BURIED_S = 0.5
 
 # The watcher reads from a pipe that only the nucleus can write to and never does: it ends when the nucleus ends,
 # however that happens, and then the whole process group goes. PR_SET_PDEATHSIG would reach the first process only,
@@ -88,6 +91,16 @@ class Script:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             os.close(self._lifeline)
+
+    def wait_gone(self) -> None:
+        """After `kill`: return when the group is empty, or soon, for init may be slow to bury what it was left."""
+        deadline = time.monotonic() + _BURIED_S
+        while time.monotonic() < deadline:
+            try:
+                os.killpg(self._process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.005)
 
     def _signal(self, number: signal.Signals) -> None:
         with self._lock:

@@ -96,6 +96,34 @@ def test_a_component_gets_greengrass_environment_and_nothing_of_ours(
     assert not {"OURS", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"} & seen.keys()
 
 
+def test_who_depends_on_the_token_exchange_uses_boto3_and_nobody_else_may(desk: Desk, unique: str) -> None:
+    device = desk.device(unique, unique)
+    trusted, other = f"{unique}.Trusted", f"{unique}.Other"
+    program = (
+        "import boto3, os, pathlib, time, urllib.error, urllib.request\n"
+        "names = [bucket['Name'] for bucket in boto3.client('s3').list_buckets()['Buckets']]\n"
+        "try:\n"
+        "    urllib.request.urlopen(os.environ['AWS_CONTAINER_CREDENTIALS_FULL_URI'])\n"
+        "except urllib.error.HTTPError as exc:\n"
+        "    names.append(exc.code)\n"
+        "pathlib.Path('new').write_text(repr(names))\n"
+        "pathlib.Path('new').replace('seen')\n"
+        "time.sleep(1000)\n"
+    )
+    document = recipe(
+        trusted,
+        f'exec {sys.executable} "{{artifacts:path}}/list.py"',
+        Artifacts=[desk.upload(f"{unique}/list.py", program.encode())],
+    )
+    document["ComponentDependencies"] = {"aws.greengrass.TokenExchangeService": {"VersionRequirement": "^2.0.0"}}
+    desk.register(document, recipe(other, "env > env; " + STAY))
+    assert desk.report(unique, desk.deploy(unique, {trusted: "1.0.0", other: "1.0.0"})) == SUCCEEDED
+    seen = device.root / "work" / trusted / "seen"
+    eventually(seen.exists)
+    assert seen.read_text() == "['artifacts', 403]"
+    assert "CREDENTIALS" not in (device.root / "work" / other / "env").read_text()
+
+
 def test_a_component_that_keeps_failing_is_broken_and_the_others_go_on(desk: Desk, unique: str) -> None:
     device = desk.device(unique, unique)
     good, bad = f"{unique}.Good", f"{unique}.Bad"
