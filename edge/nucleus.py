@@ -12,7 +12,11 @@ from typing import Any
 
 from awsiot.eventstreamrpc import EventStreamOperationError
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
-from awsiot.greengrasscoreipc.model import ComponentUpdatePolicyEvents, ConfigurationUpdateEvents
+from awsiot.greengrasscoreipc.model import (
+    ComponentUpdatePolicyEvents,
+    ConfigurationUpdateEvents,
+    ResourceNotFoundError,
+)
 
 from edge.ipc import FAILURES, TIMEOUT_S, bootstrap, connect, reason
 from models.errors import UplinkError
@@ -42,10 +46,12 @@ class Nucleus:
         self._notice = ("", 0.0)  # of which deployment, and since when it waits
 
     def read(self) -> Any:
-        """The configuration as it is; UplinkError where the nucleus has none, or does not answer."""
+        """The configuration as it is, empty where there is none; UplinkError where the nucleus does not answer."""
         client = self._client = self._client or self._open()
         try:
             return client.get_configuration_async(key_path=[self._key]).result(TIMEOUT_S).value
+        except ResourceNotFoundError:
+            return {}
         except FAILURES as exc:
             self.close()
             raise UplinkError(f"the nucleus did not give the configuration under {self._key!r}: {reason(exc)}") from exc

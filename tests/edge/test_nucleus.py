@@ -12,7 +12,7 @@ from models.errors import UplinkError
 from models.mqtt import Broker
 from simulator.authority import Authority
 from simulator.broker import LocalBroker
-from simulator.nucleus.personality import JAVA, LITE, PERSONALITIES, Personality
+from simulator.nucleus.personality import JAVA, PERSONALITIES, Personality
 from tests.simulator.nucleus.rig import THING, Rig, rig
 
 Eventually = Callable[..., None]
@@ -96,13 +96,10 @@ def test_a_nucleus_that_was_away_is_asked_again(start: Start, personality: Perso
             assert nucleus.news() == {**DEEP, "x": 4}, "and it tells of changes again"
 
 
-def test_what_is_not_configured_is_said(start: Start) -> None:
-    with (
-        start(LITE),
-        closing(Nucleus("shallow", busy=threading.Event())) as nucleus,
-        pytest.raises(UplinkError, match=r"did not give the configuration under 'shallow': ResourceNotFoundError"),
-    ):
-        nucleus.read()
+@BOTH
+def test_without_a_configuration_it_is_empty(start: Start, personality: Personality) -> None:
+    with start(personality), closing(Nucleus("shallow", busy=threading.Event())) as nucleus:
+        assert nucleus.read() == {}
 
 
 def test_an_update_waits_while_a_window_is_written(start: Start) -> None:

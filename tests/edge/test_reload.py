@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.kept_config import kept
+from edge.kept_config import KEPT, kept
 from edge.status import read_status
 from models.errors import TidegateError
 from tests.flows.plant import Plant, finish
@@ -29,10 +29,14 @@ def plant(tmp_path: Path, make_video: MakeVideo, make_release: MakeRelease, trus
     plant.close()
 
 
-def write_window(plant: Plant, window_s: str) -> None:
-    """Edit the file."""
+def edit(plant: Plant, what: str, into: str) -> None:
+    """Change what this regular expression matches in the file."""
     file = plant.folder / "gateway.toml"
-    file.write_text(re.sub(r"window_s = \S*", f"window_s = {window_s}", file.read_text()))
+    file.write_text(re.sub(what, into, file.read_text()))
+
+
+def write_window(plant: Plant, window_s: str) -> None:
+    edit(plant, r"window_s = \S*", f"window_s = {window_s}")
 
 
 def refused(plant: Plant) -> str | None:
@@ -59,6 +63,11 @@ def test_a_file_is_read_again_on_sighup_and_a_bad_one_changes_nothing_also_after
     assert kept_window(plant) == 0.3, "nobody has asked for it"
     process.send_signal(signal.SIGHUP)
     eventually(lambda: kept_window(plant) == 0.5)
+    edit(plant, r"(port = \d+)", r"\1, limit_bytes = 20000")  # the link to the broker is opened again
+    process.send_signal(signal.SIGHUP)
+    eventually(lambda: "20000" in (plant.state / KEPT).read_text())
+    seen = len(plant.cloud.frames)
+    eventually(lambda: len(plant.cloud.frames) > seen + 20)
     for wrong, why in (("0", "window_s must be in 0.1..3600, got 0"), ("", "is not TOML")):
         write_window(plant, wrong)
         process.send_signal(signal.SIGHUP)
