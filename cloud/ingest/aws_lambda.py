@@ -28,7 +28,7 @@ from models.errors import UsageError
 
 NAMESPACE = "tidegate"
 
-logging.getLogger().setLevel(logging.INFO)
+logging.getLogger("cloud").setLevel(logging.INFO)  # what libraries tell of themselves is not for this log
 
 
 class Context(Protocol):
