@@ -1,11 +1,14 @@
 """What Greengrass starts: `python -m edge.component`. The configuration comes from the nucleus."""
 
+import contextlib
+import json
 import logging
 import os
 import signal
 import sys
 import threading
 from contextlib import closing
+from typing import Any
 
 from edge.config import GatewayConfig
 from edge.gateway import run_gateway
@@ -29,7 +32,7 @@ class _FromNucleus:
 
     def changed(self) -> GatewayConfig | None:
         document = self._nucleus.news()
-        return None if document is None else parse(GatewayConfig, document, where=_WHERE)
+        return None if document is None else parse(GatewayConfig, _unfolded(document), where=_WHERE)
 
 
 def main() -> int:
@@ -47,13 +50,22 @@ def main() -> int:
                 "`tidegate gateway run`"
             )
         with closing(Nucleus(_KEY, busy=busy)) as nucleus:
-            config, refused = start_with(nucleus.read(), where=_WHERE)
+            config, refused = start_with(_unfolded(nucleus.read()), where=_WHERE)
             source = _FromNucleus(nucleus)
             run_gateway(config, gateway=name, stop=stop, keep_running=True, source=source, refused=refused, busy=busy)
     except TidegateError as exc:
         log.error("%s", exc)
         return exc.exit_code
     return 0
+
+
+def _unfolded(document: Any) -> Any:
+    """The configuration with its cameras as a list: many travel as one string of JSON, since nucleus lite counts
+    values. What is no JSON stays, and is refused as what it is."""
+    if isinstance(document, dict) and isinstance(document.get("cameras"), str):
+        with contextlib.suppress(ValueError):
+            return {**document, "cameras": json.loads(document["cameras"])}
+    return document
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ GATEWAY_ARTIFACT = "tidegate.zip"
 MODEL_ARTIFACT = "package.zip"
 PUBLISHER = "tidegate"
 OF_THE_NUCLEUS = "aws.greengrass."
+# nucleus lite's daemons hand a configuration to each other in messages of 10,000 bytes and 200 values at most, of which
+# some are around it (its source); see `value_count`
+MOST_CONFIGURATION_BYTES, MOST_CONFIGURATION_VALUES = 9_000, 190
 # making the environment takes 10 s on a desk, and a minute or two on a Pi; lite waits for 300 s, whatever is said here
 INSTALL_TIMEOUT_S = 1800
 
@@ -83,7 +86,8 @@ def gateway_recipe(
     version: str, *, configuration: Mapping[str, Any], python: str | RuntimeVersion, artifact_uri: str
 ) -> Recipe:
     """The recipe that runs the gateway. `configuration` is the gateway's whole configuration, which it reads over IPC
-    (never through the script: lite does not escape what it puts there). `python` is a Runtime, on which the gateway
+    (never through the script: lite does not escape what it puts there); more cameras than lite takes as values are one
+    string of JSON. `python` is a Runtime, on which the gateway
     then depends, or the path of a Python on the gateway that has what it needs installed."""
     environment = {
         # of a local deployment nucleus lite unpacks nothing, and Python reads the archive as well
@@ -92,9 +96,12 @@ def gateway_recipe(
         "ORT_DISABLE_TELEMETRY": "1",
     }
     recipe = _head(GATEWAY, version, "Runs models on cameras and sends what they see.")
-    recipe["ComponentConfiguration"] = {
-        "DefaultConfiguration": {"gateway": dict(configuration), "accessControl": _GATEWAY_ACCESS}
-    }
+    defaults = {"gateway": dict(configuration), "accessControl": _GATEWAY_ACCESS}
+    if value_count(defaults) > MOST_CONFIGURATION_VALUES and "cameras" in configuration:
+        # the list is replaced as a whole anyhow
+        cameras = json.dumps(configuration["cameras"], separators=(",", ":"))
+        defaults["gateway"] = {**configuration, "cameras": cameras}
+    recipe["ComponentConfiguration"] = {"DefaultConfiguration": defaults}
     if isinstance(python, RuntimeVersion):
         # exact: the resolver takes the newest that fits, also of what nobody deployed
         recipe["ComponentDependencies"] = {
@@ -144,6 +151,13 @@ def runtime_recipe(
 def recipe_bytes(recipe: Recipe) -> bytes:
     """The recipe as it is written and registered: the same recipe gives the same bytes."""
     return (json.dumps(recipe, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def value_count(value: object) -> int:
+    """As nucleus lite counts what is in a configuration: two for each key, one for each item of a list."""
+    if isinstance(value, dict):
+        return 2 * len(value) + sum(map(value_count, value.values()))
+    return len(value) + sum(map(value_count, value)) if isinstance(value, list | tuple) else 0
 
 
 def artifact_uris(recipe: Recipe) -> list[str]:

@@ -13,7 +13,16 @@ from typing import Any
 
 import jsonschema
 
-from greengrass.recipe import FORMAT, OF_THE_NUCLEUS, Recipe, model_component, recipe_bytes
+from greengrass.recipe import (
+    FORMAT,
+    MOST_CONFIGURATION_BYTES,
+    MOST_CONFIGURATION_VALUES,
+    OF_THE_NUCLEUS,
+    Recipe,
+    model_component,
+    recipe_bytes,
+    value_count,
+)
 from models.errors import DeployError
 
 MAX_BYTES = 16_000
@@ -71,6 +80,7 @@ def check_recipe(recipe: object) -> None:
     for other, rule in checked.get("ComponentDependencies", {}).items():
         _check_dependency(other, rule["VersionRequirement"], name)
     configuration = checked.get("ComponentConfiguration", {}).get("DefaultConfiguration", {})
+    _check_configuration(configuration, name)
     for service, policies in configuration.get("accessControl", {}).items():
         for policy, rule in policies.items():
             if "*" in rule["operations"] or "*" in rule["resources"]:
@@ -142,6 +152,20 @@ def _check_dependency(other: str, requirement: str, name: str) -> None:
     if not other.startswith(OF_THE_NUCLEUS) and not _VERSION.fullmatch(requirement.removeprefix("=")):
         # the resolver would install the newest registered version wherever no deployment pins one
         raise DeployError(f"{name}: depends on {other} {requirement}: name one version, such as =1.2.3")
+
+
+def _check_configuration(configuration: Mapping[str, Any], name: str) -> None:
+    size, values = len(json.dumps(configuration, separators=(",", ":"))), value_count(configuration)
+    if size > MOST_CONFIGURATION_BYTES:
+        raise DeployError(
+            f"{name}: DefaultConfiguration has {size} bytes, nucleus lite takes {MOST_CONFIGURATION_BYTES}; say less, "
+            "or let another gateway have some of the cameras"
+        )
+    if values > MOST_CONFIGURATION_VALUES:
+        raise DeployError(
+            f"{name}: DefaultConfiguration has {values} values (two for a key, one for an item), nucleus lite takes "
+            f"{MOST_CONFIGURATION_VALUES}; put what is large into one string"
+        )
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """`python -m edge.component`, as Greengrass starts it: configured, heard and stopped through the nucleus."""
 
+import json
 import os
 import signal
 import subprocess
@@ -77,7 +78,8 @@ def test_the_component_follows_the_pointer_ships_through_the_nucleus_and_leaves_
 ) -> None:
     gateway = {
         "model": "colour",
-        "cameras": [{"name": "belt", "uri": str(make_video(200))}],
+        # as a component of many cameras has them
+        "cameras": json.dumps([{"name": "belt", "uri": str(make_video(200))}]),
         "window_s": 0.5,
         "ack_timeout_s": 2,
         "trust": str(trust),
@@ -100,14 +102,18 @@ def test_the_component_follows_the_pointer_ships_through_the_nucleus_and_leaves_
     assert (state / "models" / "colour" / "1" / "model.onnx").is_file()
 
 
+@pytest.mark.parametrize(
+    ("cameras", "said"),
+    [([], "cameras must name at least one camera"), ('[{"name": "be', "cameras must be a list, got '[{")],
+)
 def test_a_configuration_that_makes_no_sense_is_said_in_one_line(
-    broker: tuple[LocalBroker, Authority], tmp_path: Path
+    broker: tuple[LocalBroker, Authority], tmp_path: Path, cameras: object, said: str
 ) -> None:
-    with component(broker, tmp_path, {"model": "colour", "cameras": [], "window_s": 60}) as process:
+    with component(broker, tmp_path, {"model": "colour", "cameras": cameras, "window_s": 60}) as process:
         out, _ = process.communicate(timeout=20)
     assert process.returncode == 2
     (line,) = out.decode().strip().splitlines()
-    assert "component configuration, gateway: cameras must name at least one camera" in line
+    assert f"component configuration, gateway: {said}" in line
 
 
 def test_outside_greengrass_it_says_what_to_use_instead() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,22 @@ def test_a_recipe_is_what_it_was_when_it_was_released(name: str) -> None:
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
 def test_every_recipe_released_keeps_the_rules(path: Path) -> None:
     check_recipe(json.loads(path.read_bytes()))
+
+
+def test_more_cameras_than_nucleus_lite_takes_as_values_are_one_string() -> None:
+    zone = {"name": "all", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    cameras = [{"name": f"c{number}", "uri": "usb:0", "analytics": {"zones": [zone]}} for number in range(20)]
+
+    def defaults(count: int) -> Any:
+        configuration = {**CONFIGURATION, "cameras": cameras[:count]}
+        recipe = gateway_recipe("0.1.0", configuration=configuration, python="python3", artifact_uri=GATEWAY_URI)
+        check_recipe(recipe)
+        return recipe["ComponentConfiguration"]["DefaultConfiguration"]["gateway"]
+
+    assert defaults(2)["cameras"] == cameras[:2]
+    assert isinstance(defaults(20)["cameras"], str)
+    assert json.loads(defaults(20)["cameras"]) == cameras
+    assert defaults(20)["window_s"] == 60.0
 
 
 def test_artifacts_can_be_put_elsewhere_without_touching_the_recipe() -> None:

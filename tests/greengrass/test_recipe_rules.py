@@ -46,6 +46,10 @@ def _access(**rule: list[str]) -> Change:
     return _top("ComponentConfiguration", {"DefaultConfiguration": {"accessControl": {"s": {"p": rule}}}})
 
 
+def _configuration(content: dict[str, Any]) -> Change:
+    return _top("ComponentConfiguration", {"DefaultConfiguration": content})
+
+
 def _run(script: str) -> Change:
     return _set("Lifecycle/run/Script", script)
 
@@ -112,6 +116,9 @@ RULES: list[tuple[str, str, Change]] = [
         r"two artifacts are called a.zip",
         _set("Artifacts", [{"Uri": f"s3://b/{key}/a.zip", "Permission": {"Read": "ALL"}} for key in "xy"]),
     ),
+    # what lite hands on at once
+    ("bytes of a configuration", r"has 9\d+ bytes, nucleus lite takes 9000", _configuration({"text": "x" * 9_000})),
+    ("values of a configuration", r"has 200 values .* takes 190", _configuration({f"k{n}": n for n in range(100)})),
     # dependencies
     ("models", r"must not depend on tidegate.Model.coco", _dependency("tidegate.Model.coco", "*", "SOFT")),
     ("an exact version", r"other >=1.0.0: name one version", _dependency("other", ">=1.0.0", "HARD")),
