@@ -11,7 +11,7 @@ from pathlib import Path
 
 from simulator.nucleus.users import User
 
-_BURIED_S = 0.5
+_GONE_S = 2.0  # a process that the kernel does not let go of, in a system call that hangs, is not waited for
 
 # The watcher reads from a pipe that only the nucleus can write to and never does: it ends when the nucleus ends,
 # however that happens, and then the whole process group goes. PR_SET_PDEATHSIG would reach the first process only,
@@ -93,13 +93,9 @@ class Script:
             os.close(self._lifeline)
 
     def wait_gone(self) -> None:
-        """After `kill`: return when the group is empty, or soon, for init may be slow to bury what it was left."""
-        deadline = time.monotonic() + _BURIED_S
-        while time.monotonic() < deadline:
-            try:
-                os.killpg(self._process.pid, 0)
-            except ProcessLookupError:
-                return
+        """After `kill`: return when nobody of the group is alive any more."""
+        deadline = time.monotonic() + _GONE_S
+        while _alive(self._process.pid) and time.monotonic() < deadline:
             time.sleep(0.005)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -107,3 +103,19 @@ class Script:
             if not self.killed:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, number)
+
+
+def _alive(group: int) -> bool:
+    """Whether a process of the group lives. A zombie, which init may be slow to bury, does not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    for process in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = process.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue  # it has ended meanwhile
+        if its_group == str(group) and state not in ("Z", "X"):
+            return True
+    return False
