@@ -16,8 +16,8 @@ from models.mqtt import Broker, Connection
 
 CLIENTS = "tidegate-claim-"  # the claim's policy lets in whoever's client id begins so
 _CERTIFICATE = "$aws/certificates/create-from-csr/json"
-_ANSWER_S = 30.0
 _ATTEMPTS = 8
+_TOKENS = 3
 _TRY_AGAIN = (429, 500, 502, 503)
 
 
@@ -28,6 +28,7 @@ def enrol(
     template: str,
     broker: Broker,
     connect_s: float = 60.0,
+    answer_s: float = 30.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Become the thing `name` by a provisioning template; the folder of what is staged for it (edge.identity.switch).
@@ -44,29 +45,45 @@ def enrol(
                 f"{broker.host}:{broker.port} did not let the claim in within {connect_s:g} s; is it active, and "
                 f"for the template {template!r}?"
             )
-        made = _ask(connection, _CERTIFICATE, {"certificateSigningRequest": request}, sleep)
-        proof = {"certificateOwnershipToken": made["certificateOwnershipToken"], "parameters": {"ThingName": name}}
-        _ask(connection, register, proof, sleep)
+        for attempt in range(_TOKENS):
+            made = _ask(connection, _CERTIFICATE, {"certificateSigningRequest": request}, answer_s, sleep)
+            token, parameters = made["certificateOwnershipToken"], {"ThingName": name}
+            proof = {"certificateOwnershipToken": token, "parameters": parameters}
+            try:
+                _ask(connection, register, proof, answer_s, sleep)
+                break
+            except _RefusedError as exc:
+                # it may have been taken, and the answer lost: a token is good for once
+                if exc.code != "InvalidCertificateOwnershipToken" or attempt == _TOKENS - 1:
+                    raise
     return stage(folder, made["certificatePem"].encode())
 
 
+class _RefusedError(UplinkError):
+    """The cloud says no, and will again."""
+
+    def __init__(self, topic: str, code: str, message: str) -> None:
+        super().__init__(f"the cloud refuses {topic}: {code}: {message}")
+        self.code = code
+
+
 def _ask(
-    connection: Connection, topic: str, document: Mapping[str, Any], sleep: Callable[[float], None]
+    connection: Connection, topic: str, document: Mapping[str, Any], answer_s: float, sleep: Callable[[float], None]
 ) -> dict[str, Any]:
     """What the cloud accepts; asked again where it is only overburdened, or says nothing."""
     said = "no answer"
     for _, delay in zip(range(_ATTEMPTS), delays(1.0, 30.0), strict=False):
         connection.publish(topic, json.dumps(document).encode())
-        message = connection.receive(_ANSWER_S)
+        message = connection.receive(answer_s)
         while message is not None and not message.topic.startswith(f"{topic}/"):
-            message = connection.receive(_ANSWER_S)  # a late answer to what was asked before
+            message = connection.receive(answer_s)  # a late answer to what was asked before
         if message is not None:
             answer = _read(message.payload, topic)
             if message.topic.endswith("/accepted"):
                 return answer
-            said = f"{answer.get('errorCode')}: {answer.get('errorMessage')}"
+            code, said = str(answer.get("errorCode")), str(answer.get("errorMessage"))
             if answer.get("statusCode") not in _TRY_AGAIN:
-                raise UplinkError(f"the cloud refuses {topic}: {said}")
+                raise _RefusedError(topic, code, said)
         sleep(delay)
     raise UplinkError(f"the cloud does not do {topic} after {_ATTEMPTS} attempts: {said}; try again later")
 

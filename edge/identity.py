@@ -9,6 +9,7 @@ openssl, which every Debian has; nothing else that is installed on a gateway can
 """
 
 import hashlib
+import os
 import shutil
 import ssl
 import subprocess
@@ -27,7 +28,8 @@ def make_request(folder: Path, name: str) -> Path:
     """A new private key, and the file with its signing request; those of an earlier call until they were installed."""
     key, request = folder / _NEXT / "private.key", folder / _NEXT / "request.csr"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # others may pass through: the key's own owner and mode say who may read it
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         if not key.exists():
             made = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
             write_atomic(key, made, mode=0o600)
@@ -64,6 +66,7 @@ def switch(folder: Path, staged: Path) -> str:
     that is deleted."""
     identity = certificate_id((staged / "certificate.pem").read_bytes())
     installed = folder / identity[:_ID_DIGITS]
+    _as_before(folder / CURRENT / "private.key", staged / "private.key")
     if staged != installed:
         staged.rename(installed)
         sync_folder(folder)
@@ -78,6 +81,19 @@ def switch(folder: Path, staged: Path) -> str:
         if other.is_dir() and other.resolve() not in kept:
             shutil.rmtree(other)
     return identity
+
+
+def _as_before(before: Path, key: Path) -> None:
+    """Whoever may read the key in use may read the next one, too: a nucleus, or a service of another user."""
+    try:
+        was, now = before.stat(), key.stat()
+        if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+            os.chown(key, was.st_uid, was.st_gid)
+        key.chmod(was.st_mode & 0o777)
+    except FileNotFoundError:
+        return  # the first one
+    except PermissionError as exc:
+        raise ConfigError(f"{key} cannot be given to the owner of {before}: call this as root") from exc
 
 
 def current_id(folder: Path) -> str | None:

@@ -21,14 +21,15 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The version that a group's devices are to run, and what to merge into its configuration there.
+    """The version that a group's devices are to run, and what to change in its configuration there.
 
     With `merge` None the group's current merge stays; `{}` takes it away for devices to come (on those that have
-    applied it, it persists).
+    applied it, it persists). `reset`: JSON pointers to what becomes the default again before the merge; "" is all.
     """
 
     version: str
     merge: Mapping[str, Any] | None = None
+    reset: tuple[str, ...] = ()
 
 
 class Component(TypedDict, total=False):
@@ -104,10 +105,15 @@ def merge_components(current: Components, pins: Mapping[str, Pin], remove: Colle
     merged: Components = {name: component for name, component in current.items() if name not in remove}
     for name, pin in pins.items():
         component = cast(Component, {**merged.get(name, {}), "componentVersion": pin.version})
-        if pin.merge is not None:
-            component.pop("configurationUpdate", None)
+        if pin.merge is not None or pin.reset:
+            before = component.pop("configurationUpdate", {})
+            update = dict(before) if pin.merge is None else {}
             if pin.merge:
-                component["configurationUpdate"] = {"merge": json.dumps(pin.merge, sort_keys=True)}
+                update["merge"] = json.dumps(pin.merge, sort_keys=True)
+            if pin.reset:
+                update["reset"] = list(pin.reset)
+            if update:
+                component["configurationUpdate"] = update
         merged[name] = component
     return merged
 

@@ -36,6 +36,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="what to change in a component's configuration for this group, JSON; {} takes an earlier change back",
     )  # fmt: skip
     parser.add_argument(
+        "--reset", action="append", default=[], metavar="NAME[=/POINTER]",
+        help="what of a component's configuration becomes its default again, before a merge (default: all of it)",
+    )  # fmt: skip
+    parser.add_argument(
         "--remove", action="append", default=[], metavar="NAME", help="uninstall this component (may be repeated)"
     )
     parser.add_argument(
@@ -75,24 +79,28 @@ def run(args: argparse.Namespace) -> int:
     if args.action is not None:
         return {"status": deploy_status.run, "cancel": deploy_cancel.run}[args.action](args)
     policies, pace = _policies(args), _pace(args)
-    if args.components is None and not args.remove and not args.merge:
+    changes = args.remove or args.merge or args.reset
+    if args.components is None and not changes:
         raise UsageError("deploy needs something to do: --components FOLDER, --remove NAME or --merge NAME=FILE")
     if args.components is not None and not args.artifacts:
         raise UsageError("deploy needs a place for artifacts: --artifacts s3://BUCKET/PREFIX, or TIDEGATE_ARTIFACTS")
     if args.group is None and (
-        args.wait is not None or args.again or args.remove or args.merge or policies is not None or pace is not None
+        args.wait is not None or args.again or changes or policies is not None or pace is not None
     ):
         raise UsageError("all but --components, --only and --artifacts need a --group to deploy to")
     chosen = [] if args.components is None else choose(read_built(args.components), args.only)
     if args.group is not None:
         _check_one_version_each(chosen)
     merges = {name: _read_merge(name, file) for name, file in map(_split_merge, args.merge)}
+    resets: dict[str, tuple[str, ...]] = {}
+    for name, _, pointer in (text.partition("=") for text in args.reset):
+        resets[name] = (*resets.get(name, ()), pointer)
     # before anything is registered: a group that is not there is the likeliest mistake
     outcome: dict[str, Any] = {"dry_run": args.dry_run, "register": []}
     pins: dict[str, Pin] = {}
     if args.group is not None:
         running = current_pins(args.group)
-        pins = _pins(chosen, merges, running, args.group)
+        pins = _pins(chosen, merges, resets, running, args.group)
         outcome |= {"group": args.group, "devices": list(members(args.group))}
         outcome["changes"] = _changes(pins, args.remove, running)
         after = {
@@ -195,14 +203,21 @@ def _read_merge(name: str, file: Path) -> Mapping[str, Any]:
 
 
 def _pins(
-    chosen: Sequence[BuiltComponent], merges: Mapping[str, Mapping[str, Any]], running: Mapping[str, Pin], group: str
+    chosen: Sequence[BuiltComponent],
+    merges: Mapping[str, Mapping[str, Any]],
+    resets: Mapping[str, tuple[str, ...]],
+    running: Mapping[str, Pin],
+    group: str,
 ) -> dict[str, Pin]:
-    versions = {name: pin.version for name, pin in running.items() if name in merges}
+    configured = [*merges, *(name for name in resets if name not in merges)]
+    versions = {name: pin.version for name, pin in running.items() if name in configured}
     versions |= {component.name: component.version for component in chosen}
-    for name in merges:
+    for name in configured:
         if name not in versions:
-            raise UsageError(f"--merge {name}: {group} does not run it, and it is not among what is deployed now")
-    return {name: Pin(version, merges.get(name)) for name, version in versions.items()}
+            raise UsageError(
+                f"{name} is not run by {group}, and not among what is deployed now: it has nothing to change"
+            )
+    return {name: Pin(version, merges.get(name), resets.get(name, ())) for name, version in versions.items()}
 
 
 def _changes(

@@ -1,5 +1,6 @@
 """A device's key and certificate: made here, changed together, and found again after a kill."""
 
+import os
 import shutil
 import ssl
 from pathlib import Path
@@ -44,7 +45,7 @@ def test_a_key_is_made_once_and_is_nobody_elses_to_read(folder: Path) -> None:
     assert make_request(folder, "line-1") == request
     assert key.read_bytes() == before
     assert key.stat().st_mode & 0o777 == 0o600
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == 0o711
     asked = x509.load_pem_x509_csr(request.read_bytes())
     assert asked.is_signature_valid
     assert asked.subject.rfc4514_string() == "CN=line-1"
@@ -68,6 +69,19 @@ def test_the_one_before_is_kept_and_older_ones_are_not(authority: Authority, fol
     ids = [switch(folder, stage(folder, _certificate(authority, folder))) for _ in range(3)]
 
     assert sorted(path.name for path in folder.iterdir()) == sorted([CURRENT, ids[1][:16], ids[2][:16]])
+
+
+def test_who_may_read_the_key_may_read_the_next_one(authority: Authority, folder: Path) -> None:
+    switch(folder, stage(folder, _certificate(authority, folder)))
+    (folder / CURRENT / "private.key").chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(folder / CURRENT / "private.key", 0, 65534)
+
+    switch(folder, stage(folder, _certificate(authority, folder)))
+
+    found = (folder / CURRENT / "private.key").stat()
+    assert found.st_mode & 0o777 == 0o640
+    assert found.st_gid == (65534 if os.geteuid() == 0 else os.getegid())
 
 
 def test_a_switch_that_was_killed_in_the_middle_goes_on(authority: Authority, folder: Path) -> None:

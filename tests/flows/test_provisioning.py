@@ -188,6 +188,22 @@ def test_a_throttled_cloud_is_asked_again(site: Site, call: Callable[..., Any]) 
     site.connect("line-1").close()
 
 
+def test_an_answer_that_gets_lost_costs_a_certificate_and_no_device(site: Site, call: Callable[..., Any]) -> None:
+    claim = _claim(site, call)
+    site.aws.control_plane.faults.inject(Fault("RegisterThing", "lose", times=1))
+    folder = site.identity("line-1")
+
+    staged = enrol(
+        folder, name="line-1", template="plant", broker=site.at(claim), answer_s=0.5, sleep=lambda seconds: None
+    )
+    used = switch(folder, staged)
+
+    site.connect("line-1").close()
+    assert len(certificates("line-1")) == 2
+    call("provision", "retire", "line-1", "--keep", used)
+    site.connect("line-1").close()
+
+
 @pytest.mark.parametrize(
     ("template", "said"), [("plant", "not authorized to perform: iot:RegisterThing"), ("none", "no template none is")]
 )

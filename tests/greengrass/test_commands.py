@@ -253,6 +253,23 @@ def test_a_configuration_is_merged_for_a_group_and_the_version_stays(
     assert current_pins("shop")["tidegate.Gateway"].merge == {"gateway": {"window_s": 30}}
 
 
+def test_a_configuration_is_reset_before_it_is_merged(
+    shop: Cloud, built: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "--components", built, "--group", "shop", "--only", "tidegate.Gateway"]) == 0
+    change = tmp_path / "change.json"
+    change.write_text('{"gateway": {"window_s": 30}}')
+    merge = ["deploy", "--group", "shop", "--merge", f"tidegate.Gateway={change}"]
+
+    _json(capsys, *merge, "--reset", "tidegate.Gateway=/gateway/window_s", "--reset", "tidegate.Gateway=/accessControl")
+
+    update = json.loads(shop.report("one"))["components"]["tidegate.Gateway"]["configurationUpdate"]
+    assert update == {"merge": {"gateway": {"window_s": 30}}, "reset": ["/gateway/window_s", "/accessControl"]}
+    _json(capsys, "deploy", "--group", "shop", "--reset", "tidegate.Gateway")
+    update = json.loads(shop.report("one"))["components"]["tidegate.Gateway"]["configurationUpdate"]
+    assert update == {"merge": {"gateway": {"window_s": 30}}, "reset": [""]}
+
+
 def test_what_is_removed_is_uninstalled_and_the_rest_stays(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -341,7 +358,7 @@ def test_cancel_takes_it_back_from_those_that_have_not_finished(
         (2, "need a --group", ["deploy", "--remove", "x"]),
         (2, "expected NAME=FILE", ["deploy", "--group", "shop", "--merge", "x"]),
         (2, "nowhere cannot be read", ["deploy", "--group", "shop", "--merge", "x=nowhere"]),
-        (2, "shop does not run it", ["deploy", "--group", "shop", "--merge", "x={file}"]),
+        (2, "x is not run by shop", ["deploy", "--group", "shop", "--merge", "x={file}"]),
         (2, "--abort-after needs --abort-at", ["deploy", "--group", "shop", "--remove", "x", "--abort-after", "3"]),
         (2, "per_minute must be in", ["deploy", "--group", "shop", "--remove", "x", "--per-minute", "0"]),
         (2, "a GROUP or --device THING", ["deploy", "status"]),

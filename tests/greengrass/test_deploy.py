@@ -215,7 +215,9 @@ def test_a_cloud_that_is_away_is_one_line(shop: Cloud, monkeypatch: pytest.Monke
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 VERSIONS = st.sampled_from(["1.0.0", "2.0.0"])
-PINS = st.dictionaries(NAMES, st.builds(Pin, VERSIONS, st.sampled_from([None, {}, {"x": 1}])))
+PINS = st.dictionaries(
+    NAMES, st.builds(Pin, VERSIONS, st.sampled_from([None, {}, {"x": 1}]), st.sampled_from([(), ("",)]))
+)
 
 
 @given(current=st.dictionaries(NAMES, VERSIONS), pins=PINS, remove=st.sets(NAMES))
