@@ -11,8 +11,9 @@ from pathlib import Path
 
 from edge.cut import cut
 from edge.lanes import LANES, Lane, lane_of
+from models.health import Health
 from models.mqtt import Message
-from models.records import Aggregate, Event, FrameResult, Health, Record
+from models.records import Aggregate, Event, FrameResult, Record
 from models.topics import results_topic
 from models.wire import decode_batch, open_envelope, seal
 

@@ -12,8 +12,9 @@ from benchmarks.gateway import detector
 from benchmarks.minute import frames_of_the_bottles
 from edge.analytics.analytics import Analytics, Moment
 from edge.analytics.config import AnalyticsConfig, LineConfig, ZoneConfig
+from models.batch import batch_of
 from models.manifest import read_manifest
-from models.records import FrameResult, Record, batch_of
+from models.records import FrameResult, Record
 from models.runner import open_runner
 from models.wire import encode_batch
 

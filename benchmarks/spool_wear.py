@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.bar import Bar, report
 from edge.spool import COMMIT_S, Spool
 from models.detections import Detections
-from models.records import Aggregate, Event, FrameResult, Health
+from models.health import Health
+from models.records import Aggregate, Event, FrameResult
 
 FPS = 15
 THINGS = 3

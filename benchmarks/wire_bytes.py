@@ -10,8 +10,9 @@ import sys
 import numpy as np
 
 from benchmarks.bar import Bar, report
+from models.batch import batch_of
 from models.detections import Detections
-from models.records import FrameResult, Record, batch_of
+from models.records import FrameResult, Record
 from models.wire import encode_batch
 
 FRAMES = 900

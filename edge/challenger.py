@@ -22,7 +22,8 @@ from edge.candidates import Candidates, Disagreement
 from edge.loading import LoadedModel
 from models.detections import Detections, UInt8
 from models.errors import ModelError
-from models.records import Challenge, PicturePart
+from models.health import Challenge
+from models.records import PicturePart
 from models.tally import AnswerTally
 
 log = logging.getLogger(__name__)

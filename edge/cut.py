@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
 
+from models.batch import batch_of
 from models.errors import WireError
-from models.records import FrameResult, PicturePart, Record, batch_of
+from models.records import FrameResult, PicturePart, Record
 from models.wire import encode_batch
 
 # Frames that show nothing compress to almost nothing; without a bound a night of them would be one message that is

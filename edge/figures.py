@@ -11,8 +11,8 @@ import numpy as np
 
 from edge.cameras.camera import Tally
 from edge.loading import LoadedModel
+from models.health import CAMERA_COUNTS, SCORE_BINS, CameraHealth, Health
 from models.manifest import Manifest
-from models.records import CAMERA_COUNTS, SCORE_BINS, CameraHealth, Health
 from models.tally import AnswerTally
 
 # the worst first; "waiting": not looked through yet, for want of a model or because it is just being opened

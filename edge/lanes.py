@@ -3,7 +3,8 @@ order in which records are given up."""
 
 from typing import Literal, get_args
 
-from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Record
+from models.health import Health
+from models.records import Aggregate, Event, FrameResult, PicturePart, Record
 
 # Of frames, `spare` holds those that are wanted least when not all can be kept or sent: see Spool.thin.
 Lane = Literal["alarms", "health", "events", "aggregates", "frames", "spare", "pictures"]

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from edge.figures import CameraState
 from edge.status import Status
-from models.records import SCORE_BINS, CameraHealth, Health
+from models.health import SCORE_BINS, CameraHealth, Health
 
 log = logging.getLogger(__name__)
 

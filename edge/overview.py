@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.records import Health
+from models.health import Health
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from edge.status import Status
-from models.records import Health
+from models.health import Health
 
 _LABELS = 8  # of the classes found, the most frequent
 

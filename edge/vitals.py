@@ -14,7 +14,7 @@ from edge.machine import Condition, Machine
 from edge.overview import Overview
 from models.detections import Detections
 from models.errors import ModelError
-from models.records import Challenge, Health
+from models.health import Challenge, Health
 
 _WORST_FIRST: tuple[CameraState, ...] = get_args(CameraState)
 _TEXT = 300  # characters of an error

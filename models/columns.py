@@ -8,8 +8,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from models.bounds import MAX_NUMBER, MAX_TIME_US
 from models.detections import Detections, Int64
-from models.records import MAX_NUMBER, MAX_TIME_US, Aggregate, Event, Health, PicturePart, Tombstone
+from models.health import Health
+from models.records import Aggregate, Event, PicturePart, Tombstone
 
 _STREAM = re.compile(r"[0-9a-f]{16}")
 

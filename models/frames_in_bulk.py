@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models import tidegate_pb2 as pb
+from models.bounds import MAX_NUMBER
 from models.columns import FrameColumns
 from models.detections import Detections, Int64
 from models.grouped import Groups, undelta_by
 from models.quantised import boxes_of, label_of, scores_of
-from models.records import MAX_NUMBER
 
 _MAX_PRODUCT = 2**62
 

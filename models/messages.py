@@ -7,19 +7,9 @@ import numpy as np
 
 from models import tidegate_pb2 as pb
 from models.detections import Detections
+from models.health import CameraHealth, Challenge, Health
 from models.quantised import boxes_of, boxes_to_int, scores_of, scores_to_int
-from models.records import (
-    BOX_SCALE,
-    SCORE_SCALE,
-    Aggregate,
-    CameraHealth,
-    Challenge,
-    Event,
-    FrameResult,
-    Health,
-    PicturePart,
-    Tombstone,
-)
+from models.records import BOX_SCALE, SCORE_SCALE, Aggregate, Event, FrameResult, PicturePart, Tombstone
 
 MAX_SEQ = 2**62
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models import tidegate_pb2 as pb
+from models.bounds import MAX_NUMBER
 from models.detections import Float32, Int64
-from models.records import BOX_SCALE, MAX_NUMBER, SCORE_SCALE
+from models.records import BOX_SCALE, SCORE_SCALE
 
 _MAX_PIXEL = 2**20
 

@@ -1,25 +1,23 @@
-"""What a gateway keeps in its spool and sends: a frame's result, a window's health, or a tombstone.
+"""What a gateway keeps in its spool and sends: a frame's result, an event, a window's health, or a tombstone.
 
-`Record`s are numbered 1, 2, 3 ... within a stream; a `Batch` is a contiguous run of them.
+`Record`s are numbered 1, 2, 3 ... within a stream.
 """
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Self, get_type_hints
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
+from models.bounds import MAX_NUMBER, check_counts, check_moment
 from models.detections import Detections
+from models.health import Health
 
 BOX_SCALE = 4  # quarter pixels
 SCORE_SCALE = 255
-SCORE_BINS = 10
 MAX_PICTURE_PARTS = 4096
-MAX_NUMBER = 2**63  # what int64 columns hold is below
-MAX_TIME_US = 253_402_300_799_999_999  # the end of the year 9999: what every reader of the lake can show
-_STREAM = re.compile(r"[0-9a-f]{16}")
+STREAM = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class FrameResult:
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.detections):
             raise ValueError(f"{len(self.detections)} detections have {len(self.labels)} labels")
-        _check_moment(self.frame, self.captured_at_us)
+        check_moment(self.frame, self.captured_at_us)
 
     @classmethod
     def of(
@@ -101,7 +99,7 @@ class Event:
     picture: str = ""
 
     def __post_init__(self) -> None:
-        _check_moment(self.frame, self.at_us)
+        check_moment(self.frame, self.at_us)
         if not (0 <= self.track < MAX_NUMBER and 0 <= self.release < MAX_NUMBER):
             raise ValueError(f"track and release must be in 0..{MAX_NUMBER - 1}, got {self.track} and {self.release}")
         if not all(map(math.isfinite, (self.value, self.score, *self.xyxy))):
@@ -128,8 +126,8 @@ class Aggregate:
     release: int = 0
 
     def __post_init__(self) -> None:
-        _check_moment(0, self.start_us)
-        _check_counts(self, ("length_s", "frames", "detections", "tracks", "most", "release"))
+        check_moment(0, self.start_us)
+        check_counts(self, ("length_s", "frames", "detections", "tracks", "most", "release"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,120 +149,13 @@ class PicturePart:
     data: bytes
 
     def __post_init__(self) -> None:
-        _check_moment(self.frame, self.at_us)
-        if not _STREAM.fullmatch(self.picture):
+        check_moment(self.frame, self.at_us)
+        if not STREAM.fullmatch(self.picture):
             raise ValueError(f"picture must be 16 hex digits, got {self.picture!r}")
         if not 0 <= self.part < self.parts <= MAX_PICTURE_PARTS:
             raise ValueError(f"need 0 <= part < parts <= {MAX_PICTURE_PARTS}, got {self.part} of {self.parts}")
         if not all(math.isfinite(edge) for edge in self.xyxy):
             raise ValueError(f"xyxy must be finite, got {self.xyxy}")
-
-
-CAMERA_COUNTS = ("seen", "inferred", "skipped", "missed", "still", "failed", "pictures_withheld")
-
-
-@dataclass(frozen=True, slots=True)
-class CameraHealth:
-    """One camera within a window: its state ("ok", "down", "stalled", "frozen", "dark", "waiting" for the first model,
-    "ended") and what became of its frames: each that was `seen` is `inferred`, `skipped` for want of time, `still`
-    (held back, because nothing moved), `failed` (the model raised), or still under way. `missed` ones were never seen.
-    `pictures_withheld`: of events, for which its budget had no room."""
-
-    name: str
-    state: str
-    seen: int = 0
-    inferred: int = 0
-    skipped: int = 0
-    missed: int = 0
-    still: int = 0
-    failed: int = 0
-    pictures_withheld: int = 0
-
-    def __post_init__(self) -> None:
-        _check_counts(self, CAMERA_COUNTS)
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """How a second model, in shadow, compares with the running one in a window: `frames` seen by both, of which
-    `agreed` (same classes, boxes at IoU >= 0.5), the detections of both, those that match, and both score
-    histograms (SCORE_BINS bins over 0..1)."""
-
-    model: str
-    release: int
-    digest: str
-    frames: int = 0
-    agreed: int = 0
-    matched: int = 0
-    ours: int = 0
-    theirs: int = 0
-    mean_iou: float = 0.0
-    our_scores: tuple[int, ...] = (0,) * SCORE_BINS
-    their_scores: tuple[int, ...] = (0,) * SCORE_BINS
-    p50_ms: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_counts(self, ("release", "frames", "agreed", "matched", "ours", "theirs", "mean_iou", "p50_ms"))
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """The gateway's account of one window with one release; fields and units as in tidegate.proto."""
-
-    at_us: int
-    window_s: float
-    model: str
-    release: int
-    digest: str
-    variant: str
-    frames_seen: int = 0
-    frames_inferred: int = 0
-    frames_skipped: int = 0
-    frames_missed: int = 0
-    p50_ms: float = 0.0
-    p95_ms: float = 0.0
-    memory_bytes: int = 0
-    errors: int = 0
-    last_error: str = ""
-    score_histogram: tuple[int, ...] = (0,) * SCORE_BINS
-    class_mix: dict[str, int] = field(default_factory=dict)
-    detections: int = 0
-    camera_state: str = "ok"
-    spool_records: int = 0
-    spool_bytes: int = 0
-    swaps: int = 0
-    failed_release: str = ""
-    records_dropped: int = 0
-    batches_refused: int = 0
-    frames_still: int = 0
-    cpu_s: float = 0.0
-    temperature_c: float = 0.0
-    throttled: str = ""
-    disk_free_bytes: int = 0
-    spool_age_s: float = 0.0
-    bytes_sent: int = 0
-    records_held: int = 0
-    messages_ignored: int = 0
-    clock_jumps: int = 0
-    cameras: tuple[CameraHealth, ...] = ()
-    challenge: Challenge | None = None
-    frames_failed: int = 0
-    picture_parts_held: int = 0
-    configuration_refused: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.at_us <= MAX_TIME_US:
-            raise ValueError(f"at_us must be in 0..{MAX_TIME_US}, got {self.at_us}")
-        _check_counts(self, _HEALTH_COUNTS)
-        if not math.isfinite(self.temperature_c):
-            raise ValueError(f"temperature_c must be finite, got {self.temperature_c}")
-
-
-_HEALTH_COUNTS = tuple(
-    name
-    for name, kind in get_type_hints(Health).items()
-    if kind in (int, float) and name not in ("at_us", "temperature_c")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,112 +168,3 @@ class Tombstone:
 
 
 Record = FrameResult | Health | Event | Aggregate | PicturePart | Tombstone
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records first..last of a stream, without a gap: each is one of its records or under a tombstone.
-
-    `stream` is 16 hex digits. All but tombstones go with their seqs, in order.
-    """
-
-    stream: str
-    first: int
-    last: int
-    frames: tuple[tuple[int, FrameResult], ...] = ()
-    health: tuple[tuple[int, Health], ...] = ()
-    tombstones: tuple[Tombstone, ...] = ()
-    events: tuple[tuple[int, Event], ...] = ()
-    aggregates: tuple[tuple[int, Aggregate], ...] = ()
-    pictures: tuple[tuple[int, PicturePart], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not _STREAM.fullmatch(self.stream):
-            raise ValueError(f"stream must be 16 hex digits, got {self.stream!r}")
-        numbered = (self.frames, self.health, self.events, self.aggregates, self.pictures)
-        spans = [(seq, seq) for items in numbered for seq, _ in items]
-        spans += [(stone.first, stone.last) for stone in self.tombstones]
-        expected = self.first
-        for first, last in sorted(spans):
-            if first != expected or last < first:
-                raise ValueError(
-                    f"records {self.first}..{self.last} must follow one another, got {first} for {expected}"
-                )
-            expected = last + 1
-        if not spans or self.first < 1 or expected != self.last + 1:
-            raise ValueError(f"records must cover {self.first}..{self.last}, they end at {expected - 1}")
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
-    def after(self, seq: int) -> "Batch":
-        """The part of the batch that is newer than `seq`, which must be less than `last`."""
-        return Batch(
-            self.stream,
-            max(self.first, seq + 1),
-            self.last,
-            tuple(item for item in self.frames if item[0] > seq),
-            tuple(item for item in self.health if item[0] > seq),
-            tuple(
-                Tombstone(max(stone.first, seq + 1), stone.last, stone.reason)
-                for stone in self.tombstones
-                if stone.last > seq
-            ),
-            tuple(item for item in self.events if item[0] > seq),
-            tuple(item for item in self.aggregates if item[0] > seq),
-            tuple(item for item in self.pictures if item[0] > seq),
-        )
-
-
-def batch_of(stream: str, first: int, records: list[Record]) -> Batch:
-    """A batch of records in order; a tombstone takes as many numbers as it covers."""
-    frames: list[tuple[int, FrameResult]] = []
-    health: list[tuple[int, Health]] = []
-    events: list[tuple[int, Event]] = []
-    aggregates: list[tuple[int, Aggregate]] = []
-    pictures: list[tuple[int, PicturePart]] = []
-    stones: list[Tombstone] = []
-    seq = first
-    for record in records:
-        match record:
-            case FrameResult():
-                frames.append((seq, record))
-            case Health():
-                health.append((seq, record))
-            case Event():
-                events.append((seq, record))
-            case Aggregate():
-                aggregates.append((seq, record))
-            case PicturePart():
-                pictures.append((seq, record))
-            case Tombstone():
-                stones.append(record)
-                seq = record.last
-        seq += 1
-    return Batch(
-        stream,
-        first,
-        seq - 1,
-        tuple(frames),
-        tuple(health),
-        tuple(stones),
-        tuple(events),
-        tuple(aggregates),
-        tuple(pictures),
-    )
-
-
-def _check_moment(frame: int, at_us: int) -> None:
-    if not (0 <= frame < MAX_NUMBER and 0 <= at_us <= MAX_TIME_US):
-        raise ValueError(
-            f"a frame's number and its time in us must be in 0..{MAX_NUMBER - 1} and 0..{MAX_TIME_US}, "
-            f"got {frame} and {at_us}"
-        )
-
-
-def _check_counts(record: object, names: Iterable[str]) -> None:
-    for name in names:
-        value = getattr(record, name)
-        # nan too: whoever judges a roll-out by it would compare it with everything in vain
-        if not 0 <= value < MAX_NUMBER:
-            raise ValueError(f"{name} must be in 0..{MAX_NUMBER - 1}, got {value}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from models.detections import Detections
-from models.records import SCORE_BINS
+from models.health import SCORE_BINS
 
 _CLASSES = 50  # in a class mix: a model of a thousand classes must not outgrow a message
 

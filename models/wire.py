@@ -24,12 +24,14 @@ import zstandard
 from google.protobuf.message import DecodeError
 
 from models import tidegate_pb2 as pb
+from models.batch import Batch
 from models.columns import Columns, FrameColumns, no_frames
 from models.detections import Detections
 from models.errors import WireError
 from models.frames_by_row import read_frames_by_row
 from models.frames_by_track import write_frames_by_track
 from models.frames_in_bulk import read_frames_in_bulk
+from models.health import Health
 from models.messages import (
     MAX_SEQ,
     aggregate_from_pb,
@@ -45,7 +47,7 @@ from models.messages import (
     tombstone_to_pb,
     write_frame,
 )
-from models.records import Aggregate, Batch, Event, FrameResult, Health, PicturePart, Record, Tombstone
+from models.records import Aggregate, Event, FrameResult, PicturePart, Record, Tombstone
 
 VERSION = 2
 _READABLE = (1, 2)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from cloud.rollout.fleet import Progress
 from models.errors import DeployError
-from models.records import SCORE_BINS, Health
+from models.health import SCORE_BINS, Health
 from simulator.scenes import LABELS, Conveyor
 
 START_US = 1_780_000_000_000_000  # some day in 2026; the fleet's clock begins here

@@ -15,7 +15,8 @@ from typing import Any
 
 from edge.uplink import Inbound, check_size
 from models.errors import UplinkError
-from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Tombstone
+from models.health import Health
+from models.records import Aggregate, Event, FrameResult, PicturePart, Tombstone
 from models.topics import acks_topic, parse_results_topic
 from models.wire import StreamAck, decode_batch, encode_acks
 

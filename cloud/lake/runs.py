@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from models.columns import Columns
-from models.records import Aggregate, Event, Health, PicturePart, Tombstone
+from models.health import Health
+from models.records import Aggregate, Event, PicturePart, Tombstone
 
 
 @dataclass(frozen=True, slots=True)

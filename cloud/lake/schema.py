@@ -88,7 +88,7 @@ FRAMES = TableSpec(
     partition_by=("date",),
 )
 
-# models.records.Health, its `at_us` as the timestamp `reported_at`.
+# models.health.Health, its `at_us` as the timestamp `reported_at`.
 HEALTH = TableSpec(
     "health",
     pa.schema(

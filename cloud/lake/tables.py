@@ -14,7 +14,8 @@ from cloud.lake.schema import AGGREGATES, DETECTION, EVENTS, FRAMES, HEALTH, LOS
 from cloud.lake.spans import Span, covered, subtract
 from models.columns import FrameColumns
 from models.detections import Int64
-from models.records import Aggregate, CameraHealth, Challenge, Event, Health
+from models.health import CameraHealth, Challenge, Health
+from models.records import Aggregate, Event
 
 # Records that are in the lake already, by stream: what an interrupted commit left behind (see delta.py).
 Written = Mapping[StreamKey, Sequence[Span]]

@@ -24,7 +24,7 @@ from cloud.rollout.fleet import Progress
 from cloud.rollout.plan import Plan, Ring
 from cloud.rollout.state import Touched
 from greengrass.recipe import model_component, model_version
-from models.records import Health
+from models.health import Health
 
 BASELINE_WINDOWS = 60  # the newest ones: an hour, at a window a minute
 RECENT_WINDOWS = 12  # the newest ones: a machine's load changes by the hour, and a leak must not drown in a good start

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from models.records import SCORE_BINS, Health
+from models.health import SCORE_BINS, Health
 
 Float64 = npt.NDArray[np.float64]
 

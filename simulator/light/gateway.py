@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from edge.lanes import Lane
 from edge.ship import Shipper
-from models.records import SCORE_BINS, CameraHealth, Health, Record
+from models.health import SCORE_BINS, CameraHealth, Health
+from models.records import Record
 from models.wire import StreamAck
 from simulator.light.clock import Clock, LocalTime
 from simulator.light.cutting import SharedCuts

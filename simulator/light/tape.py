@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from models.detections import Detections
 from models.errors import DataError, WireError
-from models.records import BOX_SCALE, SCORE_BINS, SCORE_SCALE, Aggregate, Event, FrameResult
+from models.health import SCORE_BINS
+from models.records import BOX_SCALE, SCORE_SCALE, Aggregate, Event, FrameResult
 from models.wire import decode_batch
 from simulator.light.clock import START_US
 from simulator.light.spool import spooled_bytes

@@ -12,8 +12,8 @@ from cloud.predicted_shift import predict_shift, shift_in_words
 from cloud.run_folder import add_variant
 from models.errors import DataError, UsageError
 from models.golden import read_golden, record_golden, write_golden
+from models.health import SCORE_BINS
 from models.manifest import write_manifest
-from models.records import SCORE_BINS
 from models.runner import open_runner
 from simulator.demo.bad_release import mix_up_classes
 

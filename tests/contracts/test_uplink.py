@@ -21,9 +21,10 @@ from awsiot.eventstreamrpc import _ProtocolContinuationHandler
 from edge import uplink_aws, uplink_mqtt
 from edge.config import UplinkConfig
 from edge.uplink import UNANSWERED, Inbound, Uplink, open_uplink
+from models.batch import batch_of
 from models.errors import ConfigError, UplinkError
+from models.health import Health
 from models.mqtt import Connection
-from models.records import Health, batch_of
 from models.topics import acks_topic, results_filter, results_topic, shard_of
 from models.wire import StreamAck, encode_acks, encode_batch
 from simulator.authority import Authority

@@ -17,8 +17,9 @@ from edge.candidates import Candidates
 from edge.challenger import Challenger
 from edge.model_store import ModelStore
 from models.detections import Detections, UInt8
+from models.health import Challenge
 from models.manifest import read_manifest, write_manifest
-from models.records import Challenge, PicturePart
+from models.records import PicturePart
 from tests.edge.odd_models import BLUE, WHITE, moody_graph, run_of
 
 GREEN = np.full((48, 64, 3), (0, 200, 0), np.uint8)

@@ -6,7 +6,8 @@ import pytest
 from edge.cut import cut
 from models.detections import Detections
 from models.errors import WireError
-from models.records import FrameResult, Health, Record
+from models.health import Health
+from models.records import FrameResult, Record
 from models.wire import decode_batch
 
 STREAM = "00000000000000aa"

@@ -24,7 +24,7 @@ from edge.status import read_status
 from edge.uplink import Uplink, open_uplink
 from models.configuration import document
 from models.errors import ConfigError, TidegateError
-from models.records import Health
+from models.health import Health
 from simulator.camera_server import Camera, CameraServer
 from simulator.ports import free_port
 from simulator.scenes import Shot, Truth

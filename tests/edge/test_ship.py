@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge import ship
-from models.records import Health, Tombstone
+from models.health import Health
+from models.records import Tombstone
 from models.topics import acks_topic
 from models.wire import StreamAck, encode_acks
 from tests.edge.ship_world import GATEWAY, TIMEOUT_S, World

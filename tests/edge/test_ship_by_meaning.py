@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edge import ship
 from edge.byte_budget import ByteBudget
-from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Tombstone
+from models.health import Health
+from models.records import Aggregate, Event, FrameResult, PicturePart, Tombstone
 from models.wire import StreamAck, decode_batch, encode_acks, open_envelope
 from tests.edge.ship_world import World
 

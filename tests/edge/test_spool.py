@@ -16,7 +16,8 @@ from edge.pictures import parts_of
 from edge.spool import Spool
 from models.detections import Detections
 from models.errors import SpoolError
-from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Record, Tombstone
+from models.health import Health
+from models.records import Aggregate, Event, FrameResult, PicturePart, Record, Tombstone
 from simulator.witness import Witness
 from tests.edge.bad_disks import hanging_disk
 

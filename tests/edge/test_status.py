@@ -16,7 +16,7 @@ from edge.overview import Overview
 from edge.status import SOCKET, Status, StatusSocket, read_status
 from edge.status_table import lines, size, span
 from models.errors import TidegateError
-from models.records import CameraHealth, Challenge, Health
+from models.health import CameraHealth, Challenge, Health
 
 CAMERAS = (
     CameraHealth("door", "ok", 103, 90, 10, failed=3),

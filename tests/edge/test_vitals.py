@@ -16,10 +16,11 @@ from edge.config import DEFAULT_LIMIT_BYTES, MAX_CAMERAS
 from edge.figures import CameraState
 from edge.loading import LoadedModel
 from edge.vitals import Standing, Vitals
+from models.batch import batch_of
 from models.detections import Detections
 from models.errors import ModelError
+from models.health import CameraHealth, Challenge, Health
 from models.manifest import Manifest, read_manifest
-from models.records import CameraHealth, Challenge, Health, batch_of
 from models.runner import Runner, open_runner
 from models.topics import results_topic
 from models.wire import encode_batch

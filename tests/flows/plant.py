@@ -14,8 +14,8 @@ from typing import Literal
 
 import tidegate
 from models.errors import UplinkError
+from models.health import Health
 from models.mqtt import Connection
-from models.records import Health
 from models.topics import acks_topic, results_filter, shard_of
 from simulator.authority import Authority
 from simulator.bad_link import BadLink

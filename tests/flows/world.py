@@ -20,8 +20,9 @@ from edge.uplink import Inbound, check_size
 from greengrass.objects import DiskStore
 from models.detections import Detections
 from models.errors import UplinkError
+from models.health import Health
 from models.mqtt import Message
-from models.records import Aggregate, Event, FrameResult, Health, PicturePart
+from models.records import Aggregate, Event, FrameResult, PicturePart
 from models.topics import acks_topic
 from models.wire import decode_batch
 from simulator.bad_post import BadPost

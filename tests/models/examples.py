@@ -5,20 +5,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from models.batch import Batch, batch_of
 from models.detections import Detections
-from models.records import (
-    Aggregate,
-    Batch,
-    CameraHealth,
-    Challenge,
-    Event,
-    FrameResult,
-    Health,
-    PicturePart,
-    Record,
-    Tombstone,
-    batch_of,
-)
+from models.health import CameraHealth, Challenge, Health
+from models.records import Aggregate, Event, FrameResult, PicturePart, Record, Tombstone
 
 MAX_SEQ = 2**62
 NAMES = st.sampled_from(["line-1", "line-2", "läger", "x" * 60])

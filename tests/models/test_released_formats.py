@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from models.records import Aggregate, CameraHealth, Challenge, Event, FrameResult, Health, PicturePart, Tombstone
+from models.health import CameraHealth, Challenge, Health
+from models.records import Aggregate, Event, FrameResult, PicturePart, Tombstone
 from models.wire import StreamAck, decode_acks, decode_batch, decode_record
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"

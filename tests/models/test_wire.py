@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import tidegate_pb2 as pb
+from models.batch import Batch, batch_of
 from models.columns import Columns, FrameColumns
 from models.detections import Detections
 from models.errors import WireError
-from models.records import Batch, FrameResult, Health, Record, Tombstone, batch_of
+from models.health import Health
+from models.records import FrameResult, Record, Tombstone
 from models.wire import (
     ENVELOPE_BYTES,
     MAX_BODY_BYTES,

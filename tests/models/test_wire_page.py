@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from models import tidegate_pb2
+from models.batch import Batch, batch_of
 from models.detections import Detections
-from models.records import Batch, FrameResult, batch_of
+from models.records import FrameResult
 from models.wire import decode_batch, encode_batch
 from tests.models.examples import batches
 

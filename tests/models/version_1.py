@@ -4,11 +4,12 @@ import numpy as np
 import zstandard
 
 from models import tidegate_pb2 as pb
+from models.batch import Batch
 from models.detections import Detections, Int64
 from models.frames_by_row import detection_groups
 from models.grouped import Groups, delta_by
 from models.messages import health_to_pb, tombstone_to_pb
-from models.records import BOX_SCALE, SCORE_SCALE, Batch
+from models.records import BOX_SCALE, SCORE_SCALE
 from models.wire import seal
 
 

@@ -23,8 +23,9 @@ from cloud.lake.lake import Lake
 from cloud.lake.runs import StreamKey
 from greengrass.objects import DiskStore
 from models import tidegate_pb2 as pb
+from models.bounds import MAX_TIME_US
 from models.mqtt import Message
-from models.records import MAX_TIME_US, Record
+from models.records import Record
 from models.topics import results_topic, shard_of
 from models.wire import MAX_BODY_BYTES, StreamAck, open_envelope, seal
 from tests.cloud.ingest.world import BadNetwork, PlainLink

@@ -4,9 +4,10 @@ import queue
 import random
 from dataclasses import dataclass, field
 
+from models.batch import batch_of
 from models.errors import UplinkError
 from models.mqtt import Message
-from models.records import PicturePart, Record, batch_of
+from models.records import PicturePart, Record
 from models.topics import results_topic
 from models.wire import StreamAck, decode_acks, encode_batch
 from tests.cloud.lake.results import STREAM, aggregate, event, frame, health, lost, picture

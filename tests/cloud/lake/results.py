@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from cloud.lake.lake import Lake
 from cloud.lake.place import Where
 from cloud.lake.runs import Run
+from models.batch import batch_of
 from models.columns import Columns
 from models.detections import Detections
-from models.records import Aggregate, Event, FrameResult, Health, PicturePart, Record, Tombstone, batch_of
+from models.health import Health
+from models.records import Aggregate, Event, FrameResult, PicturePart, Record, Tombstone
 from models.wire import decode_columns, encode_batch, open_envelope, seal
 
 STREAM = "00000000000000a1"

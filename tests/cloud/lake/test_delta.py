@@ -20,7 +20,8 @@ from cloud.lake.table import LakeTable
 from cloud.lake.tables import health_table
 from cloud.lake.upkeep import compact
 from models.errors import LakeError
-from models.records import CameraHealth, Record
+from models.health import CameraHealth
+from models.records import Record
 from tests.cloud.lake.results import (
     AT,
     STREAM,

@@ -13,7 +13,8 @@ from cloud.lake.schema import AGGREGATES, CAMERA_HEALTH, CHALLENGE, EVENTS, FRAM
 from cloud.lake.spans import covered, merge, subtract
 from cloud.lake.tables import aggregates_table, events_table, frames_table, health_rows, health_table, losses_table
 from models.columns import Columns
-from models.records import SCORE_SCALE, Aggregate, CameraHealth, Challenge, Event, FrameResult, Health, Record
+from models.health import CameraHealth, Challenge, Health
+from models.records import SCORE_SCALE, Aggregate, Event, FrameResult, Record
 from tests.cloud.lake.results import (
     AT,
     CAPTURED_US,

@@ -24,7 +24,7 @@ from greengrass.component import build_model
 from greengrass.groups import ensure_group
 from greengrass.objects import S3Store
 from greengrass.register import register
-from models.records import Health
+from models.health import Health
 from simulator.aws import Aws
 from tests.cloud.lake.results import run_of
 from tests.greengrass.world import Cloud, make_package

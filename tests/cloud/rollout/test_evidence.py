@@ -5,7 +5,7 @@ from dataclasses import replace
 from cloud.rollout.evidence import GatewayEvidence, weigh
 from cloud.rollout.plan import Plan, Ring
 from cloud.rollout.state import Touched
-from models.records import Health
+from models.health import Health
 from simulator.rollout_fleet import RolloutReport
 
 PLAN = Plan("flange", 2, 1, "shop", (Ring("shop_flange-ring-0", ("belt",)),))

@@ -3,7 +3,7 @@
 import pytest
 
 from cloud.rollout.figures import NO_DRIFT, NO_SPREAD, drift, mean_score, mix_distance, pool, spread
-from models.records import Health
+from models.health import Health
 
 
 def window(

@@ -12,7 +12,8 @@ from cloud.lake.lake import Lake
 from cloud.lake.runs import Run, StoredPicture
 from edge.analytics.analytics import Analytics, Moment
 from edge.analytics.config import AnalyticsConfig, ZoneConfig
-from models.records import Event, FrameResult, Record, batch_of
+from models.batch import batch_of
+from models.records import Event, FrameResult, Record
 from models.wire import decode_columns, encode_batch, open_envelope
 from tests.edge.analytics.stage import Actor, perform
 

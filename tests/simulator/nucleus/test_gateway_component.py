@@ -13,8 +13,8 @@ import pytest
 from greengrass.component import gateway_files, zip_bytes
 from greengrass.configuration import whole_configuration
 from greengrass.recipe import GATEWAY, gateway_recipe
+from models.health import Health
 from models.mqtt import Broker
-from models.records import Health
 from simulator.broker import INGEST
 from simulator.nucleus.nucleus import Nucleus
 from simulator.nucleus.personality import PERSONALITIES, Personality
