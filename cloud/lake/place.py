@@ -93,6 +93,7 @@ def _on_s3(path: str) -> Place:
         endpoint_override=endpoint,
         connect_timeout=_CONNECT_S,
         request_timeout=_REQUEST_S,
+        allow_delayed_open=True,  # a file of less than 5 MB is one put, and not three requests
         retry_strategy=pa_fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
     )
     return Place(f"s3://{path}", pa_fs.SubTreeFileSystem(path, files), options)
