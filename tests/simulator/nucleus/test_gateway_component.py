@@ -104,7 +104,8 @@ def test_a_deployed_configuration_is_followed_and_a_bad_one_is_refused_for_good(
     why = "component configuration, gateway: window_s must be in 0.1..3600, got -1"
     eventually(lambda: last().configuration_refused == why, what="health says why")
     seen = len(cloud.frame_numbers("belt"))
-    gateway.device.kill(GATEWAY)  # and what there is after that is the bad one, and what was kept
+    if nucleus.name == "java":  # lite has just started it with the bad one
+        gateway.device.kill(GATEWAY)
     eventually(lambda: len(cloud.frame_numbers("belt")) > seen + 30, what="it goes on")
     assert last().configuration_refused == why
     assert gateway.kept["window_s"] == 0.4
