@@ -5,6 +5,7 @@ Java nucleus does neither.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_S = 0.5  # a deployment changes values one after another, and each is told
 _RETRY_S = 5.0
+_ASK_S = 30.0  # where the nucleus does not tell
 _RECHECK_MS = 500
 _MOST_DEFERRED_S = 5.0
 
@@ -43,6 +45,7 @@ class Nucleus:
         self._lost = threading.Event()
         self._changed_at: float | None = None
         self._retry_at = 0.0
+        self._ask_at = math.inf
         self._notice = ("", 0.0)  # of which deployment, and since when it waits
 
     def read(self) -> Any:
@@ -64,9 +67,11 @@ class Nucleus:
             self.close()
         if now < self._retry_at:
             return None
-        if self._client is not None and (self._changed_at is None or now - self._changed_at < SETTLE_S):
+        settled = self._changed_at is not None and now - self._changed_at >= SETTLE_S
+        if self._client is not None and not settled and now < self._ask_at:
             return None
         self._changed_at = None
+        self._ask_at = now + _ASK_S if self._ask_at < math.inf else math.inf
         try:
             return self.read()
         except UplinkError as exc:
@@ -89,12 +94,17 @@ class Nucleus:
         noticing, _ = client.subscribe_to_component_updates_async(
             on_stream_event=lambda event: self._on_notice(client, event)
         )
+        self._ask_at = math.inf
         try:
-            for future, what in ((watching, "a changed configuration"), (noticing, "updates")):
-                try:
-                    future.result(TIMEOUT_S)
-                except EventStreamOperationError as exc:  # nucleus lite knows no notices of updates
-                    log.debug("the nucleus will not tell of %s: %s", what, reason(exc))
+            try:
+                watching.result(TIMEOUT_S)
+            except EventStreamOperationError as exc:  # there is nothing under the key yet, for one
+                log.debug("the nucleus will not tell of a changed configuration: %s", reason(exc))
+                self._ask_at = self._clock() + _ASK_S
+            try:
+                noticing.result(TIMEOUT_S)
+            except EventStreamOperationError as exc:  # nucleus lite never does
+                log.debug("the nucleus will not give notice of updates: %s", reason(exc))
         except FAILURES as exc:
             client.close()
             raise UplinkError(f"the nucleus does not answer: {reason(exc)}") from exc

@@ -76,7 +76,7 @@ class Running:
         self._busy = busy
         self._keep_at = 0.0 if source is not NO_NEWS else math.inf
         self._vitals = Vitals(config.model, machine=Machine(config.state))
-        self._vitals.configuration_refused = public(refused)
+        self._refused = self._vitals.configuration_refused = public(refused)
         self._shipper = Shipper(
             spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s, budget=config.byte_budget
         )
@@ -189,11 +189,14 @@ class Running:
             # last, for a broker closes the connection that it has when another of the same name comes
             uplink = open_uplink(wanted.uplink, gateway=self._gateway) if changes.uplink else self._uplink
         except TidegateError as exc:
-            why = public(str(exc))
-            log.error("the configuration is refused, and the one before stays in force: %s", why)
-            self._vitals.configuration_refused = why
+            self._refuse(public(str(exc)))
             return
         self._change(wanted, changes, shadow, uplink)
+
+    def _refuse(self, why: str) -> None:
+        if why != self._refused:  # it may be given again and again
+            log.error("the configuration is refused, and the one before stays in force: %s", why)
+        self._refused = self._vitals.configuration_refused = why
 
     def _change(self, wanted: GatewayConfig, changes: Changes, shadow: Shadow, uplink: Uplink) -> None:
         before, self.config = self.config, wanted
@@ -213,7 +216,7 @@ class Running:
             uplink=wanted.uplink.described,
             slowest_fps=_slowest_fps(wanted),
         )
-        self._vitals.configuration_refused = ""
+        self._refused = self._vitals.configuration_refused = ""
         if before != wanted:
             log.info("%s changed", ", ".join(changed_keys(before, wanted)))
             self._keep_at = 0.0

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from models.errors import UplinkError
 from models.mqtt import Broker
 from simulator.authority import Authority
 from simulator.broker import LocalBroker
-from simulator.nucleus.personality import JAVA, PERSONALITIES, Personality
+from simulator.nucleus.personality import JAVA, LITE, PERSONALITIES, Personality
 from tests.simulator.nucleus.rig import THING, Rig, rig
 
 Eventually = Callable[..., None]
@@ -135,3 +136,16 @@ def test_an_update_waits_while_a_window_is_written(start: Start) -> None:
 )
 def test_an_update_is_put_off_for_some_seconds_at_most(busy: bool, waiting_s: float, wait_ms: int) -> None:
     assert recheck_ms(busy=busy, waiting_s=waiting_s) == wait_ms
+
+
+def test_where_the_nucleus_does_not_tell_it_is_asked_now_and_then(start: Start) -> None:
+    quiet, clock = replace(LITE, operations=LITE.operations - {"SubscribeToConfigurationUpdate"}), Clock()
+    with start(quiet) as found, closing(Nucleus("deep", busy=threading.Event(), clock=clock)) as nucleus:
+        assert nucleus.read() == DEEP
+        change(found, x=2)
+        assert nucleus.news() is None
+        for x in (2, 3):
+            change(found, x=x)
+            clock.now += 30
+            assert nucleus.news() == {**DEEP, "x": x}
+            assert nucleus.news() is None
