@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _NAMESPACE = "aws.greengrass#"
 _MESSAGE, _ERROR, _CONNECT, _CONNECT_ACK = 0, 1, 4, 5  # :message-type
 _ACCEPTED, _TERMINATE = 1, 2  # :message-flags
-_UNREAD_LIMIT_BYTES = 1_000_000  # events that a client lets pile up before its connection is closed
+_UNREAD_LIMIT_BYTES = 1_000_000  # events, or a frame, that a client lets pile up before its connection is closed
 _DEPTH_LIMIT = 64  # of JSON: what it is merged into is walked by recursion
 _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), less its final zero
 
@@ -206,7 +206,8 @@ class _Connection:
         if self._writer.is_closing():
             return
         self._writer.write(encode(message))
-        if self._writer.transport.get_write_buffer_size() > _UNREAD_LIMIT_BYTES:
+        most = max(_UNREAD_LIMIT_BYTES, self._personality.frame_limit_bytes)
+        if self._writer.transport.get_write_buffer_size() > most:
             log.warning("IPC connection of %s closed: it does not read its events", self.component)
             self._writer.transport.abort()
 

@@ -150,7 +150,7 @@ JAVA = Personality(
     restart_delay_s=1.0,
     stop_grace_s=5.0,
     settle_s=1.0,
-    deployment_timeout_s=600.0,  # its steps have time-outs, the whole has none
+    deployment_timeout_s=86_400.0,  # its steps have time-outs, the whole has none
     keep_old_s=5.0,  # not measured
 )
 
