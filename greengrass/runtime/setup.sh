@@ -29,6 +29,7 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 if [ -x "$made/bin/python" ] && imports "$made" 2>/dev/null; then
+    echo "tidegate.Runtime: $environment is there"
     exit 0
 fi
 
@@ -48,6 +49,7 @@ rm -rf "$new"
 free=$(df -Pk "$work" | awk 'NR == 2 { print $4 }')
 [ "$free" -ge "$TIDEGATE_ROOM_KB" ] || fail "needs $((TIDEGATE_ROOM_KB / 1024)) MB of the disk of $work," \
     "there are $((free / 1024)) MB: make room, then deploy again"
+echo "tidegate.Runtime: making $environment for Python $version; on a Raspberry Pi this takes a minute or two"
 trap 'rm -rf "$new"' EXIT
 "$python" -I -m venv --without-pip "$new" || fail "$python could not make a virtual environment in $new"
 # /tmp is memory on some systems, and not to be executed from on others; a component's user may have no home
@@ -70,3 +72,4 @@ sync
 rm -rf "$made"
 mv "$new" "$made"
 sync
+echo "tidegate.Runtime: $environment is made"

@@ -25,7 +25,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Path:
     device = Device(tmp_path_factory.mktemp("finished"), archive)
     previous = os.umask(0o077)  # as a careful nucleus' user may have
     try:
-        assert device.run() == (0, "")
+        status, said = device.run()
+        assert status == 0, said
+        assert [line.partition(":")[0] for line in said.splitlines()] == ["tidegate.Runtime"] * 2
     finally:
         os.umask(previous)
     assert device.imports()
@@ -68,7 +70,7 @@ def test_what_is_there_is_not_made_again(ready: Device) -> None:
     before = ready.made.stat().st_ino
     ready.archive = Path("/does/not/exist")
 
-    assert ready.run() == (0, "")
+    assert ready.run() == (0, f"tidegate.Runtime: {ENVIRONMENT} is there\n")
     assert ready.made.stat().st_ino == before
 
 
@@ -77,7 +79,7 @@ def test_what_no_longer_imports_is_made_anew_in_its_place(ready: Device) -> None
     (ready.made / "bin" / "python3").unlink()
     (ready.made / "bin" / "python3").symlink_to("/usr/bin/python3.0")
 
-    assert ready.run() == (0, "")
+    assert ready.run()[0] == 0
     assert ready.imports()
 
 
@@ -87,7 +89,7 @@ def test_a_power_cut_at_any_moment_leaves_a_whole_environment_or_none(device: De
         time.sleep(0.2 * cut)
         kill(process)
         assert not device.made.exists() or device.imports()
-    assert device.run() == (0, "")
+    assert device.run()[0] == 0
     assert device.imports()
     assert {path.name for path in device.work.iterdir()} == {ENVIRONMENT, "lock"}
 
@@ -95,8 +97,9 @@ def test_a_power_cut_at_any_moment_leaves_a_whole_environment_or_none(device: De
 def test_two_at_once_make_one(device: Device) -> None:
     processes = [device.start(), device.start()]
 
-    assert [process.communicate(timeout=60) for process in processes] == [("", ""), ("", "")]
+    said = ["".join(process.communicate(timeout=60)) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
+    assert sum("is made" in text for text in said) == sum("is there" in text for text in said) == 1
     assert device.imports()
 
 
@@ -118,7 +121,7 @@ def test_another_python_than_the_first_is_found(device: Device) -> None:
     # whichever else this machine has
     (device.programs / f"python{PYTHON}").symlink_to(sys.executable)
 
-    assert device.run() == (0, "")
+    assert device.run()[0] == 0
     assert device.imports()
 
 
