@@ -99,23 +99,22 @@ def _mosquitto_files(folder: Path, authority: Authority, port: int, plain_port: 
 def _amqtt_file(folder: Path, authority: Authority, port: int, plain_port: int) -> Path:
     server = authority.server()
     config = folder / "amqtt.json"
-    document: dict[str, dict[str, dict[str, object]]] = {
-        "listeners": {
-            "default": {
-                "type": "tcp",
-                "bind": f"{LOOPBACK}:{port}",
-                "ssl": True,
-                "cafile": str(server.ca),
-                "certfile": str(server.certificate),
-                "keyfile": str(server.key),
-            }
-        },
+    with_certificates = {
+        "type": "tcp",
+        "bind": f"{LOOPBACK}:{port}",
+        "ssl": True,
+        "cafile": str(server.ca),
+        "certfile": str(server.certificate),
+        "keyfile": str(server.key),
+    }
+    plain = {"type": "tcp", "bind": f"{LOOPBACK}:{plain_port}"}
+    document: dict[str, object] = {
+        # whatever a listener leaves out it takes from the default one, TLS too
+        "listeners": {"default": plain, "tls": with_certificates} if plain_port else {"default": with_certificates},
         "plugins": {
             "simulator.embedded_broker.CertificateNames": {},
             "simulator.embedded_broker.TopicRules": {},
         },
     }
-    if plain_port:
-        document["listeners"]["plain"] = {"type": "tcp", "bind": f"{LOOPBACK}:{plain_port}"}
     write_atomic(config, json.dumps(document, indent=1).encode())
     return config

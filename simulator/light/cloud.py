@@ -1,21 +1,28 @@
 """The cloud that light gateways report to: a broker and ingest, both the real ones, as processes of their own."""
 
+import itertools
 import os
+import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from models.errors import TidegateError
-from models.topics import SHARDS
+from models.errors import TidegateError, UplinkError
+from models.mqtt import Connection
+from models.records import Aggregate, batch_of
+from models.topics import SHARDS, acks_topic, results_topic, shard_of
+from models.wire import encode_batch
 from simulator import processes
 from simulator.authority import Authority
 from simulator.broker import INGEST, LocalBroker
 
 _START_S = 60.0
+_ASK_AGAIN_S = 0.5
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,10 +37,11 @@ class LightCloud:
     ) -> None:
         self.folder = folder.resolve()
         self.lake = self.folder / "lake"
+        self._log = self.folder / "ingest.log"
         self._commit_s, self._workers = commit_s, workers
-        authority = Authority(self.folder / "certificates")
-        self.broker = LocalBroker(self.folder / "broker", authority, embedded=embedded_broker, plain=True)
-        identity = authority.device(INGEST)
+        self._authority = Authority(self.folder / "certificates")
+        self.broker = LocalBroker(self.folder / "broker", self._authority, embedded=embedded_broker, plain=True)
+        identity = self._authority.device(INGEST)
         self._environment = {
             "TIDEGATE_LAKE": str(self.lake),
             "TIDEGATE_BROKER": f"{self.broker.host}:{self.broker.port}",
@@ -51,7 +59,10 @@ class LightCloud:
             raise
 
     def start_broker(self) -> None:
+        """Start it, or start it again; returns when whatever runs of ingest takes messages from it."""
         self.broker.start()
+        if self._ingest:
+            self._wait_for_answers()
 
     def kill_broker(self) -> None:
         self._spent_s["broker"] += _cpu_s(self.broker.pid)
@@ -59,19 +70,15 @@ class LightCloud:
 
     def start_ingest(self) -> None:
         """`tidegate ingest`, a process a worker; returns when they take messages in. TidegateError if they don't."""
-        log = self.folder / "ingest.log"
-        said = _times_said(log)
         per_worker = SHARDS // self._workers
         for worker in range(self._workers):
             last = SHARDS - 1 if worker == self._workers - 1 else (worker + 1) * per_worker - 1
             shards = f"{worker * per_worker}-{last}"
             command = [sys.executable, "-m", "tidegate", "ingest", "--commit-s", str(self._commit_s)]
-            self._ingest.append(processes.start([*command, "--shards", shards], log=log, environment=self._environment))
-        deadline = time.monotonic() + _START_S
-        while _times_said(log) < said + self._workers:
-            if time.monotonic() > deadline or not self.ingest_runs:
-                raise TidegateError(f"ingest did not start within {_START_S:g} s; {log} says why")
-            time.sleep(0.02)
+            self._ingest.append(
+                processes.start([*command, "--shards", shards], log=self._log, environment=self._environment)
+            )
+        self._wait_for_answers()
 
     def kill_ingest(self) -> None:
         """SIGKILL, in the middle of whatever it does."""
@@ -79,6 +86,18 @@ class LightCloud:
             self._spent_s["ingest"] += _cpu_s(process.pid)
             processes.kill(process)
         self._ingest.clear()
+
+    def _wait_for_answers(self) -> None:
+        """Until each worker answers: who asks sends the second record of a stream without a first one, which ingest
+        answers and does not keep."""
+        deadline = time.monotonic() + _START_S
+        for probe in _probes(self._workers):
+            identity = self._authority.device(probe)
+            broker = identity.broker(self.broker.host, self.broker.port)
+            with Connection(broker, client_id=probe, subscriptions=[acks_topic(probe)]) as link:
+                while not (link.wait_until_ready(0.1) and _answered(link, probe)):
+                    if time.monotonic() > deadline or not self.ingest_runs:
+                        raise TidegateError(f"ingest did not answer within {_START_S:g} s; {self._log} says why")
 
     @property
     def ingest_runs(self) -> bool:
@@ -107,8 +126,24 @@ class LightCloud:
         self.close()
 
 
-def _times_said(log: Path) -> int:
-    return log.read_bytes().count(b"taking in shards") if log.exists() else 0
+def _probes(workers: int) -> list[str]:
+    """A name for each worker, of a gateway in one of its shards."""
+    per_worker = SHARDS // workers
+    found: dict[int, str] = {}
+    for number in itertools.count():
+        name = f"probe-{number}"
+        found.setdefault(min(shard_of(name) // per_worker, workers - 1), name)
+        if len(found) == workers:
+            return list(found.values())
+    raise AssertionError  # shards are spread evenly over names
+
+
+def _answered(link: Connection, probe: str) -> bool:
+    """Ask once; whether an answer comes soon."""
+    question = Aggregate("probe", 0, 1.0, "", "", 0, 0, 0, 0)
+    with suppress(UplinkError):
+        link.publish(results_topic(probe), encode_batch(batch_of(f"{secrets.randbits(64):016x}", 2, [question])))
+    return link.receive(_ASK_AGAIN_S) is not None
 
 
 def _cpu_s(pid: int | None) -> float:

@@ -129,11 +129,9 @@ class LightSpool:
 
     def bury(self, stream: str, first: int, last: int, reason: str) -> None:
         waiting = self._streams[stream]
-        kept: list[Stretch] = []
-        for stretch in waiting.stretches:
-            if stretch.last < first or stretch.first > last:
-                kept.append(stretch)
-                continue
+        covered = [stretch for stretch in waiting.stretches if stretch.last >= first and stretch.first <= last]
+        kept = [stretch for stretch in waiting.stretches if stretch not in covered]
+        for stretch in covered:
             self.bytes -= stretch.bytes
             begin, end = max(first, stretch.first), min(last, stretch.last)
             self.dropped += 0 if stretch.stone is not None else end - begin + 1
@@ -142,7 +140,8 @@ class LightSpool:
                 if part:
                     kept.append(Stretch(part_first, part, spooled_bytes(part), stretch.at_s))
                     self.bytes += kept[-1].bytes
-            kept.append(Stretch(begin, (), 0, stretch.at_s, Tombstone(begin, end, reason)))
+        stone = Tombstone(first, last, reason)
+        kept.append(Stretch(first, (), 0, min(stretch.at_s for stretch in covered), stone))
         waiting.stretches = sorted(kept, key=lambda stretch: stretch.first)
 
     def turn(self, lanes: Collection[Lane] = LANES) -> None:
