@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from models.batch import batch_of
 from models.errors import TidegateError, UplinkError
 from models.mqtt import Connection
-from models.records import Aggregate, batch_of
+from models.records import Aggregate
 from models.topics import SHARDS, acks_topic, results_topic, shard_of
 from models.wire import encode_batch
 from simulator import processes

@@ -9,7 +9,8 @@ from edge.lanes import Lane, lane_of
 from edge.outbox import Outbox
 from edge.spool import Spool, Stream
 from models.detections import Detections
-from models.records import Event, FrameResult, Health, Record, Tombstone
+from models.health import Health
+from models.records import Event, FrameResult, Record, Tombstone
 from simulator.light.spool import LightSpool
 
 Put = Callable[..., None]

@@ -10,7 +10,7 @@ from deltalake import write_deltalake
 
 from cloud.lake.delta import DeltaSink
 from cloud.lake.runs import Run
-from models.records import batch_of
+from models.batch import batch_of
 from models.wire import decode_columns, encode_batch, open_envelope
 from simulator.light.count import Count, count_lake
 from simulator.light.ledger import Ledger
