@@ -259,18 +259,39 @@ class SpoolDatabase:
         return streams
 
     def surviving_runs(self, stream: int) -> Iterator[Run]:
-        """Of a damaged file: the stream's runs that can be read."""
-        query = f"SELECT {_COLUMNS} FROM runs WHERE key BETWEEN ? AND ? ORDER BY key"
+        """Of a damaged file: the stream's runs that can be read, in order."""
         key, end = _key(stream, 0), _key(stream, _MAX_SEQ - 1)
         while key <= end:
-            try:
-                for *row, payload in self._connection.execute(query, (key, end)):
-                    key = row[0] + 1
-                    if row[-1] == _seal(row[:-1]) and isinstance(payload, bytes):
-                        yield _run(row[:-1], payload)
+            for row in self._rows(key, end):
+                key = row[0] + 1
+                yield from _if_sealed(row)
+            # what is read row after row looks one ahead, so that a row before a damaged place has to be read alone
+            key = key if self._is_readable(key, end) else self._beyond(key, end)
+            alone = self._row(key, end)
+            if alone is None:
                 return
-            except _ERRORS:
-                key = self._beyond(key, end)
+            key = alone[0] + 1
+            yield from _if_sealed(alone)
+
+    def _rows(self, key: int, end: int) -> Iterator[tuple[Any, ...]]:
+        """Rows of `runs` from `key` on, until one can't be read, or is none that can follow."""
+        with suppress(*_ERRORS):
+            query = f"SELECT {_COLUMNS} FROM runs WHERE key BETWEEN ? AND ? ORDER BY key"
+            for row in self._connection.execute(query, (key, end)):
+                if not key <= row[0] <= end:
+                    return
+                key = row[0] + 1
+                yield row
+
+    def _row(self, key: int, end: int) -> tuple[Any, ...] | None:
+        """The first row of `runs` from `key` on; None when there is none. An error when it can't be read."""
+        if key > end:
+            return None
+        query = f"SELECT {_COLUMNS} FROM runs WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1"
+        row: tuple[Any, ...] | None = self._connection.execute(query, (key, end)).fetchone()
+        if row is not None and not key <= row[0] <= end:
+            raise sqlite3.DatabaseError(f"row {row[0]} lies between {key} and {end}")
+        return row
 
     def _beyond(self, key: int, end: int) -> int:
         """The first key after a damaged place from which runs can be read again."""
@@ -284,11 +305,8 @@ class SpoolDatabase:
         return high
 
     def _is_readable(self, key: int, end: int) -> bool:
-        query = f"SELECT {_COLUMNS} FROM runs WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1"
-        if key > end:
-            return True
         try:
-            self._connection.execute(query, (key, end)).fetchone()
+            self._row(key, end)
         except _ERRORS:
             return False
         return True
@@ -392,6 +410,13 @@ def _unsealed(row: Sequence[Any], path: Path) -> Sequence[Any]:
 def _run(row: Sequence[Any], payload: bytes) -> Run:
     key, last, at_us, reason, cameras = row
     return Run(key // _MAX_SEQ, key % _MAX_SEQ, last, at_us, payload, reason, cameras)
+
+
+def _if_sealed(row: Sequence[Any]) -> Iterator[Run]:
+    """The run, unless it is not as it was written."""
+    *columns, seal, payload = row
+    if seal == _seal(columns) and isinstance(payload, bytes):
+        yield _run(columns, payload)
 
 
 def _frames(cameras: str) -> dict[str, int]:

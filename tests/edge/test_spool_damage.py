@@ -164,6 +164,42 @@ def test_a_file_that_is_no_database_is_no_reason_not_to_start(path: Path, conten
         assert len(spool.incidents()) == (1 if content else 0)
 
 
+def test_a_key_that_rots_before_a_damaged_page_ends_no_start_in_a_loop(path: Path) -> None:
+    with Spool(path) as spool:
+        for number in range(0, 2_000, 40):
+            fill(spool, range(number, number + 40))
+    content = bytearray(path.read_bytes())
+    leaves = sorted(leaves_of_runs(content), key=lambda leaf: leaf[-1][1])
+    place, _ = leaves[3][-2]
+    content[place : place + 6] = b"\x80\x80\x80\x80\x80\0"  # a key of 0
+    next_page = leaves[4][0][0] // PAGE
+    content[next_page * PAGE : (next_page + 1) * PAGE] = os.urandom(PAGE)
+    path.write_bytes(content)
+    with Spool(path) as spool:
+        assert len(frames(spool)) >= 2_000 - 40 * (2 + len(leaves[4]))
+        assert len(frames(spool)) + lost(spool) == 2_000
+
+
+def leaves_of_runs(database: bytearray) -> Iterator[list[tuple[int, int]]]:
+    """Of each page that holds runs, where their keys are, and what they are (SQLite's file format, 1.6)."""
+    for page in range(1, len(database) // PAGE):
+        start = page * PAGE
+        if database[start] != 0x0D:  # a leaf of a table
+            continue
+        cells = []
+        for index in range(int.from_bytes(database[start + 3 : start + 5])):
+            pointer = start + 8 + 2 * index
+            cell = start + int.from_bytes(database[pointer : pointer + 2])
+            while database[cell] & 0x80:  # the payload's size
+                cell += 1
+            key = 0
+            for byte in database[cell + 1 : cell + 7]:
+                key = key << 7 | byte & 0x7F
+            cells.append((cell + 1, key))
+        if cells and cells[0][1] > 1 << 40:
+            yield cells
+
+
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_truncated_database_gives_what_is_left(path: Path, part: float) -> None:
     with Spool(path) as spool:
