@@ -208,6 +208,9 @@ def test_a_full_disk_changes_nothing_and_room_makes_the_next_deployment_work(
         with pytest.raises(ServiceError):
             desk.client(device, old).update_configuration(value_to_merge={"a": 2})
         assert (device.pid(old), device.state(new)) == (pid, None)
+        device.power_cut()
+        device.start()
+        eventually(lambda: device.pid(old) not in (None, pid), what="what was installed runs, on a full disk too")
         device.free_disk()
         desk.client(device, old).update_configuration(value_to_merge={"a": 3})
         assert desk.report(unique, desk.deploy(unique, {old: "1.0.0", new: "1.0.0"})) == SUCCEEDED
