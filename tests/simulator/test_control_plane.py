@@ -15,6 +15,7 @@ from mypy_boto3_greengrassv2 import GreengrassV2Client
 from mypy_boto3_iot import IoTClient
 from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
 
+import tidegate
 from greengrass.recipe import model_recipe
 from simulator.aws import REGION, Aws
 from simulator.control.faults import Fault, Faults
@@ -129,6 +130,17 @@ def test_what_is_not_simulated_answers_501_and_names_itself(aws: Aws) -> None:
             assert body["message"] == f"operation {route.operation.name} is not simulated"
 
     assert {name for name, status in answered.items() if status != 501} == SUPPORTED
+
+
+def test_the_page_about_it_names_all_that_is_simulated(aws: Aws) -> None:
+    page = (Path(tidegate.__file__).parent / "docs" / "simulated-aws.md").read_text()
+    ours = {*SUPPORTED, *aws.control_plane.iot.operations}
+    refused = {name for name in ours if f"{name}," not in page and f"{name} |" not in page}
+
+    assert refused == {
+        "AssociateTargetsWithJob", "CancelJob", "CancelJobExecution", "CreateJob", "DeleteJob", "DeleteJobExecution",
+        "GetJobDocument", "ListJobExecutionsForThing", "ListJobs", "UpdateJob",
+    }  # fmt: skip
 
 
 def test_a_client_sees_the_501_as_an_error_with_the_operations_name(greengrass: GreengrassV2Client) -> None:
