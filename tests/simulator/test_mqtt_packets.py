@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator import mqtt_packets as mqtt
@@ -20,6 +20,7 @@ def _read(data: bytes) -> mqtt.Packet | None:
     return asyncio.run(read())
 
 
+@settings(max_examples=50)
 @given(topic=st.text(max_size=40), payload=st.binary(max_size=300), level=st.sampled_from([4, 5]))
 def test_what_is_published_is_read_again(topic: str, payload: bytes, level: int) -> None:
     packet = _read(mqtt.publish(topic, payload, level))
@@ -29,6 +30,7 @@ def test_what_is_published_is_read_again(topic: str, payload: bytes, level: int)
     assert mqtt.parse_publish(packet, level) == mqtt.Publish(topic, payload, None)
 
 
+@settings(max_examples=50)
 @given(kind=st.integers(0, 15), flags=st.integers(0, 15), body=st.binary(max_size=60), level=st.sampled_from([4, 5]))
 def test_rubbish_is_said_to_be_none(kind: int, flags: int, body: bytes, level: int) -> None:
     packet = mqtt.Packet(kind, flags, body)
@@ -38,6 +40,7 @@ def test_rubbish_is_said_to_be_none(kind: int, flags: int, body: bytes, level: i
             parse(packet, level)
 
 
+@settings(max_examples=50)
 @given(data=st.binary(max_size=20))
 def test_a_stream_of_rubbish_ends(data: bytes) -> None:
     try:
