@@ -51,7 +51,7 @@ class Died(BaseException):
 
 
 def test_whenever_it_is_killed_the_same_call_again_goes_on(shop: Cloud, tmp_path: Path) -> None:
-    """After every call of AWS' in turn, when it was made but nothing learned of it; that is before the next one, too."""
+    """After every call of AWS' in turn, when it was made but nothing learned of it, which is before the next one."""
     calls = dies_at = deployments = 0
 
     def count(**_: object) -> None:
