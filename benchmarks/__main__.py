@@ -34,8 +34,9 @@ BARS = (
     "ingest_workers",
     "cdk_synth",
     "process_gateways",
+    "light_gateways",
 )
-LONG = ("fashion_mnist", "trashnet", "detector_learned")
+LONG = ("fashion_mnist", "trashnet", "detector_learned", "recovery_storm")
 
 
 def main() -> int:
