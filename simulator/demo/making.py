@@ -20,6 +20,7 @@ from simulator.fleet import gateway_configuration
 from simulator.scenes import render_dataset
 
 PICTURES = 1200
+_RETRAINING_S = 900.0  # after all else is done: a machine that others use gives it little
 
 
 def train(world: World) -> Path:
@@ -86,7 +87,9 @@ def retrain_in_background(world: World) -> Retraining:
 
 def retrained(world: World, job: Retraining) -> Path:
     """The run folder, once training has ended, compressed and judged as the first was."""
-    world.wait("retraining, at the lowest priority", lambda: float(job.process.poll() is not None), timeout_s=300)
+    what = "retraining, at the lowest priority"
+    if not world.wait(what, lambda: float(job.process.poll() is not None), timeout_s=_RETRAINING_S):
+        raise TidegateError(f"retraining has not ended {_RETRAINING_S:g} s after it was needed; see {job.log}")
     if job.process.poll() != 0:
         raise TidegateError(f"retraining failed; see {job.log}")
     world.tidegate("compress", str(job.run), "--data", str(data_folder(world)))
