@@ -1,23 +1,19 @@
 """A component's life on the device: install, start, restart after an error, BROKEN after too many, stop."""
 
 import logging
-import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from pathlib import Path
 
 from models.errors import DeployError
 from simulator.nucleus.personality import Personality
-from simulator.nucleus.recipe import Recipe, Step, Variables, interpolate
+from simulator.nucleus.recipe import Step
 from simulator.nucleus.script import Script
-from simulator.nucleus.users import User
+from simulator.nucleus.steps import Steps
 
 log = logging.getLogger(__name__)
 
-LOG_LIMIT_BYTES = 10_000_000
 _LOOK_S = 0.2  # how often somebody who waits for another component looks whether it should still wait
 
 
@@ -47,29 +43,19 @@ class Component:
 
     def __init__(
         self,
-        recipe: Recipe,
+        steps: Steps,
         *,
         token: str,
-        variables: Variables,
-        environment: Mapping[str, str],
-        log_file: Path,
         personality: Personality,
-        user: User | None = None,
-        adjust: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
         failed: "Callable[[Component], None]" = lambda component: None,
     ) -> None:
-        """By `token` (SVCUID) the IPC server knows who calls. `user`: who runs the steps that require no privilege, if
-        not this very user. `adjust` has the last word on a step's environment; `failed` is called with the component
-        after each error, before it is started again."""
-        self.recipe = recipe
+        """By `token` (SVCUID) the IPC server knows who calls. `failed` is called with the component after each error,
+        before it is started again."""
+        self.recipe = steps.recipe
         self.token = token
         self.reason = ""  # of the last error, or what is waited for
-        self._variables = variables
-        self._environment = {**environment, "SVCUID": token}
-        self._log_file = log_file
+        self._steps = steps
         self._personality = personality
-        self._user = user
-        self._adjust = adjust
         self._failed = failed
         self._changed = threading.Condition()  # its lock is reentrant
         self._state = State.NEW
@@ -102,7 +88,7 @@ class Component:
         """Run the steps that come before the first start, as often as errors are allowed; False when one never
         succeeded."""
         for name in ("bootstrap", "install") if bootstrap else ("install",):
-            step = self._step(name)
+            step = self._steps.find(name)
             while step is not None:
                 script = self._launch(step, State.NEW)
                 if script is not None and self._ends_well(script, step):
@@ -128,7 +114,7 @@ class Component:
             if self._stopping:
                 return
             script = self._begin_stop()
-            ending = self._step("shutdown")
+            ending = self._steps.find("shutdown")
         if script is None:
             return
         script.resume()
@@ -217,7 +203,7 @@ class Component:
         if name is None and self._personality.waits_for_install_only:
             log.warning("%s has neither run nor startup; it will never be RUNNING", self.name)
             return
-        step = self._step(name) if name is not None else None
+        step = self._steps.find(name) if name is not None else None
         while step is not None:
             end = self._run(step) if name == "run" else self._run_startup(step)
             if end is _End.WELL:
@@ -296,25 +282,13 @@ class Component:
         self.reason = "took too long" if status is None else f"ended with status {status}"
         self._errors.append(time.monotonic())
 
-    def _step(self, name: str) -> Step | None:
-        """The step, unless the recipe has none or says to skip it here."""
-        step = self.recipe.steps.get(name)
-        if step is None or not step.skip_if:
-            return step
-        kind, _, what = step.skip_if.partition(" ")
-        path = self._environment.get("PATH", os.defpath)
-        there = shutil.which(what.strip(), path=path) if kind == "onpath" else Path(what.strip()).exists()
-        return None if there else step
-
     def _launch(self, step: Step, state: State) -> Script | None:
         """The step's script, running; None when it cannot be run, now or at all."""
         try:
-            script = self._prepare(step)
             with self._changed:
                 if self._stopping:
                     return None
-                _bound(self._log_file)
-                self._script = script()
+                self._script = self._steps.run(step)
                 self._change(state)
                 return self._script
         except (DeployError, OSError) as exc:
@@ -323,17 +297,10 @@ class Component:
             self.reason = str(exc)
             return None
 
-    def _prepare(self, step: Step) -> Callable[[], Script]:
-        text = interpolate(step.script, self._variables)
-        own = {name: interpolate(value, self._variables) for name, value in step.environment.items()}
-        environment = self._adjust({**self._environment, **own})
-        user = None if step.privileged else self._user
-        return lambda: Script(text, folder=self._variables.work, environment=environment, log=self._log_file, user=user)
-
     def _run_aside(self, name: str, step: Step) -> None:
         """A step beside the component's life, whose failure changes nothing."""
         try:
-            script = self._aside = self._prepare(step)()
+            script = self._aside = self._steps.run(step)
         except (DeployError, OSError) as exc:
             log.warning("%s: %s: %s", self.name, name, exc)
             return
@@ -359,7 +326,7 @@ class Component:
         self._failed(self)
         if broken:
             return False
-        recover = self._step("recover")
+        recover = self._steps.find("recover")
         if recover is not None:
             self._run_aside("recover", recover)
         with self._changed:
@@ -391,8 +358,3 @@ class Component:
         self._state = state
         self._since = time.monotonic()
         self._changed.notify_all()
-
-
-def _bound(log_file: Path) -> None:
-    if log_file.exists() and log_file.stat().st_size > LOG_LIMIT_BYTES:
-        log_file.replace(log_file.with_suffix(".log.1"))

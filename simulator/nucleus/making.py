@@ -12,6 +12,7 @@ from simulator.nucleus.component import Component
 from simulator.nucleus.device_state import DeviceState, Installed
 from simulator.nucleus.personality import Personality
 from simulator.nucleus.recipe import Recipe, Step, Variables, interpolate, read_recipe, this_platform
+from simulator.nucleus.steps import Steps
 from simulator.nucleus.token_exchange import SERVICE
 from simulator.nucleus.users import find_user, give
 
@@ -85,17 +86,15 @@ class Maker:
             give(variables.work, user)
         token = secrets.token_hex(8)
         credentials = self._credentials(token) if SERVICE in recipe.dependencies else {}
-        return Component(
+        steps = Steps(
             recipe,
-            token=token,
             variables=variables,
-            environment={**self._environment, **credentials, "HOME": str(variables.work)},
+            environment={**self._environment, **credentials, "HOME": str(variables.work), "SVCUID": token},
             log_file=logs / f"{recipe.name}.log",
-            personality=self._personality,
             user=user,
             adjust=self._adjust,
-            failed=failed,
         )
+        return Component(steps, token=token, personality=self._personality, failed=failed)
 
     def _variables(self, item: Installed, recipe: Recipe) -> Variables:
         return Variables(
