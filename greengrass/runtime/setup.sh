@@ -22,7 +22,7 @@ onnxruntime, paho.mqtt.client, prometheus_client, tuf.ngclient, zstandard'
 }
 
 # the gateway may have another user
-chmod a+rx "$work"
+chmod a+rx "$work" 2>/dev/null || true
 # `install` of a deployment and `run` of what is there already may want to make the same
 if command -v flock >/dev/null; then
     exec 9>"$work/lock"
@@ -64,8 +64,10 @@ pip=$(echo "$new"/wheels/any/pip-*.whl)
 "$new/bin/python" -I "$pip/pip" --isolated --no-cache-dir --disable-pip-version-check --no-input --quiet install \
     --no-index --no-deps --require-hashes --no-compile --no-warn-script-location --find-links "$new/wheels/any" \
     --find-links "$new/wheels/$version" --requirement "$new/wheels/any/requirements.txt" || fail "pip could not install"
-# the gateway's user may not write here; what is not bytecode already would be compiled at each start
-"$new/bin/python" -I -m compileall -q -j 0 "$new/lib" >/dev/null 2>&1 || true
+# the gateway's user may not write here; what is not bytecode already would be compiled at each start. Side by side needs
+# semaphores, which a nucleus in a container may not have
+"$new/bin/python" -I -m compileall -q -j 0 "$new/lib" >/dev/null 2>&1 ||
+    "$new/bin/python" -I -m compileall -q "$new/lib" >/dev/null 2>&1 || true
 imports "$new" || fail "what was installed cannot be imported on this device"
 rm -rf "$new/wheels" "$new/tmp"
 sync

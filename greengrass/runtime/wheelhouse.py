@@ -7,8 +7,10 @@ of each platform and Python below. `python -m greengrass.runtime.lock` writes th
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,15 +124,21 @@ def _complete(folder: Path, lock: Lock) -> list[Path] | None:
 
 
 def _download(target: Target, folder: Path, lock: Lock) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.whl"):
-            old.unlink()
-    except OSError as exc:
-        raise DeployError(f"wheels cannot be kept in {folder}: {exc.strerror}; set XDG_CACHE_HOME") from exc
     wanted = [f"--requirement={file}" for file in (lock.requirements, lock.installer)]
-    options = ["--require-hashes", "--no-deps", *wanted, f"--dest={folder}"]
-    run_pip(["download", *target.pip_options, *options], f"fetch the wheels for {target}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # beside it, for whoever reads what is there now
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as draft:
+            options = ["--require-hashes", "--no-deps", *wanted, f"--dest={draft}"]
+            run_pip(["download", *target.pip_options, *options], f"fetch the wheels for {target}")
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(exist_ok=True)
+            for wheel in Path(draft).iterdir():
+                wheel.rename(folder / wheel.name)
+    except OSError as exc:
+        raise DeployError(
+            f"wheels cannot be kept in {folder}: {exc.strerror}; choose another place by --wheels"
+        ) from exc
 
 
 def run_pip(options: Sequence[str], what: str) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,16 @@ def test_more_cameras_than_nucleus_lite_takes_as_values_are_one_string() -> None
     assert isinstance(defaults(20)["cameras"], str)
     assert json.loads(defaults(20)["cameras"]) == cameras
     assert defaults(20)["window_s"] == 60.0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_shellcheck_finds_nothing_in_a_recipes_scripts(name: str) -> None:
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    for step, content in RECIPES[name]["Manifests"][0]["Lifecycle"].items():
+        if step != "Setenv":
+            words = [shellcheck, "--shell=sh", "-"]
+            done = subprocess.run(words, input=content["Script"], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout) == (0, ""), step
 
 
 def test_artifacts_can_be_put_elsewhere_without_touching_the_recipe() -> None:
