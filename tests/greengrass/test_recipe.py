@@ -86,7 +86,7 @@ def test_more_cameras_than_nucleus_lite_takes_as_values_are_one_string() -> None
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_shellcheck_finds_nothing_in_a_recipes_scripts(name: str) -> None:
-    shellcheck = Path(sys.executable).with_name("shellcheck")
+    shellcheck = str(Path(sys.executable).with_name("shellcheck"))
     for step, content in RECIPES[name]["Manifests"][0]["Lifecycle"].items():
         if step != "Setenv":
             words = [shellcheck, "--shell=sh", "-"]
