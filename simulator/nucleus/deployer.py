@@ -24,18 +24,27 @@ _PATIENCE_S = 0.5, 30.0  # before the first next try, and at most
 
 
 def carry_out(
-    document: str, device: Device, cloud: Cloud, *, ask: Callable[[Deployment], None], off: threading.Event
+    document: str,
+    device: Device,
+    cloud: Cloud,
+    *,
+    ask: Callable[[Deployment], None],
+    check: Callable[[Deployment, DeviceState], None],
+    off: threading.Event,
 ) -> Outcome:
     """Change the device as a job's document says. What goes wrong before anything was touched changes nothing.
 
-    While the cloud is away it waits, unless `off` is set. `ask` returns once components let the update go on.
+    While the cloud is away it waits, unless `off` is set. `ask` returns once components let the update go on;
+    `check` raises DeployError where one refuses the state that would be the device's.
     """
     try:
         deployment = parse_deployment(document)
         log.info("deployment %s of %s", deployment.id, deployment.target)
         found = _patiently(deployment, device, cloud, off)
         ask(deployment)
-        return device.change_to(_after(deployment, device, found), rollback=deployment.rollback)
+        after = _after(deployment, device, found)
+        check(deployment, after)
+        return device.change_to(after, rollback=deployment.rollback)
     except (DeployError, StoreError, OSError) as exc:  # OSError: a full disk, for one
         return Outcome("FAILED_NO_STATE_CHANGE", str(exc))
 

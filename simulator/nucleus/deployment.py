@@ -10,7 +10,7 @@ from models.errors import DeployError
 from simulator import versions
 from simulator.nucleus.recipe import Recipe
 
-_NOTICE_S = 60  # AWS' default
+_NOTICE_S, _VALIDATION_S = 60, 30  # AWS' defaults
 _BUILT_IN = "aws.greengrass."  # the nucleus itself and its services: there already
 _TARGET = re.compile(r":(thinggroup|thing)/([^/:]+)(?::\d+)?$")
 
@@ -28,13 +28,15 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """All components of one target, a thing group or the thing itself. `notice_s`: how long a component may take to
-    answer that the update has to wait; None where components are not asked."""
+    answer that the update has to wait; None where components are not asked. `validation_s`: how long a component may
+    look at the configuration that it would get."""
 
     id: str
     target: str
     components: Mapping[str, Wanted]
     rollback: bool = True
     notice_s: float | None = None
+    validation_s: float = 30.0
 
 
 def parse_deployment(document: str) -> Deployment:
@@ -52,6 +54,7 @@ def parse_deployment(document: str) -> Deployment:
             f"{target[1]}/{target[2]}",
             components,
             rollback=content.get("failureHandlingPolicy", "ROLLBACK") == "ROLLBACK",
+            validation_s=float((content.get("configurationValidationPolicy") or {}).get("timeout", _VALIDATION_S)),
             notice_s=float(policy.get("timeout", _NOTICE_S)) if asked else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:

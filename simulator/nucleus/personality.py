@@ -118,9 +118,11 @@ JAVA = Personality(
         "PauseComponent",
         "PutComponentMetric",
         "RestartComponent",
+        "SendConfigurationValidityReport",
         "ResumeComponent",
         "StopComponent",
         "SubscribeToComponentUpdates",
+        "SubscribeToValidateConfigurationUpdates",
         "UpdateThingShadow",
     },
     frame_limit_bytes=16 << 20,  # the event-stream library's own

@@ -18,6 +18,7 @@ from simulator.nucleus.configuration import KeyPath
 from simulator.nucleus.deployer import carry_out, remove_old_files
 from simulator.nucleus.deployment import Deployment
 from simulator.nucleus.device import Device, Outcome
+from simulator.nucleus.device_state import DeviceState
 from simulator.nucleus.fleet_status import fleet_status
 from simulator.nucleus.ipc_server import IpcServer
 from simulator.nucleus.making import Environment
@@ -152,8 +153,18 @@ class Powered:
                 notices = self._services.notices
                 notices.ask(deployment.id, timeout_s=deployment.notice_s, post=self._server.post, off=self._off)
 
+        def check(deployment: Deployment, after: DeviceState) -> None:
+            self._services.validity.check(
+                deployment.id,
+                self.device.state,
+                after,
+                timeout_s=deployment.validation_s,
+                post=self._server.post,
+                off=self._off,
+            )
+
         try:
-            outcome = carry_out(job.document, self.device, self._cloud, ask=ask, off=self._off)
+            outcome = carry_out(job.document, self.device, self._cloud, ask=ask, check=check, off=self._off)
         except Exception as exc:  # the thread's entry point: whatever it is, the cloud must hear of it
             log.exception("%s: job %s", self._thing, job.id)
             outcome = Outcome("FAILED_UNABLE_TO_ROLLBACK", repr(exc))

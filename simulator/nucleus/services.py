@@ -12,6 +12,7 @@ from simulator.nucleus.messaging import Messaging
 from simulator.nucleus.personality import Personality
 from simulator.nucleus.settings import Configurations, Settings
 from simulator.nucleus.update_notices import UpdateNotices
+from simulator.nucleus.validity import Validity
 
 _Operation = Callable[[Stream, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -25,14 +26,15 @@ class Device(Configurations, Neighbours, Protocol):
 
 
 class Services:
-    """The operations of one device (ipc_server.Operations). Lives in the IPC server's thread, but for `notices` and
-    `close`."""
+    """The operations of one device (ipc_server.Operations). Lives in the IPC server's thread, but for `notices`,
+    `validity` and `close`."""
 
     def __init__(
         self, device: Device, broker: Connection, personality: Personality, *, secrets: Mapping[str, str] | None = None
     ) -> None:
         """`secrets`: what GetSecretValue knows, by name."""
         self.notices = UpdateNotices()
+        self.validity = Validity()
         self._device = device
         self._personality = personality
         self._settings = Settings(device)
@@ -48,6 +50,8 @@ class Services:
             "UpdateState": self._update_state,
             "DeferComponentUpdate": self.notices.defer,
             "SubscribeToComponentUpdates": self.notices.subscribe,
+            "SendConfigurationValidityReport": self.validity.report,
+            "SubscribeToValidateConfigurationUpdates": self.validity.subscribe,
             **Classic(device, self._settings.of, secrets or {}).operations,
         }
 
@@ -63,6 +67,7 @@ class Services:
         self._messaging.closed(stream)
         self._settings.closed(stream)
         self.notices.closed(stream)
+        self.validity.closed(stream)
 
     def deliver(self, message: Message) -> None:
         """A message from IoT Core, to whoever subscribed to it."""

@@ -74,6 +74,7 @@ requests = st.fixed_dictionaries(
         "secretId": words | documents,
         "state": words | documents,
         "metrics": documents,
+        "configurationValidityReport": st.just({"status": "REJECTED", "message": 1}) | documents,
         "recheckAfterMs": documents,
         "deploymentId": words | documents,
     },

@@ -16,6 +16,7 @@ from awsiot.eventstreamrpc import StreamClosedError
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import (
     BinaryMessage,
+    ConfigurationValidityReport,
     InvalidArgumentsError,
     JsonMessage,
     Metric,
@@ -240,6 +241,11 @@ FACTS: list[tuple[str, Act, object, object]] = [
     ("component updates", lambda probe: probe.mute.subscribe_to_component_updates(on_stream_event=print) and "ok",
      ServiceError, "ok"),
     ("defer without a subscription", lambda probe: probe.talker.defer_component_update(deployment_id="d"),
+     ServiceError, InvalidArgumentsError),
+    ("judge configurations", lambda probe: probe.talker.subscribe_to_validate_configuration_updates(
+        on_stream_event=print) and "ok", ServiceError, "ok"),
+    ("judge what nobody asked for", lambda probe: probe.talker.send_configuration_validity_report(
+        configuration_validity_report=ConfigurationValidityReport(status="ACCEPTED", deployment_id="d")),
      ServiceError, InvalidArgumentsError),
     ("shadows", shadow, ServiceError, (["s"], {"reported": {"a": 1}})),
     ("another's shadow", lambda probe: probe.talker.get_thing_shadow(thing_name="other"), ServiceError,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awsiot.greengrasscoreipc.model import ConfigurationValidityReport
 
 from greengrass.recipe import gateway_recipe, model_recipe, recipe_bytes
 from simulator.nucleus.component import State
@@ -217,6 +218,48 @@ def test_a_silent_component_delays_java_by_the_whole_timeout_and_others_not(desk
         skip = {"componentUpdatePolicy": {"action": "SKIP_NOTIFY_COMPONENTS"}}
         assert desk.report(unique, desk.deploy(unique, {name: "2.0.0"}, skip)) == SUCCEEDED
         assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        ("ACCEPTED", ""),
+        ("REJECTED", "refuses its configuration: a must be at most 10, got 20"),
+        (None, "refuses its configuration: it did not answer in time"),
+    ],
+    ids=["yes", "no", "silence"],
+)
+def test_a_running_component_on_java_may_refuse_its_configuration(
+    desk: Desk, unique: str, answer: str | None, cause: str
+) -> None:
+    device = desk.device(unique, unique, nucleus=JAVA)
+    name = f"{unique}.Judge"
+    desk.register(recipe(name, STAY, configuration={"a": 1}), recipe(name, STAY, version="2.0.0"))
+    assert desk.report(unique, desk.deploy(unique, {name: "1.0.0"})) == SUCCEEDED
+    pid, client = device.pid(name), desk.client(device, name)
+    shown: queue.Queue[Any] = queue.Queue()
+
+    def judge(event: Any) -> None:
+        shown.put(event.validate_configuration_update_event.configuration)
+        if answer is not None:
+            message = "a must be at most 10, got 20"
+            deployment = event.validate_configuration_update_event.deployment_id
+            client.send_configuration_validity_report_async(
+                configuration_validity_report=ConfigurationValidityReport(
+                    status=answer, deployment_id=deployment, message=message
+                )
+            )
+
+    client.subscribe_to_validate_configuration_updates(on_stream_event=judge)
+    policy = {"configurationValidationPolicy": {"timeoutInSeconds": 1}}
+    report = desk.report(unique, desk.deploy(unique, {name: "1.0.0"}, policy, Judge={"merge": {"a": 20}}))
+    assert shown.get(timeout=20) == {"a": 20}
+    if answer == "ACCEPTED":
+        assert report == SUCCEEDED
+    else:
+        assert report == Report("FAILED", "FAILED_NO_STATE_CHANGE", f"{name} {cause}")
+    assert client.get_configuration(key_path=["a"]).value == {"a": 20 if answer == "ACCEPTED" else 1}
+    assert device.pid(name) == pid
 
 
 # --- dependencies
