@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edge.background import within
 from edge.overview import Overview
 from models.configuration import parse
 from models.errors import ConfigError, TidegateError
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SOCKET = "status.sock"
 _TIMEOUT_S = 5.0
+_LEAVE_S = 1.0  # for a disk that hangs
 _MOST_BYTES = 4 << 20
 _NOBODY = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
 
@@ -64,6 +66,9 @@ class StatusSocket:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # lets the thread go that waits for somebody
         self._socket.close()
+        within(_LEAVE_S, self._clean_up)  # whoever asks learns from the closed socket, too
+
+    def _clean_up(self) -> None:
         with contextlib.suppress(OSError):
             (self._state / SOCKET).unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Disks that are so small that a test can fill them, or that hang."""
 
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,32 @@ def small_disk_at(place: Path, size: str) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@contextmanager
+def disk_that_can_freeze(place: Path) -> Iterator[Path]:
+    """A file system in the new folder `place`, for `freeze`; the test is skipped where nobody may make one."""
+    place.mkdir()
+    image = place.with_suffix(".image")
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    for command in (["mkfs.ext4", "-q", str(image)], ["mount", "-o", "loop", str(image), str(place)]):
+        if shutil.which(command[0]) is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a disk of its own takes root, and mkfs.ext4")
+    try:
+        yield place
+    finally:
+        thaw(place)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def freeze(disk: Path) -> None:
+    """Whoever writes there waits, until `thaw`; not even SIGKILL ends that."""
+    subprocess.run(["fsfreeze", "--freeze", str(disk)], check=True)
+
+
+def thaw(disk: Path) -> None:
+    subprocess.run(["fsfreeze", "--unfreeze", str(disk)], capture_output=True, check=False)
 
 
 def use_up(disk: Path, *, but: int = 0) -> Path:

@@ -20,6 +20,7 @@ from simulator.bad_link import BadLink, Knobs
 from simulator.camera_server import Camera, CameraServer
 from simulator.nucleus.faults import Clock
 from simulator.scenes import Shot, Truth
+from tests.edge.bad_disks import disk_that_can_freeze, freeze, thaw
 from tests.flows.fast_clock import write_speed
 from tests.flows.plant import Kind, Plant, finish, wait_for
 
@@ -253,6 +254,31 @@ def test_a_disk_that_is_full_at_the_start_is_one_line_and_the_next_start_goes_on
             ballast.unlink()
             code, _, err = finish(plant.start())
             assert code == 0, err
+        check_all_are_there_once(plant)
+        plant.close()
+
+
+@pytest.mark.soak
+def test_a_disk_that_hangs_is_reported_and_a_gateway_that_is_told_to_end_says_what_it_leaves(
+    tmp_path: Path, make_plant: MakePlant
+) -> None:
+    with disk_that_can_freeze(tmp_path / "disk") as disk:
+        plant = make_plant(state=disk / "state")
+        process = plant.start()
+        wait_for(lambda: seen(plant) > 50)
+        freeze(disk)
+        time.sleep(4)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        # all that it does; the kernel keeps a process whose write has not come back
+        last = next(line for line in process.stderr if b"records are not written" in line)
+        print(f"said {time.monotonic() - asked:.1f} s after it was told to: {last.decode()}")
+        thaw(disk)
+        code, _, _ = finish(process)
+        assert code == 1
+        assert b"has not answered for" in last
+        plant.complete(plant.start(), FRAMES)
         check_all_are_there_once(plant)
         plant.close()
 
