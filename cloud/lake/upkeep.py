@@ -5,9 +5,10 @@ both succeed, and every row is there twice (tried, 1.6.6). Ours carries an app t
 fails. For the same reason nothing else may run OPTIMIZE on these tables.
 """
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,7 +21,9 @@ from cloud.lake.place import Place
 from cloud.lake.table import OvertakenError, commit, lake_errors, open_table
 
 TARGET_BYTES = 128 << 20
-_ALWAYS_MERGED_BYTES = 4 << 20
+_SMALL_BYTES = 4 << 20
+_OF_A_SIZE = 8
+_ROWS_READ = 16 * 1024
 _COMPACTION = "tidegate/compaction"  # the app transaction; a stream's is <gateway>/<16 hex digits>
 
 
@@ -62,33 +65,45 @@ def sweep(table: Place) -> int:
 
 
 def mergeable(files: Sequence[DataFile]) -> list[list[DataFile]]:
-    """Which files to merge into one each. A file joins only those that together outweigh it (or when all are tiny): so
-    a row is rewritten some ten times on its way to TARGET_BYTES, not with every compaction."""
-    by_partition: dict[tuple[tuple[str, str], ...], list[DataFile]] = defaultdict(list)
+    """Which files to merge into one each: all small ones of a day, and of larger ones eight of a size. So a row is
+    rewritten three or four times on its way to TARGET_BYTES, not with every compaction."""
+    tiers: dict[tuple[tuple[tuple[str, str], ...], int], list[DataFile]] = defaultdict(list)
     for file in files:
-        by_partition[file.partition].append(file)
+        if file.bytes < TARGET_BYTES // 2:
+            tiers[file.partition, _tier(file.bytes)].append(file)
     groups = []
-    for together in by_partition.values():
+    for (_, tier), together in tiers.items():
         chosen: list[DataFile] = []
-        total = 0
         for file in sorted(together, key=lambda file: file.bytes):
-            if total + file.bytes > TARGET_BYTES or file.bytes > max(total, _ALWAYS_MERGED_BYTES):
+            if sum(other.bytes for other in chosen) + file.bytes > TARGET_BYTES:
                 break
             chosen.append(file)
-            total += file.bytes
-        if len(chosen) > 1:
+        full = len(chosen) < len(together)
+        if len(chosen) > 1 and (tier == 0 or full or len(chosen) >= _OF_A_SIZE):
             groups.append(sorted(chosen, key=lambda file: file.modified))
     return groups
+
+
+def _tier(size: int) -> int:
+    """0: small; from then on files within a factor of eight."""
+    return 0 if size < _SMALL_BYTES else 1 + int(math.log(size / _SMALL_BYTES, _OF_A_SIZE))
 
 
 def _merge(table: Place, handle: DeltaTable, files: Sequence[DataFile]) -> list[AddAction | RemoveAction]:
     partition = dict(files[0].partition)
     schema = pa.schema([field for field in pa.schema(handle.schema().to_arrow()) if field.name not in partition])
-    rows = pa_dataset.dataset([file.path for file in files], schema, format="parquet", filesystem=table.files)
-    merged = write_file(table, rows.to_batches(), schema, partition=partition, new=False)
+    rows = _rows(table, files, schema)
+    merged = write_file(table, rows, schema, partition=partition, new=False)
     now_ms = int(time.time() * 1000)
     removed = [RemoveAction(file.path, False, now_ms, file.bytes, dict(file.partition)) for file in files]
     return [merged, *removed]
+
+
+def _rows(table: Place, files: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """File by file, on this thread: what is read ahead of the writer is memory that a busy worker cannot spare."""
+    for file in files:
+        rows = pa_dataset.dataset([file.path], schema, format="parquet", filesystem=table.files)
+        yield from rows.to_batches(batch_size=_ROWS_READ, batch_readahead=1, fragment_readahead=1, use_threads=False)
 
 
 def _files(handle: DeltaTable) -> list[DataFile]:

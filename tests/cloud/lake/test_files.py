@@ -94,7 +94,10 @@ def test_a_second_compaction_of_the_same_files_is_refused(lake: Path, monkeypatc
         ([10 * KB] * 5, [[10 * KB] * 5]),
         ([3 * MB, 10 * KB, 10 * KB], [[3 * MB, 10 * KB, 10 * KB]]),  # tiny all the same
         ([50 * MB, 10 * KB, 10 * KB], [[10 * KB, 10 * KB]]),  # not rewritten for two little ones
-        ([6 * MB, 4 * MB, 3 * MB], [[6 * MB, 4 * MB, 3 * MB]]),
+        ([6 * MB, 5 * MB, 3 * MB, 2 * MB], [[3 * MB, 2 * MB]]),
+        ([6 * MB] * 7, []),  # not yet worth it
+        ([6 * MB] * 8, [[6 * MB] * 8]),
+        ([40 * MB] * 4, [[40 * MB] * 3]),  # as many as there is room for
         ([TARGET_BYTES - KB, 60 * MB, 50 * MB, 4 * MB], []),
         ([TARGET_BYTES + KB, KB], []),
     ],
