@@ -53,8 +53,10 @@ class S3:
     def refusing(self, which: Request = lambda method, path: True) -> Iterator[None]:
         """Access to these is denied."""
         self._refused = which
-        yield
-        self._refused = None
+        try:
+            yield
+        finally:
+            self._refused = None
 
     def lose_the_answer(self, which: Request) -> None:
         """The next such request is done, and whoever asked for it hears of a server's error instead."""

@@ -12,11 +12,12 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cloud.lake.commit import OvertakenError
 from cloud.lake.place import Where, open_place
 from cloud.lake.runs import Run, StreamKey, newer
 from cloud.lake.schema import AGGREGATES, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES, TABLES
 from cloud.lake.spans import Span, merge
-from cloud.lake.table import LakeTable, OvertakenError, create
+from cloud.lake.table import LakeTable, create
 from cloud.lake.tables import (
     Written,
     aggregates_table,

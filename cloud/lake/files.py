@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake.transaction import AddAction
 
+from cloud.lake.commit import AddedFile
 from cloud.lake.place import Place
 
 _ROWS_OF_A_GROUP = 128 * 1024
@@ -22,8 +22,8 @@ _MAX_STATISTIC = 256  # characters; a hostile gateway's texts do not belong into
 
 def write_file(
     table: Place, batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, partition: Mapping[str, str], new: bool
-) -> AddAction:
-    """A new durable file with these rows, and the action that adds it. `schema`: without the partition's columns.
+) -> AddedFile:
+    """A new durable file with these rows, as the log will name it. `schema`: without the partition's columns.
     `new`: whether the rows are, or were in the table before."""
     folder = "/".join(f"{name}={value}" for name, value in partition.items())
     name = f"{folder}/part-{uuid.uuid4()}.parquet".lstrip("/")
@@ -44,12 +44,12 @@ def write_file(
                 writer.write_table(group)
         size = file.tell()
     table.make_durable([name])
-    return AddAction(
+    return AddedFile(
         path=name,
-        size=size,
-        partition_values=dict(partition),
-        modification_time=int(time.time() * 1000),
-        data_change=new,
+        bytes=size,
+        partition=dict(partition),
+        modified_ms=int(time.time() * 1000),
+        new=new,
         stats=json.dumps(statistics(footer[0])),
     )
 

@@ -6,10 +6,11 @@ streams. The format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md (
 
 import json
 import re
+from dataclasses import dataclass
 
-import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
+from cloud.lake.place import Place
 from models.errors import LakeError
 
 LOG = "_delta_log"
@@ -27,18 +28,39 @@ def checkpoint_files(version: int) -> tuple[str, str]:
     return f"{LOG}/{version:020}.checkpoint.parquet", f"{LOG}/_last_checkpoint"
 
 
-def read_commit(table: pa_fs.FileSystem, version: int) -> dict[str, int]:
-    """The app transactions of one version. FileNotFoundError when there is no such version, or its log has expired."""
-    actions = (json.loads(line) for line in table.open_input_stream(entry(version)).read().splitlines())
-    return {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a version says that others must know: app transactions, the files that it removed, and whether it changed
+    the table's columns, configuration or protocol."""
+
+    number: int
+    transactions: dict[str, int]
+    removed: frozenset[str] = frozenset()
+    structural: bool = False
 
 
-def read_transactions(table: pa_fs.FileSystem) -> tuple[int, dict[str, int]]:
+def read_version(table: Place, number: int) -> Version:
+    """FileNotFoundError when there is no such version, or its log has expired."""
+    return parse_version(number, table.read(entry(number)))
+
+
+def parse_version(number: int, lines: bytes) -> Version:
+    """A version from its entry; ValueError for what is none."""
+    actions = [json.loads(line) for line in lines.splitlines()]
+    return Version(
+        number,
+        {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action},
+        frozenset(action["remove"]["path"] for action in actions if "remove" in action),
+        any("metaData" in action or "protocol" in action for action in actions),
+    )
+
+
+def read_transactions(table: Place) -> tuple[int, dict[str, int]]:
     """The newest version of the table, and the last version of each app transaction in it.
 
     LakeError when the log is not whole: a transaction overlooked would be a repeat let in.
     """
-    names = [info.base_name for info in table.get_file_info(pa_fs.FileSelector(LOG))]
+    names = [info.base_name for info in table.list(LOG)]
     checkpoint = max((int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))), default=-1)
     versions = sorted(int(match[1]) for name in names if (match := _COMMIT.fullmatch(name)))
     versions = [version for version in versions if version > checkpoint]
@@ -49,11 +71,11 @@ def read_transactions(table: pa_fs.FileSystem) -> tuple[int, dict[str, int]]:
         )
     transactions = _checkpoint_transactions(table, checkpoint) if checkpoint >= 0 else {}
     for version in versions:
-        transactions |= read_commit(table, version)
+        transactions |= read_version(table, version).transactions
     return checkpoint + len(versions), transactions
 
 
-def _checkpoint_transactions(table: pa_fs.FileSystem, version: int) -> dict[str, int]:
-    with table.open_input_file(checkpoint_files(version)[0]) as file:
+def _checkpoint_transactions(table: Place, version: int) -> dict[str, int]:
+    with table.files.open_input_file(checkpoint_files(version)[0]) as file:
         column = pq.read_table(file, columns=["txn"])["txn"]
     return {row["appId"]: row["version"] for row in column.drop_null().to_pylist()}

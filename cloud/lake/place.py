@@ -1,10 +1,10 @@
 """Where a lake is, or one of its tables: a folder, or a prefix of an S3 bucket.
 
-On S3 a commit is a conditional put (`If-None-Match: *`) of the next log entry, so that of two writers of one version
-one is refused; what a put has returned from is durable. Region, endpoint and credentials come from the AWS_* variables,
-or from wherever AWS's libraries look for them.
+On S3 a file that must be new is a conditional put (`If-None-Match: *`), and what a put has returned from is durable.
+Region, endpoint and credentials come from the AWS_* variables, or from wherever AWS's libraries look for them.
 """
 
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 import pyarrow.fs as pa_fs
 
 from cloud.lake.durable import make_durable
+from greengrass.objects import DiskStore, S3Store
 from models.errors import LakeError
 
 Where = Path | str
@@ -51,6 +52,21 @@ class Place:
         found: list[pa_fs.FileInfo] = self.files.get_file_info(pa_fs.FileSelector(folder, allow_not_found=True))
         return found
 
+    def read(self, name: str) -> bytes:
+        """What is in a file; FileNotFoundError when there is none."""
+        with self.files.open_input_stream(name) as file:
+            content: bytes = file.read()
+        return content
+
+    def put_new(self, name: str, content: bytes) -> None:
+        """A durable file where none is yet, whatever others do at the same moment. StoreError if there is one, or when
+        it is not known whether it was put."""
+        if self.folder is not None:
+            DiskStore(self.folder).put_new(name, content)
+        else:
+            bucket, _, prefix = self.uri.removeprefix("s3://").partition("/")
+            _bucket(bucket, _endpoint()).put_new(f"{prefix}/{name}", content)
+
     def make_folder(self, name: str = "") -> None:
         """Make the folder where there are any: a bucket has none."""
         if self.folder is not None:
@@ -74,8 +90,18 @@ def open_place(where: Where) -> Place:
     return _on_s3(f"{parts.netloc}/{prefix}")
 
 
+@functools.cache
+def _bucket(name: str, endpoint: str | None) -> S3Store:
+    """One for all tables: making boto3's client takes longer than a commit. `endpoint`: where it was made for."""
+    return S3Store(name)
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
 def _on_s3(path: str) -> Place:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     options = {
         "conditional_put": "etag",

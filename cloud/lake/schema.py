@@ -224,8 +224,9 @@ TABLES = (LOSSES, HEALTH, EVENTS, AGGREGATES, PICTURES, FRAMES)
 # above the age of anything that a gateway may still hold in its spool, or old records would be taken in twice.
 # The log itself is only needed until the next checkpoint; at a commit every two seconds it would grow by 43,200 files
 # a day. Files that compaction replaced stay readable for a day, for queries under way.
+CHECKPOINT_EVERY = 64  # versions
 CONFIGURATION = {
-    "delta.checkpointInterval": "64",
+    "delta.checkpointInterval": str(CHECKPOINT_EVERY),
     "delta.setTransactionRetentionDuration": "interval 366 days",
     "delta.logRetentionDuration": "interval 2 hours",
     "delta.deletedFileRetentionDuration": "interval 1 days",

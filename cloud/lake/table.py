@@ -8,25 +8,23 @@ commits on must be one state of the table: `last` is never older than the handle
 import contextlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, RemoveAction
 
+from cloud.lake.commit import AddedFile, Change, OvertakenError, commit
 from cloud.lake.files import write_file
-from cloud.lake.log import LOG, checkpoint_files, entry, read_commit, read_transactions
+from cloud.lake.log import LOG, Version, checkpoint_files, entry, read_transactions, read_version
 from cloud.lake.place import Place
-from cloud.lake.schema import CONFIGURATION, TableSpec
-from models.errors import LakeError
+from cloud.lake.schema import CHECKPOINT_EVERY, CONFIGURATION, TableSpec
+from models.errors import LakeError, StoreError
 
 _MAX_REASON = 300  # characters
-
-
-class OvertakenError(LakeError):
-    """Another writer committed first: reload, look at what is there now, and do it again."""
+# Entries of the log may be deleted when they are two hours old (schema.CONFIGURATION).
+_LOG_IS_WHOLE_S = 1800.0
 
 
 class LakeTable:
@@ -40,15 +38,21 @@ class LakeTable:
     def reload(self) -> None:
         """Forget what was known, and read the table's newest state. LakeError when it cannot be read."""
         with lake_errors(self._place, "be read"):
-            self._table = open_table(self._place)
-            # after the handle, so never older: see above
-            self._seen, self._last = read_transactions(self._place.files)
+            self._looked_at_s = time.time()
+            self._seen, self._last = read_transactions(self._place)
 
     def refresh(self) -> None:
         """Take in what others have committed since. LakeError when it cannot be read."""
+        if not 0 <= time.time() - self._looked_at_s < _LOG_IS_WHOLE_S:
+            # the next version may have expired, and to be missing is what tells that there is none
+            self.reload()
+            return
         with lake_errors(self._place, "be read"):
-            self._table.update_incremental()
-            self._follow()
+            looked_at_s = time.time()
+            with contextlib.suppress(FileNotFoundError):
+                while True:
+                    self._take(read_version(self._place, self._seen + 1))
+            self._looked_at_s = looked_at_s
 
     def last(self, key: str) -> int:
         """The last seq of the stream that a commit of this table has named; 0 if none has."""
@@ -60,55 +64,42 @@ class LakeTable:
         OvertakenError when a stream of these was committed by another since the handle was read. LakeError for all
         else, and then the commit may have been made or not: reload.
         """
-        now_ms = int(time.time() * 1000)
+        if not 0 <= time.time() - self._looked_at_s < _LOG_IS_WHOLE_S:
+            raise OvertakenError(f"table {self._place}: nobody looked at it for {_LOG_IS_WHOLE_S} s")
         # never down: after a commit that was cut off, less may be sent than what was written then
-        transactions = [Transaction(key, max(seq, self.last(key)), now_ms) for key, seq in last.items()]
+        transactions = {key: max(seq, self.last(key)) for key, seq in last.items()}
         with lake_errors(self._place, "be written"):
-            before = self._table.version()
-            commit(self._table, self._place, self._new_file(rows), transactions)
-            if self._seen == before and self._table.version() == before + 1:
-                # ours alone: what it says need not be read
-                self._last |= {transaction.app_id: transaction.version for transaction in transactions}
-                self._seen = before + 1
-            self._follow()
+            change = Change(self._new_file(rows), transactions=transactions)
+            looked_at_s = time.time()
+            for version in commit(self._place, change, seen=self._seen, now_ms=int(looked_at_s * 1000)):
+                self._take(version)
+            self._looked_at_s = looked_at_s
+            if self._seen % CHECKPOINT_EVERY == 0:
+                checkpoint(self._place)
 
     def rows(self, columns: list[str], condition: object) -> pa.Table:
         """The columns of the rows for which a pyarrow expression holds."""
         with lake_errors(self._place, "be read"):
             return dataset_of(self._place).to_table(columns=columns, filter=condition)
 
-    def _new_file(self, rows: pa.Table) -> list[AddAction]:
+    def _new_file(self, rows: pa.Table) -> list[AddedFile]:
         if not len(rows):
             return []
         partition = {name: str(rows[name][0]) for name in self._spec.partition_by}
         plain = rows.drop_columns(list(partition))
         return [write_file(self._place, plain.to_batches(), plain.schema, partition=partition, new=True)]
 
-    def _follow(self) -> None:
-        """Take in what was committed up to the handle's version, by us or by others."""
-        for version in range(self._seen + 1, self._table.version() + 1):
-            self._last |= read_commit(self._place.files, version)
-            self._seen = version
+    def _take(self, version: Version) -> None:
+        self._last |= version.transactions
+        self._seen = version.number
 
 
-def commit(
-    table: DeltaTable, place: Place, actions: Sequence[AddAction | RemoveAction], transactions: list[Transaction]
-) -> None:
-    """A new version of the table, after whatever others have committed since the handle was read; durable on return,
-    and the handle brought up to it. CommitFailedError if one of those had one of the same transactions."""
-    before = table.version()
-    table.create_write_transaction(
-        list(actions),
-        "append",
-        table.schema(),
-        table.metadata().partition_columns,
-        commit_properties=CommitProperties(app_transactions=transactions),
-    )
-    table.update_incremental()
-    for version in range(before + 1, table.version() + 1):
-        place.make_durable([entry(version)])
-        if place.folder is not None and place.exists(checkpoint_files(version)[0]):
-            place.make_durable(checkpoint_files(version))
+def checkpoint(place: Place) -> None:
+    """Sum up the log in a file, and delete what of it has expired."""
+    table = open_table(place)
+    table.create_checkpoint()
+    place.make_durable(checkpoint_files(table.version()))
+    table.cleanup_metadata()
 
 
 def open_table(place: Place) -> DeltaTable:
@@ -132,9 +123,9 @@ def lake_errors(place: Place, what: str) -> Iterator[None]:
     """Only LakeError leaves."""
     try:
         yield
-    except CommitFailedError as exc:
-        raise OvertakenError(f"table {place}: another writer committed first: {exc}") from exc
-    except (DeltaError, OSError, pa.ArrowException, ValueError) as exc:
+    except OvertakenError:
+        raise
+    except (DeltaError, StoreError, OSError, pa.ArrowException, ValueError) as exc:
         raise LakeError(
             f"table {place} cannot {what}: {_reason(exc)}; is it a lake made by `tidegate ingest`, and is there space "
             f"and permission?"

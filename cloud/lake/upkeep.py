@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
-from deltalake import DeltaTable, Transaction
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake import DeltaTable
 
+from cloud.lake.commit import AddedFile, Change, OvertakenError, RemovedFile, commit
 from cloud.lake.files import write_file
 from cloud.lake.place import Place
-from cloud.lake.table import OvertakenError, commit, lake_errors, open_table
+from cloud.lake.table import lake_errors, open_table
 
 TARGET_BYTES = 128 << 20
 _SMALL_BYTES = 4 << 20
@@ -42,12 +42,14 @@ def compact(table: Place) -> int:
     try:
         with lake_errors(table, "be compacted"):
             handle = open_table(table)
-            actions: list[AddAction | RemoveAction] = []
-            for files in mergeable(_files(handle)):
-                actions += _merge(table, handle, files)
-            if actions:
-                commit(handle, table, actions, [Transaction(_COMPACTION, handle.version(), int(time.time() * 1000))])
-            return sum(isinstance(action, RemoveAction) for action in actions)
+            groups = mergeable(_files(handle))
+            if groups:
+                added = [_merge(table, handle, files) for files in groups]
+                old = [file for files in groups for file in files]
+                removed = [RemovedFile(file.path, file.bytes, dict(file.partition)) for file in old]
+                change = Change(added, removed, {_COMPACTION: handle.version()})
+                commit(table, change, seen=handle.version(), now_ms=int(time.time() * 1000))
+            return sum(map(len, groups))
     except OvertakenError:
         return 0  # another worker looks after the same table, and was faster
 
@@ -89,14 +91,10 @@ def _tier(size: int) -> int:
     return 0 if size < _SMALL_BYTES else 1 + int(math.log(size / _SMALL_BYTES, _OF_A_SIZE))
 
 
-def _merge(table: Place, handle: DeltaTable, files: Sequence[DataFile]) -> list[AddAction | RemoveAction]:
+def _merge(table: Place, handle: DeltaTable, files: Sequence[DataFile]) -> AddedFile:
     partition = dict(files[0].partition)
     schema = pa.schema([field for field in pa.schema(handle.schema().to_arrow()) if field.name not in partition])
-    rows = _rows(table, files, schema)
-    merged = write_file(table, rows, schema, partition=partition, new=False)
-    now_ms = int(time.time() * 1000)
-    removed = [RemoveAction(file.path, False, now_ms, file.bytes, dict(file.partition)) for file in files]
-    return [merged, *removed]
+    return write_file(table, _rows(table, files, schema), schema, partition=partition, new=False)
 
 
 def _rows(table: Place, files: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
