@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         collect_rarely()
-        threading.Thread(target=keep_up, args=(open_place(lake), stop), name="upkeep", daemon=True).start()
+        threading.Thread(
+            target=keep_up, args=(open_place(lake), pictures.store, stop), name="upkeep", daemon=True
+        ).start()
         while not stop.is_set() and not link.wait_until_ready(0.2):
             pass  # the connection says by itself what it waits for
         if not stop.is_set():

@@ -3,7 +3,7 @@
 The order makes it safe: a picture is in the store before the commit that names it, parts that wait for more are there
 before the commit after which their gateway forgets them, and they are removed only after the commit that names the
 picture. Everything may happen again after a crash: a key's content is always the same. What waits for an end that the
-gateway gave up stays under `waiting/`, for whoever runs the store to let expire.
+gateway gave up expires (waiting.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import accumulate
 
+from cloud.ingest.waiting import day, name, span, waiting
 from cloud.lake.runs import Run, StoredPicture
 from greengrass.objects import ObjectStore
 from models.errors import LakeError, StoreError
@@ -75,7 +76,8 @@ class Pictures:
                     if (data := self._complete(run.gateway, piece)) is not None:
                         kept.append((piece.seq, self._put(run.gateway, piece.about, data)))
                 elif index + 1 == len(pieces):
-                    self.store.put(f"{_waiting(run.gateway, piece.about)}{piece.first:04}-{piece.last:04}", piece.data)
+                    key = waiting(run.gateway, piece.about) + name(piece.first, piece.last, at=datetime.now(UTC))
+                    self.store.put(key, piece.data)
                 else:
                     self._refused(run.gateway, piece, "another one began before its end")
         except StoreError as exc:
@@ -99,10 +101,10 @@ class Pictures:
         """The parts that came before the piece, or so many that they are too large; None when one is missing."""
         if piece.first == 0:
             return b""
-        prefix = _waiting(gateway, piece.about)
-        waiting = {key: _span(key.removeprefix(prefix)) for key in self.store.list(prefix)}
-        self._used += waiting
-        keys = chain(waiting, upto=piece.first)
+        prefix = waiting(gateway, piece.about)
+        before = {key: span(key.removeprefix(prefix)) for key in self.store.list(prefix)}
+        self._used += before
+        keys = chain(before, upto=piece.first)
         if keys is None:
             return None
         data = b""
@@ -113,7 +115,7 @@ class Pictures:
         return data
 
     def _put(self, gateway: str, about: PicturePart, data: bytes) -> StoredPicture:
-        key = f"gateway-{gateway}/{_day(about)}/{about.picture}.jpg"
+        key = f"gateway-{gateway}/{day(about)}/{about.picture}.jpg"
         self.store.put(key, data)
         return StoredPicture(
             about.picture,
@@ -168,16 +170,3 @@ def chain(spans: dict[str, tuple[int, int]], *, upto: int) -> Sequence[str] | No
         if first in ways and last >= first:
             ways.setdefault(last + 1, (*ways[first], key))
     return ways.get(upto)
-
-
-def _waiting(gateway: str, part: PicturePart) -> str:
-    return f"waiting/gateway-{gateway}/{_day(part)}/{part.picture}-of-{part.parts}/"
-
-
-def _span(name: str) -> tuple[int, int]:
-    first, _, last = name.partition("-")
-    return int(first), int(last)
-
-
-def _day(part: PicturePart) -> str:
-    return datetime.fromtimestamp(part.at_us // 1_000_000, UTC).date().isoformat()

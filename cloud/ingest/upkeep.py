@@ -3,10 +3,13 @@
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 
+from cloud.ingest.waiting import KEEP, expire
 from cloud.lake.place import Place
 from cloud.lake.schema import TABLES
 from cloud.lake.upkeep import compact, small_files, sweep
+from greengrass.objects import ObjectStore
 from models.errors import LakeError
 
 log = logging.getLogger(__name__)
@@ -17,8 +20,8 @@ LOOK_EVERY_S = 20.0
 SWEEP_EVERY_S = 3600.0
 
 
-def keep_up(lake: Place, stop: threading.Event) -> None:
-    """Compact each table as soon as it has many small files, and sweep it every hour, until asked to stop."""
+def keep_up(lake: Place, pictures: ObjectStore, stop: threading.Event) -> None:
+    """Compact each table as soon as it has many small files, and every hour sweep, until asked to stop."""
     swept_at_s = time.monotonic()
     failing = False
     while not stop.wait(LOOK_EVERY_S):
@@ -26,8 +29,7 @@ def keep_up(lake: Place, stop: threading.Event) -> None:
             compact_where_due(lake)
             if time.monotonic() - swept_at_s >= SWEEP_EVERY_S:
                 swept_at_s = time.monotonic()
-                for spec in TABLES:
-                    sweep(lake / spec.name)
+                sweep_all(lake, pictures, now=datetime.now(UTC))
         except LakeError as exc:
             if not failing:
                 log.error("upkeep of the lake failed, trying again: %s", exc)
@@ -41,3 +43,16 @@ def compact_where_due(lake: Place) -> None:
     for spec in TABLES:
         if small_files(lake / spec.name) >= COMPACT_AT_FILES:
             compact(lake / spec.name)
+
+
+def sweep_all(lake: Place, pictures: ObjectStore, *, now: datetime) -> None:
+    """Delete what no table names any more, and what was left of pictures that never became whole; say how many."""
+    for spec in TABLES:
+        sweep(lake / spec.name)
+    if never_whole := expire(pictures, now=now):
+        log.warning(
+            "%d picture(s) were not whole %d days after a part of theirs came, which is removed; the first: %s",
+            len(never_whole),
+            KEEP.days,
+            never_whole[0],
+        )

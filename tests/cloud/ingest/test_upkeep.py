@@ -2,17 +2,21 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
 from cloud.ingest import upkeep
-from cloud.ingest.upkeep import COMPACT_AT_FILES, compact_where_due, keep_up
+from cloud.ingest.pictures import Pictures
+from cloud.ingest.upkeep import COMPACT_AT_FILES, compact_where_due, keep_up, sweep_all
+from cloud.ingest.waiting import KEEP, expired
 from cloud.lake.delta import DeltaSink
 from cloud.lake.place import open_place
 from cloud.lake.upkeep import compact
-from tests.cloud.lake.results import AT, frames_run, seqs_in_lake
+from greengrass.objects import DiskStore
+from tests.cloud.lake.results import AT, frames_run, picture, run_of, seqs_in_lake
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def test_upkeep_goes_on_after_a_failure_and_says_it_once(
     monkeypatch.setattr(upkeep, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(upkeep, "COMPACT_AT_FILES", 2)
     stop = threading.Event()
-    thread = threading.Thread(target=keep_up, args=(open_place(lake), stop))
+    thread = threading.Thread(target=keep_up, args=(open_place(lake), DiskStore(lake / "objects"), stop))
     thread.start()
     _wait_until(lambda: "upkeep of the lake failed" in caplog.text)  # there is no lake yet
 
@@ -78,6 +82,35 @@ def test_upkeep_goes_on_after_a_failure_and_says_it_once(
     stop.set()
     thread.join()
     assert caplog.text.count("upkeep of the lake failed") == 1
+
+
+def test_parts_of_a_picture_that_never_became_whole_expire_and_are_named(
+    lake: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    DeltaSink(lake)
+    store = DiskStore(lake / "objects")
+    pictures, now = Pictures(store), datetime.now(UTC)
+    for number, parts in ((5, 3), (6, 1)):
+        pictures.keep([run_of([*picture(number, parts=parts)[:2]])])
+    assert len(list(store.list("waiting/"))) == 1
+
+    sweep_all(open_place(lake), store, now=now + KEEP / 2)
+    assert len(list(store.list("waiting/"))) == 1
+    sweep_all(open_place(lake), store, now=now + KEEP + timedelta(minutes=2))
+
+    assert [key.rpartition("/")[2] for key in store.list("")] == [f"{6:016x}.jpg"]
+    assert "1 picture(s) were not whole 30 days after a part of theirs came" in caplog.text
+    assert f"gateway-gw-1/2026-11-18/{5:016x}-of-3" in caplog.text
+
+
+def test_when_a_part_came_counts_and_not_when_it_was_captured() -> None:
+    came = "waiting/gateway-gw-1/1970-01-01/00000000000000a5-of-3/0000-0001-20261120T1200"
+    of_an_older_tidegate = "waiting/gateway-gw-1/2026-11-18/00000000000000a5-of-3/0000-0001"
+    not_ours = "waiting/README"
+
+    keys = [came, of_an_older_tidegate, not_ours]
+    assert expired(keys, before=datetime(2026, 11, 20, 12, 0, tzinfo=UTC)) == [of_an_older_tidegate]
+    assert expired(keys, before=datetime(2026, 11, 20, 12, 1, tzinfo=UTC)) == [came, of_an_older_tidegate]
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
