@@ -47,20 +47,26 @@ def open_uplink(config: UplinkConfig, *, gateway: str) -> Uplink:
 
         return IpcUplink(subscription=acks_topic(gateway), limit_bytes=config.message_limit_bytes)
     if config.kind == "aws":
+        from edge.renewed_uplink import RenewedUplink
         from edge.uplink_aws import AwsUplink
 
-        if not (config.host and config.ca and config.certificate and config.key):
+        host, ca, certificate, key = config.host, config.ca, config.certificate, config.key
+        if not (host and ca and certificate and key):
             raise ConfigError("uplink: kind aws needs host (the IoT endpoint), ca, certificate and key")
-        return AwsUplink(
-            host=config.host,
-            port=config.port,
-            ca=config.ca,
-            certificate=config.certificate,
-            key=config.key,
-            client_id=gateway,
-            subscription=acks_topic(gateway),
-            limit_bytes=config.message_limit_bytes,
-        )
+
+        def open_aws() -> Uplink:
+            return AwsUplink(
+                host=host,
+                port=config.port,
+                ca=ca,
+                certificate=certificate,
+                key=key,
+                client_id=gateway,
+                subscription=acks_topic(gateway),
+                limit_bytes=config.message_limit_bytes,
+            )
+
+        return RenewedUplink(open_aws, (certificate, key))
     from edge.uplink_mqtt import MqttUplink
 
     return MqttUplink(config, client_id=gateway, subscription=acks_topic(gateway))

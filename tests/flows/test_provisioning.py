@@ -1,8 +1,10 @@
 """From a device without a name to one that reports, and on to its next certificate: desk, cloud and device together."""
 
 import json
+import queue
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +15,10 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
+from edge.config import UplinkConfig
 from edge.enrol import enrol
 from edge.identity import CURRENT, switch
+from edge.uplink import Inbound, Uplink, open_uplink
 from edge.uplink_aws import AwsUplink
 from greengrass.groups import things_in
 from greengrass.provision import certificates
@@ -259,6 +263,50 @@ def test_a_certificate_is_rotated_without_a_gap_and_without_a_restart(site: Site
     assert {item.id: item.status for item in certificates("line-1")} == {old: "INACTIVE", new: "ACTIVE"}
 
 
+def test_the_uplink_to_aws_takes_the_new_certificate_when_the_old_one_ends(
+    site: Site, call: Callable[..., Any]
+) -> None:
+    if site.broker.kind != "mosquitto":
+        pytest.skip("mosquitto is not installed, and the embedded broker knows no MQTT 5")
+    _provision(site, call, "line-1")
+    current = site.identity("line-1") / CURRENT
+    host, port = site.address
+    config = UplinkConfig(
+        kind="aws", host=host, port=port, ca=site.authority.ca, certificate=current / "certificate.pem",
+        key=current / "private.key",
+    )  # fmt: skip
+    uplink = open_uplink(config, gateway="line-1")
+    heard: queue.Queue[Inbound] = queue.Queue()
+
+    def listen() -> None:
+        for message in uplink.messages():
+            heard.put(message)
+
+    listening = threading.Thread(target=listen)
+    listening.start()
+    try:
+        _until(lambda: _published(uplink))
+        site.expect(results_topic("line-1"), b"batch")
+        where = ("--folder", str(site.identity("line-1")))
+        out = site.folder / "desk"
+        request = call("gateway", "identity", "request", *where, "--name", "line-1")["request"]
+        new = call("provision", "rotate", "line-1", "--csr", request, "--out", str(out))["certificate"]
+        call("gateway", "identity", "install", *where, str(out / "line-1" / "certificate.pem"))
+        assert _published(uplink)  # by the old one still
+        site.expect(results_topic("line-1"), b"batch")
+
+        call("provision", "retire", "line-1", "--keep", new)
+        _until(lambda: not _published(uplink))
+        _until(lambda: _published(uplink))
+        site.ingest.publish(acks_topic("line-1"), b"ack")
+        assert heard.get(timeout=WAIT_S).payload == b"ack"
+    finally:
+        uplink.close()
+        listening.join()
+        while site.ingest.receive(0.2) is not None:
+            pass  # what was published while waiting
+
+
 def test_a_certificate_that_does_not_work_is_not_used(
     site: Site, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,7 +340,7 @@ def test_whoever_talks_rubbish_at_the_door_is_shown_out_and_others_are_not_distu
         site.expect(results_topic("line-1"), b"batch")
 
 
-def _published(uplink: AwsUplink) -> bool:
+def _published(uplink: Uplink) -> bool:
     try:
         uplink.publish(results_topic("line-1"), b"batch")
     except UplinkError:
