@@ -91,6 +91,7 @@ def _changed(scenario: Scenario, args: argparse.Namespace) -> Scenario:
                 duration=args.duration,
                 faults=tuple(fault for fault in scenario.faults if fault.at_s < end_s),
                 paces=tuple(pace for pace in scenario.paces if pace.at_s < end_s),
+                rollouts=tuple(rollout for rollout in scenario.rollouts if rollout.at_s < end_s),
             )
         if args.speed is not None:
             scenario = replace(scenario, speed=args.speed, paces=())
@@ -107,6 +108,8 @@ def _explain(scenario: Scenario, seed: int) -> None:
     for fault in scenario.faults:
         when = f"{fault.times} times within {fault.within} from {fault.at} on" if fault.times > 1 else f"at {fault.at}"
         print(f"  {when}: {fault.title}, " + (f"for {fault.lasts}" if fault.lasts else "for ever"))
+    for rollout in scenario.rollouts:
+        print(f"  at {rollout.at}: the roll-out of release {rollout.release} begins, rings {rollout.rings}")
 
 
 def _prepare(out: Path) -> None:

@@ -33,10 +33,10 @@ class Clock:
     def __init__(self, speed: float = math.inf) -> None:
         self.held_s = 0.0  # real seconds in which simulated time stood still
         self.given_up = 0  # answers that never came
+        self.behind_s = 0.0  # simulated; how late a happening was at most, at a speed that this process did not keep up
         self._speed = speed
         self._at = 0.0  # simulated, of the last happening
         self._anchor = time.monotonic(), 0.0  # real and simulated
-        self._next_at = math.inf  # while waiting for it
         self._agenda: list[tuple[float, int, bool, Happening]] = []
         self._order = itertools.count()
         self._owed: dict[int, tuple[float, float, LocalTime]] = {}  # simulated, real, whom
@@ -64,22 +64,19 @@ class Clock:
     def now(self) -> float:
         """Simulated seconds since the start; never goes back."""
         if not self.leaps:
+            # also when happenings come late: a process that is too slow gets no time for free
             real, simulated = self._anchor
-            flowing = simulated + (time.monotonic() - real) * self._speed
-            self._at = max(self._at, min(flowing, self._next_at))
+            self._at = max(self._at, simulated + (time.monotonic() - real) * self._speed)
         return self._at
+
+    @property
+    def now_us(self) -> int:
+        """The true time of the simulated world, UTC."""
+        return START_US + int(self.now * 1e6)
 
     def restart(self) -> None:
         """What real time has passed until now does not count."""
         self._anchor = time.monotonic(), self._at
-
-    @property
-    def behind_s(self) -> float:
-        """Simulated seconds that happenings come too late, because this process does not keep up with its speed."""
-        if self.leaps:
-            return 0.0
-        real, simulated = self._anchor
-        return max(0.0, simulated + (time.monotonic() - real) * self._speed - self._at)
 
     def at(self, at_s: float, happening: Happening, *, to_the_cloud: bool = False) -> None:
         """Let something happen at a simulated time; what is past happens next. What happens `to_the_cloud` waits until
@@ -101,7 +98,9 @@ class Clock:
                 continue  # something may have come in between
             if due is None or due[0] > until_s:
                 return
-            _, _, _, happening = heapq.heappop(self._agenda)
+            due_s, _, _, happening = heapq.heappop(self._agenda)
+            if not self.leaps:
+                self.behind_s = max(self.behind_s, self.now - due_s)
             happening()
             count += 1
             if count % _AT_ONCE == 0:
@@ -118,7 +117,6 @@ class Clock:
                 self.held_s += time.monotonic() - began
                 return False
         else:
-            self._next_at = at_s
             real, simulated = self._anchor
             left = real + (at_s - simulated) / self._speed - time.monotonic()
             if left > 0:

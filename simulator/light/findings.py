@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cloud.rollout.events import Event
 from edge.lanes import Lane
 from simulator.light.count import Count
 from simulator.light.fleet import Strike
@@ -44,7 +45,8 @@ class Recovery:
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
     """`ages_s` (gateways, m): at `age_times_s` (m,), how long the oldest record of each gateway had waited. `series` as
-    in ledger.Ledger. `drained`: nothing waited any more at the end."""
+    in ledger.Ledger. `rollouts`: when (simulated seconds) and what they did. `drained`: nothing waited any more at the
+    end."""
 
     scenario: Scenario
     seed: int
@@ -70,6 +72,7 @@ class Findings:
     encoded_again: int
     drained: bool
     cpu_s: Mapping[str, float] = field(default_factory=dict)
+    rollouts: Sequence[tuple[float, Event]] = ()
 
     @property
     def factor(self) -> float:

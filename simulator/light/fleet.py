@@ -37,6 +37,7 @@ class LightFleet:
         self.ledger = Ledger()
         self.traffic = Traffic()
         self.cuts = SharedCuts()
+        self.control_is_down = False
         self._active: dict[str, list[Fault]] = {}  # by gateway
         many = scenario.gateways
         count = min(many.count, scenario.variations)
@@ -104,9 +105,12 @@ class LightFleet:
         if strike.fault.what == "broker_down":
             self.cloud.kill_broker()
             self._tell_links(broker=False)
-        else:
+        elif strike.fault.what == "ingest_down":
             self.cloud.kill_ingest()
             self._tell_links(cloud=False)
+        else:
+            self.control_is_down = True
+            return
         self.clock.forget()
 
     def _end(self, strike: Strike) -> None:
@@ -116,6 +120,8 @@ class LightFleet:
         elif strike.fault.what == "ingest_down" and not self.cloud.ingest_runs:
             self.cloud.start_ingest()
             self._tell_links(cloud=True)
+        elif strike.fault.what == "control_down":
+            self.control_is_down = False
 
     def _tell_links(self, *, broker: bool | None = None, cloud: bool | None = None) -> None:
         for gateway in self.gateways.values():

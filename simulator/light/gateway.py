@@ -74,6 +74,7 @@ class LightGateway:
         self.model = Model()
         self.spool = LightSpool(seed=f"{seed} {name}", limit_bytes=spool_bytes)
         self.is_on = False
+        self.deployment = ""  # that it has taken last
         self.time = LocalTime(clock)
         self._ledger, self._cuts = ledger, cuts
         self._variation = variation
@@ -114,8 +115,8 @@ class LightGateway:
         self.link.power_on(port)
         self._go_on()
         if not self._over:
-            self._plan_window()
-            self._plan_alarm()
+            self._plan_window(self.time.now)
+            self._plan_alarm(self.time.now)
 
     def power_cut(self, tail_s: float) -> None:
         """Dead at once; the last `tail_s` (at most COMMIT_S) seconds were on no disk yet."""
@@ -135,7 +136,7 @@ class LightGateway:
     def stop_recording(self) -> None:
         """The scenario is over: what was recorded is due, and nothing joins it."""
         if self.is_on:
-            self._end_window()
+            self._end_window(self.time.now)
         self._over = True
         self._boots += 1
 
@@ -164,28 +165,28 @@ class LightGateway:
 
     # recording
 
-    def _plan_window(self) -> None:
+    def _plan_window(self, after_s: float) -> None:
         boots = self._boots
         # windows keep their phase, so that gateways of a variation go on sharing what they record
-        index = (self.time.now + _ROUNDING_S - self._phase_s) // self._window_s + 1
+        index = (after_s + _ROUNDING_S - self._phase_s) // self._window_s + 1
         at_s = self._phase_s + index * self._window_s
 
         def end() -> None:
             if self._boots == boots:
-                self._end_window()
-                self._plan_window()
+                self._end_window(at_s)
+                self._plan_window(at_s)
 
         self.time.at(at_s, end)
 
-    def _plan_alarm(self) -> None:
+    def _plan_alarm(self, after_s: float) -> None:
         boots = self._boots
-        at_s = self._variation.alarms(self.time.now + _ROUNDING_S)
+        at_s = self._variation.alarms(after_s + _ROUNDING_S)
 
         def tell() -> None:
             if self._boots == boots:
                 self._record(at_s, alarms_only=True)
                 self._step()
-                self._plan_alarm()
+                self._plan_alarm(at_s)
 
         if at_s < float("inf"):
             self.time.at(at_s, tell)
@@ -195,12 +196,13 @@ class LightGateway:
 
         def tell() -> None:
             if self._boots == boots and self.is_on and self.time.now - self._window_began_s > 1e-6:
-                self._end_window()
+                self._end_window(self.time.now)
 
         self.time.at(max(self.time.now, self._window_began_s + _NEWS_S), tell)
 
-    def _end_window(self) -> None:
-        now = self.time.now
+    def _end_window(self, now: float) -> None:
+        """`now`: when it is due, also where this happens late: those of a variation record the same."""
+        now = max(now, self._window_began_s)
         self._record(now, alarms_only=False)
         if not self.condition.disk_full:
             self._put("health", [self._health(now)], np.array([now]))

@@ -9,6 +9,8 @@ from simulator.light.findings import Findings, Recovery
 from simulator.light.fleet import LightFleet
 from simulator.light.ledger import Tally, quantile
 
+_EVENT_CHARACTERS = 220
+
 
 def live_table(fleet: LightFleet, real_s: float) -> Table:
     """The fleet now."""
@@ -55,6 +57,8 @@ def final_table(findings: Findings) -> Table:
     for recovery in slowest_recoveries(findings):
         took = "not before the end" if recovery.took_s is None else f"{recovery.took_s:.0f} s"
         table.add_row(f"after {recovery.strike.fault.title}", f"{recovery.gateways} gateways had caught up: {took}")
+    for at_s, event in findings.rollouts:
+        table.add_row(f"roll-out, {clock_text(at_s)}", f"{event.kind}: {event.text}"[:_EVENT_CHARACTERS])
     table.add_row("speed", f"{findings.factor:.1f} x time ({clock_text(findings.real_s)})")
     busy = (f"{name} {spent:.1f} s" for name, spent in findings.cpu_s.items())
     table.add_row("processor time", ", ".join(busy))
@@ -101,6 +105,9 @@ def document(findings: Findings) -> dict[str, object]:
                 "took_s": None if recovery.took_s is None else round(recovery.took_s, 1),
             }
             for recovery in slowest_recoveries(findings)
+        ],
+        "rollouts": [
+            {"at_s": round(at_s, 1), "kind": event.kind, "text": event.text} for at_s, event in findings.rollouts
         ],
         "cpu_s": {name: round(spent, 2) for name, spent in findings.cpu_s.items()},
         "held_s": round(findings.held_s, 1),

@@ -15,13 +15,14 @@ from simulator.light.count import count_lake
 from simulator.light.findings import Findings, Recovery, Sample
 from simulator.light.fleet import LightFleet, Strike
 from simulator.light.gateway import LightGateway
+from simulator.light.rollout import RollOuts
 from simulator.light.scenario import Scenario
 
 _SAMPLES = 400  # over the scenario
 _SHOW_S = 0.5  # real
 _CONNECT_S = 120.0
 _LOOK_S = 1.0  # how exactly a recovery is timed
-_CALM = ("clock", "camera", "slow_cpu", "release")  # after which nothing has to be caught up
+_CALM = ("clock", "camera", "slow_cpu", "release", "control_down")  # after which nothing has to be caught up
 
 Show = Callable[[LightFleet, float], None]
 
@@ -41,7 +42,7 @@ def run_scenario(
 
 async def _live(scenario: Scenario, cloud: LightCloud, seed: int, show: Show | None) -> "Watcher":
     fleet = LightFleet(scenario, cloud, seed=seed)
-    watcher = Watcher(fleet)
+    watcher = Watcher(fleet, RollOuts(fleet, cloud.lake, cloud.folder / "rollouts"))
     fleet.start()
     watcher.start()
     showing = asyncio.ensure_future(_show(watcher, show)) if show is not None else None
@@ -80,14 +81,13 @@ async def _show(watcher: "Watcher", show: Show) -> None:
 class Watcher:
     """Looks at the fleet now and then, and times recoveries."""
 
-    def __init__(self, fleet: LightFleet) -> None:
-        self.fleet = fleet
+    def __init__(self, fleet: LightFleet, rollouts: RollOuts) -> None:
+        self.fleet, self._rollouts = fleet, rollouts
         self._began, self._cpu_began = time.monotonic(), time.process_time()
         self._ended = math.nan
         self._samples: list[Sample] = []
         self._ages: list[list[float]] = []
         self._recovered: dict[int, dict[str, float]] = {}  # strike -> gateway -> seconds
-        self._behind_s = 0.0
         self._cpu_s = 0.0
         self._simulated_s = 0.0
         self._checked = -1.0
@@ -143,12 +143,13 @@ class Watcher:
             simulated_s=self._simulated_s,
             real_s=self._ended,
             held_s=fleet.clock.held_s,
-            behind_s=self._behind_s,
+            behind_s=fleet.clock.behind_s,
             unanswered=fleet.clock.given_up,
             encoded=fleet.cuts.made,
             encoded_again=fleet.cuts.reused,
             drained=not fleet.waiting,
             cpu_s={"fleet": self._cpu_s, **cpu_s},
+            rollouts=self._rollouts.events,
         )
 
     def _recovery(self, index: int, strike: Strike) -> Recovery:
@@ -174,7 +175,6 @@ class Watcher:
         fleet = self.fleet
         cpu = fleet.cloud.cpu_s()
         gateways = fleet.gateways.values()
-        self._behind_s = max(self._behind_s, fleet.clock.behind_s)
         self._samples.append(
             Sample(
                 fleet.clock.now,

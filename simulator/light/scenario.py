@@ -17,6 +17,7 @@ What = Literal[
     "partition",
     "broker_down",
     "ingest_down",
+    "control_down",
     "power_cut",
     "disk_full",
     "clock",
@@ -32,7 +33,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "slow_cpu": ("slow",),
     "release": ("release", "p95_ms", "errors", "memory_bytes", "refused"),
 }
-OF_ALL = ("broker_down", "ingest_down")
+OF_ALL = ("broker_down", "ingest_down", "control_down")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _WHERE = re.compile(r"all|one|site-\d+|light-\d{4}|\d+(?:\.\d+)?%")
@@ -142,6 +143,33 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class RollOut:
+    """At `at` the roll-out of a release begins, ring by ring as `rings` says (tidegate rollout start --rings); the
+    other settings are those of a fault `release`. The fleet runs release 1 before."""
+
+    at: str
+    release: int
+    rings: str = "1,4,rest"
+    p95_ms: float = 45.0
+    errors: float = 0.0
+    memory_bytes: int = 180_000_000
+    refused: str = ""
+
+    def __post_init__(self) -> None:
+        seconds(self.at, what="at")
+        if self.release < 2:
+            raise ValueError(f"release must be at least 2, got {self.release}")
+        if not 0 <= self.errors <= 1:
+            raise ValueError(f"errors must be in 0..1, got {self.errors:g}")
+        if not 0 < self.p95_ms <= 60_000:
+            raise ValueError(f"p95_ms must be above 0 and at most 60000, got {self.p95_ms:g}")
+
+    @property
+    def at_s(self) -> float:
+        return seconds(self.at, what="at")
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """From `at` on, `speed` simulated seconds pass in a second; 0 is as fast as possible."""
 
@@ -170,6 +198,7 @@ class Scenario:
     gateways: Gateways
     faults: tuple[Fault, ...] = ()
     paces: tuple[Pace, ...] = ()
+    rollouts: tuple[RollOut, ...] = ()
     drain: str = "15m"
     window_s: float = 60.0
     seed: int = 1

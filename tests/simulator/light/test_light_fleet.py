@@ -14,7 +14,7 @@ from simulator.light.findings import Findings
 from simulator.light.plots import draw_all
 from simulator.light.report import document
 from simulator.light.run import run_scenario
-from simulator.light.scenario import Fault, Gateways, Scenario
+from simulator.light.scenario import Fault, Gateways, RollOut, Scenario
 
 ROOT = Path(tidegate.__file__).parent
 HAS_MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin") is not None
@@ -144,3 +144,27 @@ def test_a_dry_run_says_what_would_happen(tmp_path: Path, capsys: pytest.Capture
     assert "60 light gateways at 4 sites for 1h" in told
     assert "80 times within 100m" in told
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.soak
+def test_a_bad_release_is_taken_back_by_the_real_roll_out(tmp_path: Path) -> None:
+    if not HAS_MOSQUITTO:
+        pytest.skip("mosquitto is not installed")
+    scenario = Scenario(
+        "bad-release",
+        "A release that is slow.",
+        duration="22m",
+        gateways=Gateways(4, fps=1.25),
+        faults=(Fault("control_down", "6m", "1m"),),
+        rollouts=(RollOut("6m", 2, "1,rest", p95_ms=300, errors=0.3),),
+        window_s=20,
+        variations=2,
+        commit_s=0.1,
+    )
+    found = run_scenario(scenario, tmp_path, seed=1)
+    assert found.holds
+    kinds = [event.kind for _, event in found.rollouts]
+    assert "trouble" in kinds  # the control plane answered nothing
+    assert kinds.index("deployed") < kinds.index("revert") < kinds.index("reverted")
+    touched = {event.ring for _, event in found.rollouts if event.kind == "deployed"}
+    assert touched == {0}

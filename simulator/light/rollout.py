@@ -1,0 +1,143 @@
+"""A roll-out over light gateways: the real `cloud/rollout` decides, from the health that is in the real lake.
+
+What is simulated is how a release reaches a gateway: some seconds after its group is given it.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cloud.lake.lake import Lake
+from cloud.rollout.begin import begin, survey
+from cloud.rollout.events import Event
+from cloud.rollout.fleet import Progress
+from cloud.rollout.limits import Limits
+from cloud.rollout.run import run_rollout
+from models.errors import DeployError, RolloutError
+from simulator.light.fleet import LightFleet
+from simulator.light.gateway import Model
+from simulator.light.scenario import RollOut
+
+MODEL, GROUP = "coco", "fleet"
+_ARRIVES_S = (5.0, 40.0)  # after a deployment
+_POLL_S = 30.0
+_SOON_S = 1.0
+
+
+class LightGroups:
+    """cloud.rollout.fleet.Fleet for a fleet of light gateways, all of which run release 1 at first."""
+
+    def __init__(self, fleet: LightFleet) -> None:
+        self._fleet = fleet
+        self._random = random.Random(f"{fleet.seed} deployments")
+        self._models = {1: Model()}
+        self._groups: dict[str, tuple[str, ...]] = {GROUP: tuple(fleet.gateways)}
+        self._given: dict[str, tuple[int | None, str]] = {}
+        self._made = 0
+
+    def register(self, model: Model) -> None:
+        """Make a release known."""
+        self._models[model.release] = model
+
+    def settle(self, shares: str) -> None:
+        """Rings as a first roll-out of release 1 has left them."""
+        for ring in survey(self, model=MODEL, release=1, group=GROUP, shares=shares, first=True).rings:
+            self.assign(ring.group, ring.gateways)
+            self._given[ring.group] = 1, f"settled-{ring.group}"
+
+    def things(self, group: str) -> tuple[str, ...] | None:
+        return self._groups.get(group)
+
+    def assign(self, group: str, things: tuple[str, ...]) -> None:
+        self._check()
+        self._groups[group] = tuple(sorted({*self._groups.get(group, ()), *things}))
+
+    def registered(self, model: str, release: int) -> bool:
+        return model == MODEL and release in self._models
+
+    def release_of(self, group: str, model: str) -> int | None:
+        return self._given.get(group, (None, ""))[0]
+
+    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        self._check()
+        given, deployment = self._given.get(group, (None, ""))
+        if deployment and given == release and not again:
+            return deployment
+        self._made += 1
+        deployment = f"deployment-{self._made}"
+        self._given[group] = release, deployment
+        for name in self._groups[group]:
+            gateway = self._fleet.gateways[name]
+            at_s = self._fleet.clock.now + self._random.uniform(*_ARRIVES_S)
+            gateway.time.at(at_s, lambda g=gateway: self._arrive(g.name, release or 1, deployment))  # type: ignore[misc]
+        return deployment
+
+    def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
+        self._check()
+        settled = deployment.startswith("settled-")
+        taken = {name for name in things if self._fleet.gateways[name].deployment == deployment}
+        return {name: "succeeded" if settled or name in taken else "pending" for name in things}
+
+    def _arrive(self, name: str, release: int, deployment: str) -> None:
+        gateway = self._fleet.gateways[name]
+        if not gateway.is_on:
+            # it asks for its deployments when it is back
+            gateway.time.at(gateway.time.now + _ARRIVES_S[1], lambda: self._arrive(name, release, deployment))
+            return
+        gateway.deployment = deployment
+        gateway.run_model(self._models[release])
+
+    def _check(self) -> None:
+        if self._fleet.control_is_down:
+            raise DeployError("the simulated control plane throttles everything")
+
+
+class RollOuts:
+    """The roll-outs of a scenario, one after the other, on the fleet's clock; `events` of all."""
+
+    def __init__(self, fleet: LightFleet, lake: Path, folder: Path) -> None:
+        self.events: list[tuple[float, Event]] = []
+        self._fleet, self._lake, self._folder = fleet, lake, folder
+        self._groups = LightGroups(fleet)
+        planned = fleet.scenario.rollouts
+        if planned:
+            self._groups.settle(planned[0].rings)
+        for number, rollout in enumerate(planned):
+            fleet.clock.at(rollout.at_s, lambda r=rollout, n=number: self._begin(r, n))  # type: ignore[misc]
+
+    def _begin(self, rollout: RollOut, number: int) -> None:
+        model = Model(rollout.release, rollout.p95_ms, rollout.errors, rollout.memory_bytes, rollout.refused)
+        self._groups.register(model)
+        now_us = self._fleet.clock.now_us
+        folder = self._folder / str(number)
+        try:
+            plan = survey(self._groups, model=MODEL, release=rollout.release, group=GROUP, shares=rollout.rings)
+            begin(folder, plan, limits=Limits(), window_s=self._fleet.scenario.window_s, now_us=now_us)
+        except RolloutError as exc:
+            self._note(Event(now_us, "", "trouble", str(exc)))
+            return
+        story = run_rollout(
+            folder,
+            self._groups,
+            lambda since_us: Lake(self._lake).health(since_us),
+            poll_s=_POLL_S,
+            clock=lambda: self._fleet.clock.now_us,
+            pause=lambda seconds: None,  # simulated time passes between two steps
+        )
+        self._step(story)
+
+    def _step(self, story: Iterator[Event]) -> None:
+        try:
+            event = next(story, None)
+        except RolloutError as exc:
+            self._note(Event(self._fleet.clock.now_us, "", "trouble", str(exc)))
+            return
+        if event is None:
+            return
+        self._note(event)
+        pause_s = _POLL_S if event.kind in ("wait", "trouble") else _SOON_S
+        self._fleet.clock.at(self._fleet.clock.now + pause_s, lambda: self._step(story))
+
+    def _note(self, event: Event) -> None:
+        if event.kind != "wait":
+            self.events.append((self._fleet.clock.now, event))
