@@ -158,7 +158,7 @@ class Desk:
                     return True
             return False
 
-        eventually(said, what=f"{thing} reports on {deployment}")
+        eventually(said, every_s=0.1, what=f"{thing} reports on {deployment}")
         return reports[0]
 
 

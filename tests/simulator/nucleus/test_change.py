@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.nucleus.change import Change, differs_at_all, differs_in_life, plan_change
@@ -41,6 +41,7 @@ def plan(before: DeviceState, after: DeviceState, *, down: set[str] = frozenset(
     return plan_change(before, after, down=down, recipe=read, differs=differs_at_all)
 
 
+@settings(max_examples=50)
 @given(before=states(), after=states(), down=st.sets(st.sampled_from(NAMES)))
 def test_a_change_does_what_is_needed_and_leaves_alone_what_is_not(
     before: DeviceState, after: DeviceState, down: set[str]
@@ -59,6 +60,7 @@ def test_a_change_does_what_is_needed_and_leaves_alone_what_is_not(
         assert not read(new[name]).dependencies.keys() & set(change.starting[place + 1 :])
 
 
+@settings(max_examples=20)
 @given(state=states())
 def test_the_same_state_again_changes_nothing(state: DeviceState) -> None:
     assert plan(state, state) == Change(frozenset(), (), frozenset())

@@ -139,7 +139,7 @@ moves = calls | strange | closes | broken | st.just(b"again")  # b"again": conne
 
 
 @settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
