@@ -112,6 +112,7 @@ def test_a_bad_configuration_is_one_line_and_nothing_is_left_behind(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TIDEGATE_BROKER", raising=False)  # of a local cloud that ran in this process
     path = tmp_path / "gateway.toml"
     if config is not None:
         path.write_text(config)
