@@ -107,11 +107,12 @@ def gateway_recipe(
         recipe["ComponentDependencies"] = {
             RUNTIME: {"VersionRequirement": f"={python.version}", "DependencyType": "HARD"}
         }
-        # it is not there while the Runtime makes it anew for another Python, after an upgrade of the system
+        # it is not there while the Runtime makes it anew for another Python, after an upgrade of the system. -e and not
+        # -x, which asks by a system call that older containers refuse
         script = (
             f'python="{python.python}"\n'
-            f'[ -x "$python" ] || echo "{GATEWAY}: waiting for {RUNTIME} to make $python, or it cannot be read" >&2\n'
-            'until [ -x "$python" ]; do sleep 2; done\n'
+            f'[ -e "$python" ] || echo "{GATEWAY}: waiting for {RUNTIME} to make $python, or it cannot be read" >&2\n'
+            'until [ -e "$python" ]; do sleep 2; done\n'
             'exec "$python" -m edge.component'
         )
     else:

@@ -63,7 +63,7 @@ def build(folder: Path, *, suite: str = SUITE, mirror: str = MIRROR) -> Path:
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
     _bring_qemu(folder, mirror)
-    _extract(_PACKAGES, folder / "root", suite=suite, mirror=mirror, architecture="arm64")
+    extract_packages(_PACKAGES, folder / "root", suite=suite, mirror=mirror, architecture="arm64")
     lib = folder / "root" / "lib"
     if not lib.exists():
         lib.symlink_to("usr/lib")  # as base-files would; bookworm's packages still have files there
@@ -94,7 +94,7 @@ def _bring_qemu(folder: Path, mirror: str) -> None:
     if own is not None and _major_version(own) >= _QEMU_MAJOR:
         target.symlink_to(Path(own).resolve())
         return
-    _extract(["qemu-user"], folder, suite=_QEMU_SUITE, mirror=mirror, only=f"usr/bin/{_QEMU}")
+    extract_packages(["qemu-user"], folder, suite=_QEMU_SUITE, mirror=mirror, only=f"usr/bin/{_QEMU}")
     (folder / "usr" / "bin" / _QEMU).rename(target)
     shutil.rmtree(folder / "usr")
 
@@ -105,7 +105,7 @@ def _major_version(qemu: str) -> int:
     return int(version[1]) if version else 0
 
 
-def _extract(
+def extract_packages(
     packages: Sequence[str],
     into: Path,
     *,

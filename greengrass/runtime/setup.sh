@@ -28,7 +28,7 @@ if command -v flock >/dev/null; then
     exec 9>"$work/lock"
     flock 9
 fi
-if [ -x "$made/bin/python" ] && imports "$made" 2>/dev/null; then
+if imports "$made" 2>/dev/null; then
     echo "tidegate.Runtime: $environment is there"
     exit 0
 fi
