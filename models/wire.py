@@ -15,7 +15,7 @@ The envelope outlives the body's format: whoever cannot read a body can still sa
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -61,7 +61,7 @@ MAX_ACK_BYTES = 128 << 10  # what any broker between us lets through
 MAX_BODY_MESSAGES = 16_384  # of all kinds, those within others too; frames are columns
 # A message of 300 bytes can name a thing of a million letters in each of its detections, and the lake spells all out.
 MAX_NAMES = 2 << 20  # characters: the longest camera, model and label, for each row that has one
-_TOGETHER = 64  # messages; what they hold is in memory at once
+_TOGETHER = 64  # messages that are decoded at once, unless MAX_BODY_BYTES are fewer
 _HEAD = struct.Struct(">2sBBQQQ")
 _CRC = struct.Struct(">I")
 ENVELOPE_BYTES = _HEAD.size + _CRC.size
@@ -148,11 +148,15 @@ def decode_all(envelopes: Sequence[Envelope]) -> list[Columns | WireError]:
     """What `decode_columns` gives of each, or raises. Many together take a third of the time."""
     decoded: list[Columns | WireError] = []
     unzip = zstandard.ZstdDecompressor()
-    for begin in range(0, len(envelopes), _TOGETHER):
-        some = envelopes[begin : begin + _TOGETHER]
+    for some in _few(envelopes):
         messages = [_message(envelope, unzip) for envelope in some]
         decoded += map(_columns, some, messages, _frames(some, messages))
     return decoded
+
+
+def claimed_bytes(message: bytes) -> int:
+    """Roughly what a message takes up once it is decompressed, as far as it will be, whatever is wrong with it."""
+    return _claimed_bytes(message[ENVELOPE_BYTES:])
 
 
 def decode_body(envelope: Envelope) -> Batch:
@@ -280,6 +284,29 @@ def _batch_to_pb(batch: Batch) -> pb.Batch:
         seqs = np.array([seq for seq, _ in batch.frames], np.int64)
         write_frames_by_track(message, seqs, [result for _, result in batch.frames], batch.first)
     return message
+
+
+def _claimed_bytes(body: bytes) -> int:
+    try:
+        size = zstandard.get_frame_parameters(body).content_size
+    except zstandard.ZstdError:
+        return len(body)
+    return len(body) + (size if size <= MAX_BODY_BYTES else 0)  # what says more is not decompressed
+
+
+def _few(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:
+    """So many at once that numpy is worth it, and so few that they fit into the memory, whoever made them."""
+    some: list[Envelope] = []
+    size = 0
+    for envelope in envelopes:
+        claimed = _claimed_bytes(envelope.body)
+        if some and (size + claimed > MAX_BODY_BYTES or len(some) == _TOGETHER):
+            yield some
+            some, size = [], 0
+        some.append(envelope)
+        size += claimed
+    if some:
+        yield some
 
 
 def _message(envelope: Envelope, unzip: zstandard.ZstdDecompressor) -> pb.Batch | WireError:

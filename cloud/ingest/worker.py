@@ -18,11 +18,12 @@ from cloud.lake.sink import Sink
 from models.errors import LakeError, UplinkError, WireError
 from models.mqtt import Message
 from models.topics import acks_topic, parse_results_topic
-from models.wire import body_bytes, open_envelope
+from models.wire import body_bytes, claimed_bytes, open_envelope
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGES_OF_A_ROUND = 2_048
+MAX_BODY_BYTES_OF_A_ROUND = 32 << 20  # decompressed; as columns, and as rows of a table, it is several times that
 _LOOK_UP_S = 0.2  # how long a request to stop may wait while nothing comes in
 _SAY_EVERY_S = 60.0
 _RETRY_S = 5.0
@@ -89,11 +90,17 @@ class Ingest:
         first = self.link.receive(_LOOK_UP_S)
         if first is None:
             return []
-        messages = [first]
+        messages, size = [first], claimed_bytes(first.payload)
         end = time.monotonic() + self.commit_s
-        while len(messages) < MAX_MESSAGES_OF_A_ROUND and (left := end - time.monotonic()) > 0 and not stop.is_set():
+        while (
+            len(messages) < MAX_MESSAGES_OF_A_ROUND
+            and size < MAX_BODY_BYTES_OF_A_ROUND
+            and (left := end - time.monotonic()) > 0
+            and not stop.is_set()
+        ):
             if (message := self.link.receive(min(left, _LOOK_UP_S))) is not None:
                 messages.append(message)
+                size += claimed_bytes(message.payload)
         return messages
 
     def _try(self, messages: Sequence[Message], stop: threading.Event) -> None:

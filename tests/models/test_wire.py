@@ -25,6 +25,7 @@ from models.wire import (
     MAX_BODY_BYTES,
     MAX_BODY_MESSAGES,
     StreamAck,
+    claimed_bytes,
     decode_acks,
     decode_all,
     decode_batch,
@@ -310,6 +311,17 @@ def test_messages_that_are_read_together_do_not_touch_each_other(drawn: list[tup
     together = decode_all(envelopes)
 
     assert [said(columns) for columns in together] == [said(decode_all([envelope])[0]) for envelope in envelopes]
+
+
+def test_how_much_a_message_holds_is_known_before_it_is_opened() -> None:
+    body = bytes(MAX_BODY_BYTES)
+    for size in (0, 1000, MAX_BODY_BYTES):
+        message = seal(STREAM, 1, 1, zstandard.compress(body[:size]))
+        assert claimed_bytes(message) - size <= 400
+        assert claimed_bytes(message) >= size
+    too_much = seal(STREAM, 1, 1, zstandard.compress(bytes(MAX_BODY_BYTES + 1)))  # is never decompressed
+    assert claimed_bytes(too_much) <= len(too_much)
+    assert claimed_bytes(b"TG") <= 2
 
 
 def said(columns: Columns | WireError) -> object:

@@ -329,6 +329,20 @@ def test_what_was_gathered_is_committed_before_the_end(lake: Path, link: PlainLi
     assert seqs_in_lake(lake) == list(range(1, 7))
 
 
+def test_a_round_holds_no_more_than_fits_into_the_memory(
+    lake: Path, link: PlainLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.ingest.worker.MAX_BODY_BYTES_OF_A_ROUND", 1)
+    slow = worker(lake, link, commit_s=60)
+    for first in (1, 3, 5):
+        link.inbox.put(sent(frames_message(first, first + 1)))
+
+    with running(slow):
+        wait_until(lambda: len(link.told()) == 3)
+
+    assert slow.commits == 3
+
+
 def test_two_workers_on_two_shards_share_a_lake(lake: Path) -> None:
     links = [PlainLink(), PlainLink()]
     workers = [worker(lake, link) for link in links]
