@@ -20,7 +20,7 @@ from simulator.light.scenario import RollOut
 
 MODEL, GROUP = "coco", "fleet"
 _ARRIVES_S = (5.0, 40.0)  # after a deployment
-_POLL_S = 30.0
+_POLL_S = 60.0
 _SOON_S = 1.0
 
 
