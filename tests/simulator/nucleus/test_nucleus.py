@@ -65,7 +65,8 @@ def test_a_new_model_version_reaches_the_gateway_whose_process_stays(desk: Desk,
 
     assert desk.report(unique, desk.deploy(f"{unique}-ring", {model: "1.0.0"})) == SUCCEEDED  # a revert
     assert (device.version(model), device.pid(gateway)) == ("1.0.0", pid)
-    assert (device.root / "work" / model / "pointer").read_text() == f"{unpacked}/1.0.0/package\n"
+    pointer = device.root / "work" / model / "pointer"
+    eventually(lambda: pointer.read_text() == f"{unpacked}/1.0.0/package\n")
 
 
 def test_a_component_gets_greengrass_environment_and_nothing_of_ours(
@@ -84,6 +85,7 @@ def test_a_component_gets_greengrass_environment_and_nothing_of_ours(
     )
     assert desk.report(unique, desk.deploy(unique, {name: "1.0.0"})) == SUCCEEDED
     work = device.root / "work" / name
+    eventually((work / "seen").exists)
     lines = (work / "seen").read_text().splitlines()
     seen = dict(line.split("=", 1) for line in lines if "=" in line)
     assert lines[-2:] == [str(work), f"hello {unique}"]
@@ -121,7 +123,9 @@ def test_who_depends_on_the_token_exchange_uses_boto3_and_nobody_else_may(desk: 
     seen = device.root / "work" / trusted / "seen"
     eventually(seen.exists)
     assert seen.read_text() == "['artifacts', 403]"
-    assert "CREDENTIALS" not in (device.root / "work" / other / "env").read_text()
+    others = device.root / "work" / other / "env"
+    eventually(lambda: others.exists() and "SVCUID" in others.read_text())
+    assert "CREDENTIALS" not in others.read_text()
 
 
 def test_a_component_that_keeps_failing_is_broken_and_the_others_go_on(desk: Desk, unique: str) -> None:
@@ -227,6 +231,7 @@ def test_closing_is_polite_first_and_leaves_nothing(desk: Desk, unique: str) -> 
         recipe(deaf, "trap '' TERM; sleep 1000 & while :; do sleep 0.05; done"),
     )
     assert desk.report(unique, desk.deploy(unique, {polite: "1.0.0", deaf: "1.0.0"})) == SUCCEEDED
+    eventually((device.root / "work" / polite / "up").exists)
     groups = group_of(running_pid(device, polite)) | group_of(running_pid(device, deaf))
     device.close()
     assert not alive(groups)
@@ -266,15 +271,21 @@ def test_configuration_outlives_versions_and_a_change_of_it_alone_restarts(desk:
         recipe(other, STAY),
     )
     said = device.root / "work" / name / "said"
+
+    def told(*lines: str) -> None:
+        eventually(lambda: said.exists() and tuple(said.read_text().splitlines()) == lines, what=f"it says {lines}")
+
     both = {name: "1.0.0", other: "1.0.0"}
     assert desk.report(unique, desk.deploy(unique, both)) == SUCCEEDED
+    told("1 1")
     undisturbed = device.pid(other)
     assert desk.report(unique, desk.deploy(unique, both, Tuned={"merge": {"a": 2}})) == SUCCEEDED
-    assert said.read_text().splitlines() == ["1 1", "2 1"]
+    told("1 1", "2 1")
     assert desk.report(unique, desk.deploy(unique, both)) == SUCCEEDED  # nothing new: nothing restarts
     assert desk.report(unique, desk.deploy(unique, {**both, name: "2.0.0"})) == SUCCEEDED
+    told("1 1", "2 1", "2 1")
     assert desk.report(unique, desk.deploy(unique, {**both, name: "2.0.0"}, Tuned={"reset": ["/a"]})) == SUCCEEDED
-    assert said.read_text().splitlines() == ["1 1", "2 1", "2 1", "10 1"]
+    told("1 1", "2 1", "2 1", "10 1")
     assert device.pid(other) == undisturbed
 
 
