@@ -288,7 +288,8 @@ class LightLink(asyncio.Protocol):
         at_s = self._time.now
         for ack in acks:
             waiting = self._owed.get(ack.stream, deque())
-            answered = [item for item in waiting if item[0] <= ack.last] or list(waiting)[:1]
+            # where a message before them is missing, one answer is for all that came after the gap
+            answered = [item for item in waiting if item[0] <= ack.last] or list(waiting)
             for item in answered:
                 waiting.remove(item)
                 at_s = max(at_s, self._time.answered(item[1]))
