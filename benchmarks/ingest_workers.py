@@ -33,20 +33,23 @@ def main() -> int:
     if sys.argv[1:2] == ["worker"]:
         return _work(Path(sys.argv[2]), int(sys.argv[3]))
     on_two_cores()
-    best = dict.fromkeys((1, 2), float("inf"))
+    wall_s, cpu_s = dict.fromkeys((1, 2), float("inf")), dict.fromkeys((1, 2), float("inf"))
     for _ in range(TURNS):
-        for workers in best:
-            best[workers] = min(best[workers], _together(workers))
+        for workers in wall_s:
+            wall, cpu = _together(workers)
+            wall_s[workers], cpu_s[workers] = min(wall_s[workers], wall), min(cpu_s[workers], cpu)
     detections = ROUNDS * _gateways() * FleetMinutes().detections
-    speeds = {workers: workers * detections / seconds for workers, seconds in best.items()}
+    speeds = {workers: workers * detections / seconds for workers, seconds in wall_s.items()}
     measured = (
         f"two workers {speeds[2]:,.0f}, one {speeds[1]:,.0f} detections/s by the wall's clock, fed directly, {ROUNDS} "
-        f"rounds of {_gateways()} gateway minutes each, a core each; best of {TURNS} turns"
+        f"rounds of {_gateways()} gateway minutes each, a core each; best of {TURNS} turns; by "
+        f"processor time, where waiting for each other and the disk is not seen, {2 * cpu_s[1] / cpu_s[2]:.2f} x"
     )
     return report(Bar("ingest with two workers / one", speeds[2] / speeds[1], 1.6, "higher", "x", measured))
 
 
-def _together(workers: int) -> float:
+def _together(workers: int) -> tuple[float, float]:
+    """Seconds until all were done, and of processor time of the one that took most."""
     with tempfile.TemporaryDirectory() as folder:
         lake = Path(folder) / "lake"
         DeltaSink(lake)
@@ -69,15 +72,16 @@ def _together(workers: int) -> float:
             assert process.stdin
             process.stdin.write("go\n")
             process.stdin.flush()
-        for process in running:
-            if process.wait() != 0:
-                raise SystemExit("a worker failed")
-        took = time.perf_counter() - began
+        said = [process.stdout.readline() for process in running if process.stdout]
+        wall_s = time.perf_counter() - began
+        failed = [process.returncode for process in running if process.wait()]  # all are waited for
+        if failed:
+            raise SystemExit("a worker failed")
         (row,) = Lake(lake).query("SELECT count(*) AS n, count(DISTINCT (stream, seq)) AS d FROM frames").to_pylist()
         expected = workers * ROUNDS * _gateways() * len(FleetMinutes().frames)
         if (row["n"], row["d"]) != (expected, expected):
             raise SystemExit(f"{row} frames are in the lake, expected {expected}, each once")
-        return took
+        return wall_s, max(map(float, said))
 
 
 def _work(lake: Path, worker: int) -> int:
@@ -94,8 +98,10 @@ def _work(lake: Path, worker: int) -> int:
     collect_rarely()
     print("ready", flush=True)
     sys.stdin.readline()
+    began = time.process_time()
     for messages in rounds:
         ingest.take_in(messages)
+    print(time.process_time() - began, flush=True)
     return 0
 
 
