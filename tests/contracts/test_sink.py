@@ -219,7 +219,7 @@ def test_any_two_writers_leave_each_record_once(lake: Where) -> None:
     numbers = itertools.count()
 
     @given(commits=_COMMITS)
-    @settings(max_examples=20 if isinstance(lake, Path) else 4, deadline=None)
+    @settings(max_examples=15 if isinstance(lake, Path) else 2, deadline=None)
     def law(commits: list[tuple[str, int, int]]) -> None:
         key = StreamKey(f"any-{next(numbers)}", STREAM)
         sinks = {"one": open_sink(lake), "other": open_sink(lake)}
