@@ -58,7 +58,8 @@ def measured_by(findings: Findings) -> str:
         f"{count.recorded} records with {findings.detections} detections recorded, {count.lost} lost, "
         f"{count.repeated} repeated, {count.unknown + count.mistaken} wrong; {findings.traffic.messages} messages "
         f"({findings.traffic.resent} resent), {findings.traffic.bytes / 1e6:.1f} MB; longest way to the lake "
-        f"{longest:.0f} simulated s; {findings.real_s:.0f} s, of them processor: {spent}; {findings.broker}, "
+        f"{longest:.0f} simulated s; {findings.real_s:.0f} s, processor time {spent}; {findings.encoded} batches "
+        f"encoded, {findings.encoded_again} from those; at most {findings.behind_s:.0f} s late; {findings.broker}, "
         f"seed {findings.seed}"
     )
 
