@@ -12,8 +12,10 @@ mpl.use("Agg")  # no screen is needed, nor asked for
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from edge.lanes import LANES, Lane
 from simulator.light.findings import Findings
@@ -71,6 +73,7 @@ def _timeline(findings: Findings) -> Figure:
     latency.plot(times, series[:, 4], color=_RED, linewidth=1.2, label="longest")
     latency.plot(times, series[:, 3], color=_BLUE, linewidth=1.2, label="mean")
     latency.set_yscale("log")
+    _plain(latency.yaxis)
     latency.set_ylabel("from capture to\nacknowledgement, s")
     latency.legend(frameon=False, loc="upper right", ncols=2)
     latency.set_xlabel(f"simulated time, {unit}")
@@ -94,7 +97,8 @@ def _gateways(findings: Findings) -> Figure:
     mesh = axis.pcolormesh(
         edges, np.arange(len(order) + 1), ages, norm=LogNorm(usual_s, longest), cmap="magma_r", rasterized=True
     )
-    figure.colorbar(mesh, ax=axis, label="oldest record waits for, s", extend="min", pad=0.01)
+    bar = figure.colorbar(mesh, ax=axis, label="oldest record waits for, s", extend="min", pad=0.01)
+    _plain(bar.ax.yaxis)
     if sites > 1:
         sizes = [sum(index % sites == site for index in range(len(order))) for site in range(sites)]
         ends = np.cumsum(sizes)
@@ -120,6 +124,7 @@ def _latency(findings: Findings) -> Figure:
         axis.plot(LATENCY_EDGES_S, parts, color=_BY_LANE.get(lane, _GREY), label=f"{lane} ({tally.acknowledged:,})")
     longest = max((tally.slowest_s for tally in findings.lanes.values()), default=1.0)
     axis.set_xscale("log")
+    _plain(axis.xaxis)
     axis.set_xlim(0.1, max(100.0, longest * 1.3))
     axis.set_ylim(0, 1.02)
     axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
@@ -147,6 +152,7 @@ def _machine(findings: Findings) -> Figure:
     speed.step(times, [(b.at_s - a.at_s) / span for (a, b), span in zip(pairs, spans, strict=True)], color=_BLUE)
     speed.axhline(1, color=_GREY, linewidth=1, linestyle=":")
     speed.set_yscale("log")
+    _plain(speed.yaxis)
     speed.set_ylabel("simulated seconds\na second")
     parts = {
         "fleet": ([(b.fleet_cpu_s - a.fleet_cpu_s) for a, b in pairs], _GREEN),
@@ -228,3 +234,9 @@ def _short(value: float) -> str:
         if value >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}"
+
+
+def _plain(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as people write them: 60 and not 6 x 10^1."""
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
