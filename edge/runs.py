@@ -23,7 +23,7 @@ _MAX_RUN_BYTES = 64 << 20  # what a damaged one may claim to be
 
 
 def pack(payloads: Sequence[bytes]) -> bytes:
-    """These records, encoded, as one run."""
+    """These records, encoded, none of them empty, as one run."""
     entries = [_ENTRY.pack(len(payload), zlib.crc32(payload)) for payload in payloads]
     if len(payloads) == 1 and len(payloads[0]) > _LARGE:
         return b"".join((_PLAIN, *entries, *payloads))
@@ -42,7 +42,9 @@ def unpack(run: bytes, count: int) -> list[bytes | None]:
             continue
         length, checksum = _ENTRY.unpack(entry)
         payload = plain[start : start + length]
-        payloads.append(payload if len(payload) == length and zlib.crc32(payload) == checksum else None)
+        # none is empty; an entry of zeros, whose checksum would fit, is damage
+        whole = payload and len(payload) == length and zlib.crc32(payload) == checksum
+        payloads.append(payload if whole else None)
         start += length
     return payloads
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from edge.runs import MAX_BYTES, MAX_RECORDS, pack, part, split, unpack
 
-RECORDS = st.lists(st.binary(max_size=200), min_size=1, max_size=30)
+RECORDS = st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=30)
 
 
 @given(records=RECORDS)
