@@ -16,8 +16,8 @@ def test_every_frame_of_a_video_is_in_the_lake_once_though_a_gateway_is_killed(
 ) -> None:
     models, video = shared_data / "models", shared_data / "videos" / "bottle-detection.mp4"
     run, out = tmp_path / "coco", tmp_path / "demo"
-    adapter = ["--adapter", "yolox", "--labels", str(models / "coco.names"), "--name", "coco", "--out", str(run)]
-    assert tidegate.main(["import", str(models / "yolox_nano.onnx"), *adapter]) == 0
+    adapter = ["--adapter", "fastestdet", "--labels", str(models / "coco.names"), "--name", "coco", "--out", str(run)]
+    assert tidegate.main(["import", str(models / "FastestDet.onnx"), *adapter]) == 0
     # the smallest fleet with three rings: it is the frames that count here
     words = ["demo", "--model", str(run), "--camera", str(video), "--gateways", "3", "--out", str(out)]
     assert tidegate.main(words) == 0
