@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from greengrass.objects import DiskStore
 from greengrass.recipe import RuntimeVersion, Wheelhouse, recipe_bytes, runtime_recipe
 from greengrass.register import versions_of
 from greengrass.runtime.component import Devices, runtime_version
-from tests.greengrass.world import Cloud, make_package
+from tests.greengrass.world import Cloud, answer_of, error_of, make_package
 from tidegate import main
 
 TOML = """
@@ -49,20 +48,6 @@ def shop(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     return cloud
 
 
-def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    capsys.readouterr()
-    assert main([*arguments, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def _error(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
-    capsys.readouterr()
-    assert main(list(arguments)) == code
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
-
-
 def test_build_writes_what_a_local_deployment_takes(built: str) -> None:
     recipe = json.loads((Path(built) / "recipes" / "tidegate.Gateway-0.1.0.json").read_bytes())
 
@@ -78,7 +63,7 @@ def test_a_release_is_built_from_the_registry(
     DiskStore(tmp_path / "registry").put("models/coco/3/package.zip", zip_bytes(files))
     out, registry = str(tmp_path / "out"), str(tmp_path / "registry")
 
-    (found,) = _json(capsys, "component", "build", "--out", out, "--model", "coco@3", "--registry", registry)
+    (found,) = answer_of(capsys, "component", "build", "--out", out, "--model", "coco@3", "--registry", registry)
 
     assert (found["name"], found["version"]) == ("tidegate.Model.coco", "3.0.0")
     assert Path(found["artifacts"][0]).is_file()
@@ -98,10 +83,10 @@ def test_each_development_build_has_a_version_of_its_own(
         "--development",
     )
 
-    (first,) = _json(capsys, *build)
-    (again,) = _json(capsys, *build)
+    (first,) = answer_of(capsys, *build)
+    (again,) = answer_of(capsys, *build)
     config.write_text(TOML.replace("5", "6"))
-    (other,) = _json(capsys, *build)
+    (other,) = answer_of(capsys, *build)
 
     assert first == again
     assert other["version"] != first["version"]
@@ -110,8 +95,8 @@ def test_each_development_build_has_a_version_of_its_own(
 def test_deploy_registers_and_deploys_and_does_neither_twice(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = _json(capsys, "deploy", "--components", built, "--group", "shop")
-    again = _json(capsys, "deploy", "--components", built, "--group", "shop")
+    first = answer_of(capsys, "deploy", "--components", built, "--group", "shop")
+    again = answer_of(capsys, "deploy", "--components", built, "--group", "shop")
 
     assert first["changes"] == [
         {"name": "tidegate.Gateway", "from": None, "to": "0.1.0"},
@@ -124,7 +109,7 @@ def test_deploy_registers_and_deploys_and_does_neither_twice(
 def test_a_dry_run_says_what_would_change_and_changes_nothing(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = _json(capsys, "deploy", "--components", built, "--group", "shop", "--dry-run")
+    said = answer_of(capsys, "deploy", "--components", built, "--group", "shop", "--dry-run")
 
     assert [component["name"] for component in said["register"]] == ["tidegate.Gateway", "tidegate.Model.coco"]
     assert said["changes"][0] == {"name": "tidegate.Gateway", "from": None, "to": "0.1.0"}
@@ -133,13 +118,13 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
     assert list(shop.store.list("")) == []
 
     assert main(["deploy", "--components", built, "--group", "shop"]) == 0
-    later = _json(capsys, "deploy", "--components", built, "--group", "shop", "--dry-run")
+    later = answer_of(capsys, "deploy", "--components", built, "--group", "shop", "--dry-run")
     assert later["register"] == []
     assert later["changes"][0] == {"name": "tidegate.Gateway", "from": "0.1.0", "to": "0.1.0"}
 
 
 def test_only_what_was_picked_is_deployed(shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _json(capsys, "deploy", "--components", built, "--group", "shop", "--only", "tidegate.Gateway")
+    answer_of(capsys, "deploy", "--components", built, "--group", "shop", "--only", "tidegate.Gateway")
 
     assert set(current_pins("shop")) == {"tidegate.Gateway"}
     assert versions_of("tidegate.Model.coco") == ()
@@ -148,7 +133,7 @@ def test_only_what_was_picked_is_deployed(shop: Cloud, built: str, capsys: pytes
 def test_without_a_group_components_are_registered_only(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = _json(capsys, "deploy", "--components", built)
+    said = answer_of(capsys, "deploy", "--components", built)
 
     assert "deployment" not in said
     assert versions_of("tidegate.Model.coco") == ("3.0.0",)
@@ -160,11 +145,11 @@ def test_of_two_builds_of_a_component_one_must_be_picked(
     newer = make_package(tmp_path / "newer", release=4)
     assert main(["component", "build", "--out", built, "--package", str(newer)]) == 0
 
-    said = _error(capsys, 2, "deploy", "--components", built, "--group", "shop")
+    said = error_of(capsys, 2, "deploy", "--components", built, "--group", "shop")
     assert "tidegate.Model.coco was built in versions 3.0.0, 4.0.0: pick one with --only" in said
     assert versions_of("tidegate.Gateway") == ()
 
-    _json(capsys, "deploy", "--components", built, "--group", "shop", "--only", "tidegate.Model.coco@4.0.0")
+    answer_of(capsys, "deploy", "--components", built, "--group", "shop", "--only", "tidegate.Model.coco@4.0.0")
     assert current_pins("shop")["tidegate.Model.coco"].version == "4.0.0"
 
 
@@ -172,11 +157,11 @@ def test_waiting_says_who_did_not_get_it(shop: Cloud, built: str, capsys: pytest
     assert main(["deploy", "--components", built, "--group", "shop"]) == 0
     shop.report("one")
 
-    said = _error(capsys, 1, "deploy", "--components", built, "--group", "shop", "--wait", "0")
+    said = error_of(capsys, 1, "deploy", "--components", built, "--group", "shop", "--wait", "0")
     assert "is not on two after 0 s" in said
 
     shop.report("two")
-    assert _json(capsys, "deploy", "--components", built, "--group", "shop", "--wait", "0")["deployed"] is True
+    assert answer_of(capsys, "deploy", "--components", built, "--group", "shop", "--wait", "0")["deployed"] is True
 
 
 @pytest.mark.parametrize(
@@ -206,7 +191,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
         monkeypatch.delenv(name, raising=False)
     out = tmp_path / "out"
 
-    assert said in _error(capsys, code, *(argument.format(out=out) for argument in arguments))
+    assert said in error_of(capsys, code, *(argument.format(out=out) for argument in arguments))
     assert not out.exists()
 
 
@@ -217,7 +202,7 @@ def test_a_configuration_that_is_none_is_named(
     config.write_text(text)
     out = str(tmp_path / "out")
 
-    said = _error(capsys, 2, "component", "build", "--out", out, "--gateway", "--config", str(config))
+    said = error_of(capsys, 2, "component", "build", "--out", out, "--gateway", "--config", str(config))
 
     assert "gateway.toml is not a configuration in TOML or JSON" in said
 
@@ -225,7 +210,7 @@ def test_a_configuration_that_is_none_is_named(
 def test_only_for_what_was_not_built_names_what_was(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = _error(capsys, 2, "deploy", "--components", built, "--only", "tidegate.Runtime")
+    said = error_of(capsys, 2, "deploy", "--components", built, "--only", "tidegate.Runtime")
 
     assert "which are tidegate.Gateway@0.1.0, tidegate.Model.coco@3.0.0" in said
 
@@ -233,7 +218,7 @@ def test_only_for_what_was_not_built_names_what_was(
 def test_a_group_that_is_not_there_stops_before_anything_is_registered(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "no thing group 'store'" in _error(capsys, 1, "deploy", "--components", built, "--group", "store")
+    assert "no thing group 'store'" in error_of(capsys, 1, "deploy", "--components", built, "--group", "store")
     assert versions_of("tidegate.Gateway") == ()
 
 
@@ -247,7 +232,7 @@ def test_a_configuration_is_merged_for_a_group_and_the_version_stays(
     change = tmp_path / "change.json"
     change.write_text('{"gateway": {"window_s": 30}}')
 
-    said = _json(capsys, "deploy", "--group", "shop", "--merge", f"tidegate.Gateway={change}")
+    said = answer_of(capsys, "deploy", "--group", "shop", "--merge", f"tidegate.Gateway={change}")
 
     assert said["changes"] == [{"name": "tidegate.Gateway", "from": "0.1.0", "to": "0.1.0"}]
     assert current_pins("shop")["tidegate.Gateway"].merge == {"gateway": {"window_s": 30}}
@@ -261,11 +246,13 @@ def test_a_configuration_is_reset_before_it_is_merged(
     change.write_text('{"gateway": {"window_s": 30}}')
     merge = ["deploy", "--group", "shop", "--merge", f"tidegate.Gateway={change}"]
 
-    _json(capsys, *merge, "--reset", "tidegate.Gateway=/gateway/window_s", "--reset", "tidegate.Gateway=/accessControl")
+    answer_of(
+        capsys, *merge, "--reset", "tidegate.Gateway=/gateway/window_s", "--reset", "tidegate.Gateway=/accessControl"
+    )
 
     update = json.loads(shop.report("one"))["components"]["tidegate.Gateway"]["configurationUpdate"]
     assert update == {"merge": {"gateway": {"window_s": 30}}, "reset": ["/gateway/window_s", "/accessControl"]}
-    _json(capsys, "deploy", "--group", "shop", "--reset", "tidegate.Gateway")
+    answer_of(capsys, "deploy", "--group", "shop", "--reset", "tidegate.Gateway")
     update = json.loads(shop.report("one"))["components"]["tidegate.Gateway"]["configurationUpdate"]
     assert update == {"merge": {"gateway": {"window_s": 30}}, "reset": [""]}
 
@@ -275,16 +262,16 @@ def test_what_is_removed_is_uninstalled_and_the_rest_stays(
 ) -> None:
     assert main(["deploy", "--components", built, "--group", "shop"]) == 0
 
-    foreseen = _json(capsys, "deploy", "--group", "shop", "--remove", "tidegate.Model.coco", "--dry-run")
+    foreseen = answer_of(capsys, "deploy", "--group", "shop", "--remove", "tidegate.Model.coco", "--dry-run")
     assert foreseen["changes"] == [{"name": "tidegate.Model.coco", "from": "3.0.0", "to": None}]
     assert set(current_pins("shop")) == {"tidegate.Gateway", "tidegate.Model.coco"}
 
-    _json(capsys, "deploy", "--group", "shop", "--remove", "tidegate.Model.coco")
+    answer_of(capsys, "deploy", "--group", "shop", "--remove", "tidegate.Model.coco")
     assert set(current_pins("shop")) == {"tidegate.Gateway"}
 
 
 def test_policies_and_pace_are_flags(shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]) -> None:
-    deployed = _json(
+    deployed = answer_of(
         capsys, "deploy", "--components", built, "--group", "shop", "--on-failure", "keep", "--no-notice",
         "--update-timeout", "7", "--per-minute", "5", "--abort-at", "20", "--timeout-minutes", "9",
     )  # fmt: skip
@@ -302,10 +289,10 @@ def test_policies_and_pace_are_flags(shop: Cloud, built: str, capsys: pytest.Cap
 def test_status_says_how_far_each_device_is_and_why_not_further(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployed = _json(capsys, "deploy", "--components", built, "--group", "shop")
+    deployed = answer_of(capsys, "deploy", "--components", built, "--group", "shop")
     shop.report("one", "FAILED", deployment_failure_cause="exit code 3")
 
-    said = _json(capsys, "deploy", "status", "shop")
+    said = answer_of(capsys, "deploy", "status", "shop")
 
     assert (said["deployment"], said["status"]) == (deployed["deployment"], "ACTIVE")
     assert said["components"] == {"tidegate.Gateway": "0.1.0", "tidegate.Model.coco": "3.0.0"}
@@ -324,11 +311,11 @@ def test_status_of_a_device_says_all_its_deployments(
     assert main(["deploy", "--components", built, "--group", "shop"]) == 0
     shop.report("one")
 
-    said = _json(capsys, "deploy", "status", "--device", "one")
+    said = answer_of(capsys, "deploy", "status", "--device", "one")
 
     assert [(found["name"], found["status"]) for found in said["deployments"]] == [("tidegate shop", "SUCCEEDED")]
     assert said["device"]["status"] == "HEALTHY"
-    assert _json(capsys, "deploy", "status", "--device", "two")["device"] is None
+    assert answer_of(capsys, "deploy", "status", "--device", "two")["device"] is None
     assert main(["deploy", "status", "--device", "one"]) == 0
     assert "tidegate shop" in capsys.readouterr().out
 
@@ -336,19 +323,19 @@ def test_status_of_a_device_says_all_its_deployments(
 def test_cancel_takes_it_back_from_those_that_have_not_finished(
     shop: Cloud, built: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployed = _json(capsys, "deploy", "--components", built, "--group", "shop")
+    deployed = answer_of(capsys, "deploy", "--components", built, "--group", "shop")
     shop.report("one")
 
-    foreseen = _json(capsys, "deploy", "cancel", "shop", "--dry-run")
+    foreseen = answer_of(capsys, "deploy", "cancel", "shop", "--dry-run")
     assert foreseen == {
         "dry_run": True, "group": "shop", "deployment": deployed["deployment"], "pending": ["two"],
     }  # fmt: skip
-    assert _json(capsys, "deploy", "status", "shop")["deployment"] == deployed["deployment"]
+    assert answer_of(capsys, "deploy", "status", "shop")["deployment"] == deployed["deployment"]
 
     assert main(["deploy", "cancel", "shop"]) == 0
     assert "execution" not in shop.jobs.start_next_pending_job_execution(thingName="two")
-    assert _json(capsys, "deploy", "status", "shop")["deployment"] is None
-    assert _json(capsys, "deploy", "cancel", "shop")["deployment"] is None
+    assert answer_of(capsys, "deploy", "status", "shop")["deployment"] is None
+    assert answer_of(capsys, "deploy", "cancel", "shop")["deployment"] is None
 
 
 @pytest.mark.parametrize(
@@ -372,7 +359,7 @@ def test_a_mistake_about_what_runs_is_one_line(
     file = tmp_path / "change.json"
     file.write_text("{}")
 
-    assert said in _error(capsys, code, *(argument.format(file=file) for argument in arguments))
+    assert said in error_of(capsys, code, *(argument.format(file=file) for argument in arguments))
 
 
 def test_a_gateway_is_not_deployed_without_the_runtime_that_it_needs(
@@ -382,17 +369,17 @@ def test_a_gateway_is_not_deployed_without_the_runtime_that_it_needs(
     assert main([*BUILD, out, "--config", str(config)]) == 0
     needed = runtime_version(Devices())
 
-    said = _error(capsys, 1, "deploy", "--components", out, "--group", "shop")
+    said = error_of(capsys, 1, "deploy", "--components", out, "--group", "shop")
     assert f"tidegate.Gateway 0.1.0 needs tidegate.Runtime {needed.version}, but shop does not run it" in said
     assert versions_of("tidegate.Gateway") == ()
 
     _put_runtime(Path(out), "1.0.0", needed.environment)
-    said = _error(capsys, 1, "deploy", "--components", out, "--group", "shop")
+    said = error_of(capsys, 1, "deploy", "--components", out, "--group", "shop")
     assert f"tidegate.Runtime {needed.version}, but shop would run 1.0.0" in said
 
     _put_runtime(Path(out), needed.version, needed.environment)
     both = ("--only", "tidegate.Gateway", "--only", f"tidegate.Runtime@{needed.version}")
-    _json(capsys, "deploy", "--components", out, "--group", "shop", *both)
+    answer_of(capsys, "deploy", "--components", out, "--group", "shop", *both)
     assert {name: pin.version for name, pin in current_pins("shop").items()} == {
         "tidegate.Gateway": "0.1.0",
         "tidegate.Runtime": needed.version,

@@ -19,7 +19,7 @@ from greengrass.provision import certificates, groups_of, policies_of
 from models.errors import UsageError
 from simulator.aws import Aws
 from simulator.control.faults import Fault
-from tests.greengrass.world import Cloud
+from tests.greengrass.world import Cloud, answer_of, error_of
 from tidegate import main
 
 ROLE = "arn:aws:iam::123456789012:role/fetches-artifacts"
@@ -44,27 +44,13 @@ def _csr(file: Path) -> str:
     return str(file)
 
 
-def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    capsys.readouterr()
-    assert main([*arguments, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def _error(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
-    capsys.readouterr()
-    assert main(list(arguments)) == code
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
-
-
 @pytest.fixture
 def provision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """`tidegate provision` with a folder of its own."""
 
     def call(action: str, *arguments: str) -> Any:
         out = ("--out", str(tmp_path / "out")) if action in ("device", "rotate", "claim") else ()
-        return _json(capsys, "provision", action, *arguments, *out)
+        return answer_of(capsys, "provision", action, *arguments, *out)
 
     return call
 
@@ -178,7 +164,7 @@ def test_rings_of_one_model_are_disjoint(
 ) -> None:
     provision("device", "one", "--csr", csr, "--group", "shop_coco-ring-1", "--group", "shop_dog-ring-0")
 
-    said = _error(capsys, 2, "provision", "device", "one", "--csr", csr, "--group", "shop_coco-ring-0")
+    said = error_of(capsys, 2, "provision", "device", "one", "--csr", csr, "--group", "shop_coco-ring-0")
 
     assert "one would be in the rings shop_coco-ring-0 and shop_coco-ring-1" in said
     assert things_in("shop_coco-ring-0") is None
@@ -197,11 +183,13 @@ def test_without_a_role_alias_nothing_is_made(
 ) -> None:
     iot.iot.delete_role_alias(roleAlias="tidegate")
 
-    said = _error(capsys, 1, "provision", "device", "one", "--csr", csr, "--out", str(tmp_path / "out"))
+    said = error_of(capsys, 1, "provision", "device", "one", "--csr", csr, "--out", str(tmp_path / "out"))
     assert "there is no role alias 'tidegate'" in said
     assert iot.iot.list_things()["things"] == []
 
-    made = _json(capsys, "provision", "device", "one", "--csr", csr, "--out", str(tmp_path / "out"), "--role-arn", ROLE)
+    made = answer_of(
+        capsys, "provision", "device", "one", "--csr", csr, "--out", str(tmp_path / "out"), "--role-arn", ROLE
+    )
     assert made["certificate"]
     assert iot.iot.describe_role_alias(roleAlias="tidegate")["roleAliasDescription"]["roleArn"] == ROLE
 
@@ -211,7 +199,7 @@ def test_a_permission_that_is_missing_is_named(
 ) -> None:
     local_cloud.control_plane.faults.inject(Fault("CreateCertificateFromCsr", "deny"))
 
-    said = _error(capsys, 1, "provision", "device", "one", "--csr", csr, "--out", str(tmp_path / "out"))
+    said = error_of(capsys, 1, "provision", "device", "one", "--csr", csr, "--out", str(tmp_path / "out"))
 
     assert "the permission iot:CreateCertificateFromCsr on arn:aws:iot:eu-central-1:123456789012:*" in said
 
@@ -231,7 +219,7 @@ def test_a_rotation_adds_a_certificate_and_ends_the_old_one_only_when_told_which
     assert [policies_of(item) for item in certificates("one")] == [("tidegate-core-device",)] * 2
     assert provision("rotate", "one", "--csr", str(tmp_path / "next.csr"))["certificate"] == new
 
-    assert "no active certificate f00" in _error(capsys, 1, "provision", "retire", "one", "--keep", "f00")
+    assert "no active certificate f00" in error_of(capsys, 1, "provision", "retire", "one", "--keep", "f00")
     foreseen = provision("retire", "one", "--keep", new, "--dry-run")
     assert foreseen["ended"] == [{"id": old, "was": "ACTIVE", "is": "INACTIVE"}]
     assert provision("retire", "one", "--keep", new)["ended"] == foreseen["ended"]
@@ -294,7 +282,7 @@ def test_a_template_that_says_something_else_is_not_overwritten(
 ) -> None:
     provision("claim", "plant", "--group", "shop", "--role-arn", ROLE)
 
-    said = _error(capsys, 1, "provision", "claim", "plant", "--group", "store", "--role-arn", ROLE)
+    said = error_of(capsys, 1, "provision", "claim", "plant", "--group", "store", "--role-arn", ROLE)
 
     assert "a provisioning template 'plant' already that says something else" in said
 

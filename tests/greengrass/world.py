@@ -1,11 +1,14 @@
 """What the tests of this folder arrange: a cloud with devices, and packages to deploy to them."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import pytest
 from mypy_boto3_iot import IoTClient
 from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
 
@@ -14,6 +17,7 @@ from greengrass.aws import Aws
 from greengrass.objects import S3Store
 from models.durable import write_atomic
 from models.manifest import InputSpec, Manifest, Variant, sha256_file, write_manifest
+from tidegate import main
 
 _TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
@@ -63,3 +67,19 @@ def _keys(model: str) -> Keys:
     """The same in all tests, so that the same package has the same bytes."""
     with TemporaryDirectory() as folder:
         return create_keys(Path(folder), model)
+
+
+def answer_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """What a command prints with --json."""
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def error_of(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+    """The one line that a command ends with."""
+    capsys.readouterr()
+    assert main(list(arguments)) == code
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
