@@ -2,9 +2,15 @@
 
 import contextlib
 import errno
+import fcntl
+import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlparse
@@ -19,11 +25,29 @@ MAX_KEY_BYTES = 1024  # S3's limit
 _PERMISSIONS = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject"}  # where it goes by another name
 
 
+class MissingError(StoreError):
+    """A key holds nothing."""
+
+
+class ChangedError(StoreError):
+    """A key does not hold what the writer thought: somebody else was there first, and nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """What a key holds. `version` differs for different data; `age_s`: since it was put, by the store's own clock,
+    which on a disk is this machine's and may be negative once that was put back."""
+
+    data: bytes
+    version: str
+    age_s: float
+
+
 class ObjectStore(Protocol):
     """Bytes by key. A key is a relative path with `/` between its parts, none of which starts with a dot.
 
-    What `put` or `put_new` has returned from is durable and is read back whole, never in half. Every failure is a
-    StoreError: a key that is not there, one that is refused, a store that cannot be reached.
+    What a put has returned from is durable and is read back whole, never in half. Every failure is a StoreError: a
+    key that is not there, one that is refused, a store that cannot be reached. After one, a put may have happened.
     """
 
     def put(self, key: str, data: bytes) -> None:
@@ -32,8 +56,15 @@ class ObjectStore(Protocol):
     def put_new(self, key: str, data: bytes) -> None:
         """Store `data` if the key holds nothing yet, even with two writers at once; StoreError if it does."""
 
+    def put_if(self, key: str, data: bytes, version: str | None) -> str:
+        """Store `data` if the key still holds that version (None: nothing), even with two writers at once; the new
+        version. ChangedError if it does not. No two writers may put the same data."""
+
     def get(self, key: str) -> bytes:
         """What the key holds."""
+
+    def read(self, key: str) -> Versioned | None:
+        """What the key holds, to be changed by `put_if`; None when it holds nothing."""
 
     def remove(self, key: str) -> None:
         """Let the key hold nothing, which may be so already."""
@@ -90,6 +121,32 @@ class DiskStore:
             raise _exists(self.uri(key)) from exc
         except OSError as exc:
             raise StoreError(f"{path} cannot be written: {exc.strerror}") from exc
+
+    def put_if(self, key: str, data: bytes, version: str | None) -> str:
+        if version is None:
+            self.put_new(key, data)
+            return _digest(data)
+        path = self._path(key)
+        try:
+            with _locked(path):
+                if not path.is_file() or _digest(path.read_bytes()) != version:
+                    raise _changed(self.uri(key))
+                write_atomic(path, data)
+        except OSError as exc:
+            raise StoreError(f"{path} cannot be written: {exc.strerror}") from exc
+        return _digest(data)
+
+    def read(self, key: str) -> Versioned | None:
+        path = self._path(key)
+        try:
+            with path.open("rb") as file:
+                put_s = os.fstat(file.fileno()).st_mtime
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as exc:
+            raise StoreError(f"{path} cannot be read: {exc.strerror}") from exc
+        return Versioned(data, _digest(data), time.time() - put_s)
 
     def get(self, key: str) -> bytes:
         path = self._path(key)
@@ -149,6 +206,32 @@ class S3Store:
         with _as_store_error(uri):
             self._s3.put_object(Bucket=self._bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
 
+    def put_if(self, key: str, data: bytes, version: str | None) -> str:
+        uri = self.uri(key)
+        bucket, name = self._bucket, self._key(key)
+        try:
+            with _as_store_error(uri):
+                if version is None:
+                    return self._s3.put_object(Bucket=bucket, Key=name, Body=data, IfNoneMatch="*")["ETag"]
+                return self._s3.put_object(Bucket=bucket, Key=name, Body=data, IfMatch=version)["ETag"]
+        except (ChangedError, MissingError) as exc:
+            # a lost answer was asked for again: then it is our own that is there
+            there = self.read(key)
+            if there is not None and there.data == data:
+                return there.version
+            raise _changed(uri) from exc
+
+    def read(self, key: str) -> Versioned | None:
+        try:
+            with _as_store_error(self.uri(key)):
+                answer = self._s3.get_object(Bucket=self._bucket, Key=self._key(key))
+                data = answer["Body"].read()
+        except MissingError:
+            return None
+        said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        now = parsedate_to_datetime(said) if said else datetime.now(UTC)
+        return Versioned(data, answer["ETag"], (now - answer["LastModified"]).total_seconds())
+
     def get(self, key: str) -> bytes:
         uri = self.uri(key)
         with _as_store_error(uri):
@@ -186,12 +269,29 @@ def check_key(key: str) -> str:
     return key
 
 
-def _exists(uri: str) -> StoreError:
-    return StoreError(f"{uri} exists already and is not overwritten")
+def _exists(uri: str) -> ChangedError:
+    return ChangedError(f"{uri} exists already and is not overwritten")
 
 
-def _missing(uri: str) -> StoreError:
-    return StoreError(f"{uri} is not there")
+def _changed(uri: str) -> ChangedError:
+    return ChangedError(f"{uri} was changed by somebody else meanwhile and is not overwritten")
+
+
+def _missing(uri: str) -> MissingError:
+    return MissingError(f"{uri} is not there")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Nobody else on this machine changes the file meanwhile; the lock goes with whoever holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _s3_client() -> "S3Client":

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from greengrass.objects import DiskStore, ObjectStore, S3Store, open_store
+from greengrass.objects import ChangedError, DiskStore, ObjectStore, S3Store, open_store
 from models.errors import StoreError
 
 
@@ -185,3 +185,70 @@ def test_a_folder_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> Non
 def test_a_uri_that_names_no_store_is_refused(uri: str) -> None:
     with pytest.raises(StoreError):
         open_store(uri)
+
+
+def test_what_is_read_can_be_put_again_in_its_new_version(store: ObjectStore) -> None:
+    first = store.put_if("state.json", b"one", None)
+    there = store.read("state.json")
+    assert there is not None
+    assert (there.data, there.version) == (b"one", first)
+
+    second = store.put_if("state.json", b"two", first)
+
+    assert second != first
+    there = store.read("state.json")
+    assert there is not None
+    assert (there.data, there.version) == (b"two", second)
+    assert list(store.list("")) == ["state.json"]
+
+
+def test_nothing_is_read_where_nothing_is(store: ObjectStore) -> None:
+    assert store.read("state.json") is None
+
+
+@pytest.mark.parametrize("held", [b"", b"something"])
+def test_what_somebody_else_changed_is_not_put_over(store: ObjectStore, held: bytes) -> None:
+    old = store.put_if("state.json", held, None)
+    new = store.put_if("state.json", b"theirs", old)
+
+    for version in (old, None):
+        with pytest.raises(ChangedError, match="not overwritten"):
+            store.put_if("state.json", b"ours", version)
+
+    assert store.get("state.json") == b"theirs"
+    store.remove("state.json")
+    with pytest.raises(ChangedError, match="changed by somebody else"):
+        store.put_if("state.json", b"ours", new)
+
+
+def test_how_old_something_is_goes_by_the_stores_clock(store: ObjectStore) -> None:
+    store.put_if("state.json", b"one", None)
+
+    there = store.read("state.json")
+
+    assert there is not None
+    assert -2 < there.age_s < 60  # S3 tells whole seconds
+
+
+def test_of_many_writers_that_change_one_key_none_overwrites_another(store: ObjectStore) -> None:
+    store.put_if("count", b"0", None)
+
+    def add_one(writer: int) -> None:
+        for _ in range(5):
+            while True:
+                there = store.read("count")
+                assert there is not None
+                counted = int(there.data.split()[0]) + 1
+                try:
+                    store.put_if("count", f"{counted} by {writer}".encode(), there.version)
+                    break
+                except ChangedError:
+                    continue
+
+    writers = [threading.Thread(target=add_one, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert store.get("count").split()[0] == b"20"
