@@ -17,6 +17,8 @@ GATEWAY = "tidegate.Gateway"
 RUNTIME = "tidegate.Runtime"
 GATEWAY_ARTIFACT = "tidegate.zip"
 MODEL_ARTIFACT = "package.zip"
+STAY = "exec tail -f /dev/null"
+ALIVE = "alive"  # in a challenger's work folder: locked while it is deployed
 PUBLISHER = "tidegate"
 OF_THE_NUCLEUS = "aws.greengrass."
 # nucleus lite's daemons hand a configuration to each other in messages of 10,000 bytes and 200 values at most, of which
@@ -53,6 +55,11 @@ def model_component(model: str) -> str:
     return f"tidegate.Model.{model}"
 
 
+def challenger_component(model: str) -> str:
+    """The component that has a release of a model look on before it answers."""
+    return f"tidegate.Challenger.{model}"
+
+
 def model_version(release: int) -> str:
     """The component version of a release."""
     return f"{release}.0.0"
@@ -64,6 +71,28 @@ def model_recipe(model: str, release: int, *, artifact_uri: str) -> Recipe:
     Its `run` stays, since lite hangs on components that don't, and replaces the pointer in one step, so that the
     gateway never reads half a path. Verifying the package is the gateway's work.
     """
+    return {
+        **_head(model_component(model), model_version(release), f"Release {release} of the model {model}, signed."),
+        "Manifests": [_package_manifest(release, STAY, artifact_uri)],
+    }
+
+
+def challenger_recipe(model: str, release: int, *, artifact_uri: str) -> Recipe:
+    """The recipe that has the same package look on: with a pointer of its own, which holds while `run` lives.
+
+    Neither nucleus deletes the work folder of a component that is taken away, and lite has no step that is run then.
+    So what says that it is there is a lock: it goes with the process that holds it, however that ends.
+    """
+    # a descriptor that a shell opens is handed on to what it becomes
+    stay = f'exec 9> "{{work:path}}/{ALIVE}" || exit 1\nflock 9 || exit 1\n{STAY}'
+    description = f"Release {release} of the model {model}, signed, in shadow of the one that answers."
+    return {
+        **_head(challenger_component(model), model_version(release), description),
+        "Manifests": [_package_manifest(release, stay, artifact_uri)],
+    }
+
+
+def _package_manifest(release: int, stay: str, artifact_uri: str) -> dict[str, Any]:
     # of a local deployment nucleus lite unpacks nothing
     script = (
         'package="{artifacts:decompressedPath}/package"\n'
@@ -74,12 +103,9 @@ def model_recipe(model: str, release: int, *, artifact_uri: str) -> Recipe:
         'printf "%s\\n" "$package" > "{work:path}/pointer.new" || exit 1\n'
         'mv -f "{work:path}/pointer.new" "{work:path}/pointer" || exit 1\n'
         'for old in "{work:path}"/package-*; do [ "$old" = "$package" ] || rm -rf "$old"; done\n'
-        "exec tail -f /dev/null"
+        f"{stay}"
     )
-    return {
-        **_head(model_component(model), model_version(release), f"Release {release} of the model {model}, signed."),
-        "Manifests": [_manifest({"run": {"Script": script}}, [_artifact(artifact_uri, unzip=True)])],
-    }
+    return _manifest({"run": {"Script": script}}, [_artifact(artifact_uri, unzip=True)])
 
 
 def gateway_recipe(

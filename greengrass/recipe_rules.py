@@ -19,6 +19,7 @@ from greengrass.recipe import (
     MOST_CONFIGURATION_VALUES,
     OF_THE_NUCLEUS,
     Recipe,
+    challenger_component,
     model_component,
     recipe_bytes,
     value_count,
@@ -147,7 +148,7 @@ def _check_file_names(artifacts: list[Mapping[str, Any]], where: str) -> None:
 
 
 def _check_dependency(other: str, requirement: str, name: str) -> None:
-    if other.startswith(model_component("")):
+    if other.startswith((model_component(""), challenger_component(""))):
         raise DeployError(f"{name}: must not depend on {other}: models are rolled out in rings")
     if not other.startswith(OF_THE_NUCLEUS) and not _VERSION.fullmatch(requirement.removeprefix("=")):
         # the resolver would install the newest registered version wherever no deployment pins one

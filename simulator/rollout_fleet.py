@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from cloud.rollout.fleet import Progress
 from models.errors import DeployError
-from models.health import SCORE_BINS, Health
+from models.health import SCORE_BINS, Challenge, Health
 from simulator.scenes import LABELS, Conveyor
 
 START_US = 1_780_000_000_000_000  # some day in 2026; the fleet's clock begins here
 _STEP_S = 1.0
+_COMPARED = 3  # every how manieth frame a release that looks on is asked about
 _SMALL = (32, 24)  # pixels: nobody looks at the pictures
 
 
@@ -59,6 +60,8 @@ class RolloutGateway:
     camera_state: str = "ok"
     running: int = 0
     wanted: int = 0
+    shadow: int | None = None  # the release that looks on
+    shadow_wanted: int | None = None
     deployment: str = ""
     due_us: int = 0
     failed: str = ""
@@ -94,6 +97,7 @@ class RolloutFleet:
         }
         self.groups: dict[str, tuple[str, ...]] = {group: tuple(gateways)}
         self.pins: dict[str, tuple[int | None, str]] = {}
+        self.shadows: dict[str, int] = {}  # the release that looks on, by group
         self.deployments: list[tuple[str, int | None]] = []  # every one that was made: group, release
         self.health: list[RolloutReport] = []
         self.down = False
@@ -140,7 +144,7 @@ class RolloutFleet:
         self.groups[group] = tuple(sorted({*self.groups.get(group, ()), *things}))
         release, deployment = self.pins.get(group, (None, ""))
         if release is not None:
-            self._order(things, release, deployment)
+            self._order(things, release, self.shadows.get(group), deployment)
 
     def registered(self, model: str, release: int) -> bool:
         return model == self.model and release in self.behaviours
@@ -153,13 +157,25 @@ class RolloutFleet:
         if group not in self.groups:
             raise DeployError(f"there is no thing group {group!r}")
         pinned, deployment = self.pins.get(group, (None, ""))
-        if deployment and pinned == release and not again:
+        if deployment and pinned == release and group not in self.shadows and not again:
             return deployment
-        deployment = f"deployment-{len(self.deployments)}"
-        self.deployments.append((group, release))
-        self.pins[group] = (release, deployment)
-        self._order(self.groups[group], release or 0, deployment)
-        return deployment
+        self.shadows.pop(group, None)
+        return self._make(group, release)
+
+    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        self._check_up()
+        if group not in self.groups:
+            raise DeployError(f"there is no thing group {group!r}")
+        if release is not None and not self.registered(model, release):
+            raise DeployError(f"{model}@{release} is not registered")
+        pinned, deployment = self.pins.get(group, (None, ""))
+        if deployment and self.shadows.get(group) == release and not again:
+            return deployment
+        if release is None:
+            self.shadows.pop(group, None)
+        else:
+            self.shadows[group] = release
+        return self._make(group, pinned)
 
     def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
         self._check_up()
@@ -176,11 +192,18 @@ class RolloutFleet:
         if self.down:
             raise DeployError("the simulated cloud is down")
 
-    def _order(self, things: Sequence[str], release: int, deployment: str) -> None:
+    def _make(self, group: str, release: int | None) -> str:
+        deployment = f"deployment-{len(self.deployments)}"
+        self.deployments.append((group, release))
+        self.pins[group] = (release, deployment)
+        self._order(self.groups[group], release or 0, self.shadows.get(group), deployment)
+        return deployment
+
+    def _order(self, things: Sequence[str], release: int, shadow: int | None, deployment: str) -> None:
         for name in things:
             gateway = self.gateways[name]
             if not gateway.stubborn:
-                gateway.wanted, gateway.deployment = release, deployment
+                gateway.wanted, gateway.shadow_wanted, gateway.deployment = release, shadow, deployment
                 gateway.due_us = self._now_us + int(self.deploy_s * self._random.uniform(0.7, 1.5) * 1e6)
 
     def _live(self, gateway: RolloutGateway, *, phase_us: int) -> None:
@@ -190,6 +213,7 @@ class RolloutFleet:
         since_us = (self._now_us + phase_us) % window_us  # of the window that is open
         if gateway.due_us and self._now_us >= gateway.due_us and not gateway.stubborn:
             gateway.due_us = 0
+            gateway.shadow = gateway.shadow_wanted
             behaviour = self.behaviours.get(gateway.wanted)
             if behaviour is not None and behaviour.refused:
                 gateway.failed = f"{self.model}@{gateway.wanted}: {behaviour.refused}"
@@ -207,16 +231,19 @@ class RolloutFleet:
         mix: Counter[str] = Counter()
         bins = [0] * SCORE_BINS
         errors = 0
+        looks_on = self.behaviours.get(gateway.shadow or 0) if gateway.shadow != gateway.running else None
+        compared = _Compared()
         for _ in range(frames):
             seen = gateway.scene.truth(gateway.frame).label
             gateway.frame += 1
             if self._random.random() < behaviour.errors_per_frame:
                 errors += 1
                 continue
-            said = seen if self._random.random() < behaviour.accuracy else self._random.choice(LABELS)
-            mix[behaviour.answers.get(said, said)] += behaviour.per_frame
-            score = min(0.999, max(0.0, self._random.gauss(behaviour.score, 0.05)))
-            bins[int(score * SCORE_BINS)] += behaviour.per_frame
+            said, bin_ = self._answer(behaviour, seen)
+            mix[said] += behaviour.per_frame
+            bins[bin_] += behaviour.per_frame
+            if looks_on is not None and gateway.frame % _COMPARED == 0:
+                compared.add(said, bin_, behaviour, *self._answer(looks_on, seen), looks_on)
         hiccup = 2.5 if self._random.random() < 0.05 else 1.0
         busy_ms = behaviour.p95_ms * gateway.load
         inferred = min(frames, int(seconds * 1000 / busy_ms))
@@ -240,8 +267,49 @@ class RolloutFleet:
             detections=sum(bins),
             camera_state=gateway.camera_state,
             failed_release=gateway.failed,
+            challenge=None
+            if looks_on is None
+            else Challenge(
+                model=self.model,
+                release=gateway.shadow or 0,
+                digest=f"{gateway.shadow or 0:064x}",
+                frames=compared.frames,
+                agreed=compared.agreed,
+                matched=compared.matched,
+                ours=sum(compared.ours),
+                theirs=sum(compared.theirs),
+                mean_iou=1.0 if compared.matched else 0.0,
+                our_scores=tuple(compared.ours),
+                their_scores=tuple(compared.theirs),
+                p50_ms=looks_on.p95_ms * 0.8 * gateway.load,
+            ),
         )
         self.health.append(RolloutReport(gateway.name, "00000000000000aa", gateway.seq, health))
+
+    def _answer(self, behaviour: Behaviour, seen: str) -> tuple[str, int]:
+        """What it says, and the bin of its score."""
+        said = seen if self._random.random() < behaviour.accuracy else self._random.choice(LABELS)
+        score = min(0.999, max(0.0, self._random.gauss(behaviour.score, 0.05)))
+        return behaviour.answers.get(said, said), int(score * SCORE_BINS)
+
+
+@dataclass(slots=True)
+class _Compared:
+    """Two releases' answers to the same frames."""
+
+    frames: int = 0
+    agreed: int = 0
+    matched: int = 0
+    ours: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
+    theirs: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
+
+    def add(self, said: str, bin_: int, ours: Behaviour, other: str, other_bin: int, theirs: Behaviour) -> None:
+        both = min(ours.per_frame, theirs.per_frame) if said == other else 0
+        self.frames += 1
+        self.matched += both
+        self.agreed += both == ours.per_frame == theirs.per_frame
+        self.ours[bin_] += ours.per_frame
+        self.theirs[other_bin] += theirs.per_frame
 
 
 def worse(behaviour: Behaviour, **changes: object) -> Behaviour:

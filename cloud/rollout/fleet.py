@@ -26,10 +26,19 @@ class Fleet(Protocol):
         ...
 
     def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
-        """Give the group a release (None: take the model away); the deployment's id.
+        """Give the group a release (None: take the model away), and end a shadow there; the deployment's id.
 
         Repeating it makes no second deployment, and answers with the first one's id; unless `again` is said, for
         gateways on which that one failed.
+        """
+        ...
+
+    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        """Have a release look on beside the one that answers in the group (None: no more); the deployment's id.
+
+        What it would have said is compared in the gateways' health (`challenge_*`, with its release and digest) and is
+        no result. Repeating it makes no second deployment, as with `deploy`. Gateways run it within seconds after the
+        deployment, and drop it as soon as it is taken away, or answers itself.
         """
         ...
 

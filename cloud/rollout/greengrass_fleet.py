@@ -6,8 +6,8 @@ from cloud.rollout.fleet import Progress
 from greengrass.deploy import Pin, current_pins, deploy
 from greengrass.devices import progress
 from greengrass.groups import ensure_group, things_in
-from greengrass.recipe import model_component, model_version
-from greengrass.register import versions_of
+from greengrass.recipe import challenger_component, model_component, model_version
+from greengrass.register import register_challenger, versions_of
 from models.errors import RolloutError
 
 
@@ -28,10 +28,17 @@ class GreengrassFleet:
         return None if pin is None else _release(model, pin.version)
 
     def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
-        component = model_component(model)
+        component, challenger = model_component(model), challenger_component(model)
         if release is None:
-            return deploy(group, {}, remove=(component,), again=again)
-        return deploy(group, {component: Pin(model_version(release))}, again=again)
+            return deploy(group, {}, remove=(component, challenger), again=again)
+        return deploy(group, {component: Pin(model_version(release))}, remove=(challenger,), again=again)
+
+    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        challenger = challenger_component(model)
+        if release is None:
+            return deploy(group, {}, remove=(challenger,), again=again)
+        register_challenger(model, release)
+        return deploy(group, {challenger: Pin(model_version(release))}, again=again)
 
     def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
         return progress(deployment, things)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edge.lanes import Lane
 from edge.ship import Shipper
-from models.health import SCORE_BINS, CameraHealth, Health
+from models.health import SCORE_BINS, CameraHealth, Challenge, Health
 from models.records import Record
 from models.wire import StreamAck
 from simulator.light.clock import Clock, LocalTime
@@ -26,17 +26,20 @@ COMMIT_S = 0.9  # edge.spool.COMMIT_S: what a power cut takes along at most
 _STEP_S = (1.0, 10.0)  # how often the shipper is asked while something waits: at first, and when nothing happens
 _ROUNDING_S = 1e-3  # so that what is due now is not due once more
 _NEWS_S = 5.0  # edge.windows.NEWS_S
+_COMPARED = 0.2  # of the frames: what a challenger is given the processor time for
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How a release behaves: time a frame, parts of frames that raise, and what it does to scores and to memory."""
+    """How a release behaves: time a frame, parts of frames that raise, what it does to scores and to memory, and on
+    which part of the frames it agrees with the release that answers while it looks on."""
 
     release: int = 1
     p95_ms: float = 45.0
     errors: float = 0.0
     memory_bytes: int = 180_000_000
     refused: str = ""
+    agrees: float = 0.97
 
 
 @dataclass(slots=True)
@@ -72,6 +75,7 @@ class LightGateway:
         self.name, self.site = name, site
         self.condition = Condition()
         self.model = Model()
+        self.shadow: Model | None = None  # the release that looks on
         self.spool = LightSpool(seed=f"{seed} {name}", limit_bytes=spool_bytes)
         self.is_on = False
         self.deployment = ""  # that it has taken last
@@ -304,6 +308,29 @@ class LightGateway:
             temperature_c=52.0,
             disk_free_bytes=8 << 30,
             cameras=(camera,),
+            challenge=self._challenge(frames, detections, scores),
+        )
+
+    def _challenge(self, frames: int, detections: int, scores: npt.NDArray[np.float64]) -> Challenge | None:
+        """How the release that looks on compared, on a part of the frames; None where none does."""
+        shadow = self.shadow
+        if shadow is None or shadow.release == self.model.release:
+            return None
+        compared = int(frames * _COMPARED)
+        found = tuple(int(count * _COMPARED) for count in scores)
+        return Challenge(
+            model="coco",
+            release=shadow.release,
+            digest=f"{shadow.release:064x}",
+            frames=compared,
+            agreed=int(compared * shadow.agrees),
+            matched=int(detections * _COMPARED * shadow.agrees),
+            ours=int(detections * _COMPARED),
+            theirs=int(detections * _COMPARED),
+            mean_iou=0.9,
+            our_scores=found,
+            their_scores=found,
+            p50_ms=shadow.p95_ms * 0.8 * self.condition.slow,
         )
 
     # shipping

@@ -3,6 +3,7 @@
 What is simulated is how a release reaches a gateway: some seconds after its group is given it.
 """
 
+import functools
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ class LightGroups:
         self._models = {1: Model()}
         self._groups: dict[str, tuple[str, ...]] = {GROUP: tuple(fleet.gateways)}
         self._given: dict[str, tuple[int | None, str]] = {}
+        self._shadows: dict[str, int] = {}  # the release that looks on, by group
         self._made = 0
 
     def register(self, model: Model) -> None:
@@ -61,15 +63,30 @@ class LightGroups:
     def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
         self._check()
         given, deployment = self._given.get(group, (None, ""))
-        if deployment and given == release and not again:
+        if deployment and given == release and group not in self._shadows and not again:
             return deployment
+        self._shadows.pop(group, None)
+        return self._give(group, release, None)
+
+    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+        self._check()
+        given, deployment = self._given.get(group, (None, ""))
+        if deployment and self._shadows.get(group) == release and not again:
+            return deployment
+        if release is None:
+            self._shadows.pop(group, None)
+        else:
+            self._shadows[group] = release
+        return self._give(group, given, release)
+
+    def _give(self, group: str, release: int | None, shadow: int | None) -> str:
         self._made += 1
         deployment = f"deployment-{self._made}"
         self._given[group] = release, deployment
         for name in self._groups[group]:
-            gateway = self._fleet.gateways[name]
             at_s = self._fleet.clock.now + self._random.uniform(*_ARRIVES_S)
-            gateway.time.at(at_s, lambda g=gateway: self._arrive(g.name, release or 1, deployment))  # type: ignore[misc]
+            arrive = functools.partial(self._arrive, name, release or 1, shadow, deployment)
+            self._fleet.gateways[name].time.at(at_s, arrive)
         return deployment
 
     def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
@@ -78,14 +95,17 @@ class LightGroups:
         taken = {name for name in things if self._fleet.gateways[name].deployment == deployment}
         return {name: "succeeded" if settled or name in taken else "pending" for name in things}
 
-    def _arrive(self, name: str, release: int, deployment: str) -> None:
+    def _arrive(self, name: str, release: int, shadow: int | None, deployment: str) -> None:
         gateway = self._fleet.gateways[name]
         if not gateway.is_on:
             # it asks for its deployments when it is back
-            gateway.time.at(gateway.time.now + _ARRIVES_S[1], lambda: self._arrive(name, release, deployment))
+            arrive = functools.partial(self._arrive, name, release, shadow, deployment)
+            gateway.time.at(gateway.time.now + _ARRIVES_S[1], arrive)
             return
         gateway.deployment = deployment
-        gateway.run_model(self._models[release])
+        gateway.shadow = None if shadow is None else self._models[shadow]
+        if gateway.model.release != release:
+            gateway.run_model(self._models[release])
 
     def _check(self) -> None:
         if self._fleet.control_is_down:

@@ -106,6 +106,42 @@ def test_a_model_can_be_taken_away(fleet: Fleet) -> None:
     assert fleet.release_of(RING, MODEL) is None
 
 
+def test_a_release_looks_on_beside_the_one_that_answers(fleet: Fleet) -> None:
+    fleet.assign(RING, ("one",))
+    answers = fleet.deploy(RING, MODEL, 1)
+
+    looks_on = fleet.shadow(RING, MODEL, 2)
+
+    assert looks_on not in ("", answers)
+    assert fleet.shadow(RING, MODEL, 2) == looks_on
+    assert fleet.shadow(RING, MODEL, 2, again=True) != looks_on
+    assert fleet.release_of(RING, MODEL) == 1
+    assert fleet.progress(looks_on, ("one",)) == {"one": "pending"}
+
+
+def test_a_shadow_is_taken_away_or_ends_where_a_release_is_given(fleet: Fleet) -> None:
+    fleet.assign(RING, ("one",))
+    answers = fleet.deploy(RING, MODEL, 1)
+    assert fleet.shadow(RING, MODEL, None) == answers, "there was none"
+    fleet.shadow(RING, MODEL, 2)
+
+    ended = fleet.shadow(RING, MODEL, None)
+
+    assert fleet.shadow(RING, MODEL, None) == ended
+    assert fleet.deploy(RING, MODEL, 1) == ended
+    looks_on = fleet.shadow(RING, MODEL, 2)
+    given_back = fleet.deploy(RING, MODEL, 1)
+    assert given_back != looks_on, "else it would go on looking"
+    assert fleet.deploy(RING, MODEL, 1) == given_back
+
+
+def test_only_what_is_registered_can_look_on(fleet: Fleet) -> None:
+    fleet.assign(RING, ("one",))
+
+    with pytest.raises(DeployError, match=r"is not registered"):
+        fleet.shadow(RING, MODEL, 3)
+
+
 def test_what_has_just_been_deployed_is_pending(fleet: Fleet) -> None:
     fleet.assign(RING, ("one", "two"))
     deployment = fleet.deploy(RING, MODEL, 1)

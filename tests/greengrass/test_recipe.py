@@ -1,6 +1,7 @@
 """Recipes say what both nuclei understand, and say it the same way in every release."""
 
 import copy
+import fcntl
 import json
 import os
 import shutil
@@ -15,9 +16,11 @@ import pytest
 
 from greengrass.component import zip_bytes
 from greengrass.recipe import (
+    ALIVE,
     RuntimeVersion,
     Wheelhouse,
     artifact_uris,
+    challenger_recipe,
     gateway_recipe,
     model_recipe,
     recipe_bytes,
@@ -36,6 +39,7 @@ RUNTIME = RuntimeVersion("1.31.123456", "venv-0123456789ab")
 GATEWAY_URI = "s3://bucket/tidegate.Gateway/0.1.0/tidegate.zip"
 RECIPES = {
     "model": model_recipe("coco", 7, artifact_uri="s3://bucket/tidegate.Model.coco/7.0.0/package.zip"),
+    "challenger": challenger_recipe("coco", 7, artifact_uri="s3://bucket/tidegate.Model.coco/7.0.0/package.zip"),
     "gateway": gateway_recipe("0.1.0", configuration=CONFIGURATION, python=RUNTIME, artifact_uri=GATEWAY_URI),
     "gateway-development": gateway_recipe(
         "0.1.0", configuration=CONFIGURATION, python="/opt/it's here/python3", artifact_uri=GATEWAY_URI
@@ -112,8 +116,8 @@ def device(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _model_script(device: Path) -> str:
-    script = str(RECIPES["model"]["Manifests"][0]["Lifecycle"]["run"]["Script"])
+def _model_script(device: Path, recipe: str = "model") -> str:
+    script = str(RECIPES[recipe]["Manifests"][0]["Lifecycle"]["run"]["Script"])
     for variable, folder in (
         ("artifacts:path", "artifacts"),
         ("artifacts:decompressedPath", "un packed"),
@@ -157,6 +161,24 @@ def test_the_models_script_unpacks_what_nucleus_lite_leaves_packed_in_a_local_de
     # the one before is gone: the gateway has a copy of its own
     assert package.parent == device / "work"
     assert {path.name for path in (device / "work").iterdir()} == {"pointer", package.name}
+
+
+def test_a_challengers_script_holds_a_lock_for_as_long_as_it_lives(device: Path) -> None:
+    (device / "un packed" / "package").mkdir()
+    process = subprocess.Popen(["dash" if shutil.which("dash") else "sh", "-c", _model_script(device, "challenger")])
+    try:
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{process.pid}/comm").read_text() != "tail\n" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert (device / "work" / "pointer").read_text() == f"{device}/un packed/package\n"
+        with (device / "work" / ALIVE).open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    finally:
+        process.kill()
+        process.wait(5)
+
+    with (device / "work" / ALIVE).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def test_the_models_script_fails_where_it_cannot_write(device: Path) -> None:

@@ -121,6 +121,7 @@ RULES: list[tuple[str, str, Change]] = [
     ("values of a configuration", r"has 200 values .* takes 190", _configuration({f"k{n}": n for n in range(100)})),
     # dependencies
     ("models", r"must not depend on tidegate.Model.coco", _dependency("tidegate.Model.coco", "*", "SOFT")),
+    ("challengers", r"must not depend on tidegate.Challenger", _dependency("tidegate.Challenger.coco", "*", "HARD")),
     ("an exact version", r"other >=1.0.0: name one version", _dependency("other", ">=1.0.0", "HARD")),
     ("a requirement", r"'VersionRequirement' is a required", _dependency("other", None, "HARD")),
     ("a type: lite has no default", r"'DependencyType' is a required", _dependency("other", "1.0.0", None)),

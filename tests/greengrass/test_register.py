@@ -1,6 +1,7 @@
 """A version is registered once, whatever happens on the way, and never means two things."""
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from greengrass.component import BuiltComponent, build_gateway, build_model
 from greengrass.objects import DiskStore, S3Store
 from greengrass.recipe import with_artifact_uris
-from greengrass.register import is_registered, register, versions_of
+from greengrass.register import is_registered, register, register_challenger, versions_of
 from models.errors import DeployError, StoreError
 from tests.greengrass.world import Cloud, make_package
 
@@ -50,6 +51,20 @@ def test_versions_stand_side_by_side(cloud: Cloud, tmp_path: Path) -> None:
 
     assert versions_of("tidegate.Model.coco") == ("10.0.0", "2.0.0", "1.0.0")
     assert versions_of("tidegate.Model.unheard-of") == ()
+
+
+def test_a_release_looks_on_with_the_artifact_that_it_answers_with(cloud: Cloud, tmp_path: Path) -> None:
+    model = register(build_model(make_package(tmp_path / "7", release=7), tmp_path / "out"), cloud.store)
+
+    challenger = register_challenger("coco", 7)
+
+    assert register_challenger("coco", 7) == challenger
+    assert versions_of("tidegate.Challenger.coco") == ("7.0.0",)
+    recipes = [json.loads(cloud.aws.greengrass.get_component(arn=arn)["recipe"]) for arn in (model, challenger)]
+    artifacts = [recipe["Manifests"][0]["Artifacts"] for recipe in recipes]
+    assert artifacts[0] == artifacts[1], "the digest too"
+    with pytest.raises(DeployError, match=r"tidegate\.Model\.coco 8\.0\.0 is not registered"):
+        register_challenger("coco", 8)
 
 
 def test_what_is_uploaded_already_is_not_uploaded_again(cloud: Cloud, gateway: BuiltComponent, tmp_path: Path) -> None:
