@@ -6,20 +6,20 @@ it is signed with the manifest and read by people and by later versions.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cloud.image_folder import PICTURES, read_picture
 from cloud.rollout.figures import mean_score, mix_distance
-from models.detections import Detections, Float32, UInt8
+from cloud.shift_tally import ShiftTally
+from models.detections import UInt8
 from models.errors import DataError, TidegateError, UsageError
-from models.golden import iou, read_golden
-from models.manifest import Manifest, read_manifest
+from models.golden import read_golden
+from models.manifest import read_manifest
 from models.runner import open_runner
 from models.tally import AnswerTally
 
-_SAME_THING = 0.5  # intersection over union of two models' boxes
 FEW = 100  # pictures below which a shift is a hint and no measurement
 
 
@@ -27,6 +27,7 @@ def predict_shift(run: Path, parent: Path, *, against: str, reference: Path | No
     """How the chosen variant of `run` answers where that of `parent`, the release `against`, did: for each of the two
     detections per frame, mean score, score histogram and class mix; the distances between them; and `agreement`, the
     part of the pictures in which both see the same: classes that swap places in equal numbers leave the mix as it was.
+    ShiftTally.detail says what else there is.
 
     They look at all pictures under `reference`, as cameras would give them, by default at the golden frames of `run`:
     few, and chosen for being clear. A parent that cannot be run makes no release impossible: the document then says
@@ -37,33 +38,40 @@ def predict_shift(run: Path, parent: Path, *, against: str, reference: Path | No
     manifest, before = read_manifest(run), read_manifest(parent)
     head = {"against": against, "reference": kind}
     runner, digest = open_runner(run, manifest), hashlib.sha256()
-    count = alike = 0
-    now, was = AnswerTally(), AnswerTally()
+    tally = ShiftTally(before.labels, manifest.labels)
     try:
         runner_before = open_runner(parent, before)
         for picture in pictures:
             digest.update(f"{picture.shape}".encode())
             digest.update(picture.tobytes())
-            count += 1
-            seen_before, seen = runner_before.run(picture), runner.run(picture)
-            was.add(seen_before)
-            now.add(seen)
-            alike += _alike(_labelled(seen_before, before), _labelled(seen, manifest))
+            tally.add(runner_before.run(picture), runner.run(picture))
     except DataError:
         raise
     except TidegateError as exc:
         return {**head, "unknown": str(exc)}
-    answered, answered_before = _figures(now, count, manifest), _figures(was, count, before)
     return {
         **head,
-        "pictures": count,
         "reference_sha256": digest.hexdigest(),
+        **shift_of(tally, before.labels, manifest.labels, variants=(before.chosen, manifest.chosen)),
+    }
+
+
+def shift_of(
+    tally: ShiftTally, labels_before: Sequence[str], labels: Sequence[str], *, variants: tuple[str, str] = ("", "")
+) -> dict[str, Any]:
+    """The prediction for what both models saw in the same pictures."""
+    count, was, now = tally.pictures, tally.was, tally.now
+    answered = _figures(now, count, labels, variants[1])
+    answered_before = _figures(was, count, labels_before, variants[0])
+    return {
+        "pictures": count,
         "parent": answered_before,
         "this": answered,
-        "agreement": round(alike / count, 4) if count else None,
+        "agreement": tally.agreement,
         "mix_distance": round(mix_distance(answered_before["class_mix"], answered["class_mix"]), 4),
         "mean_score_change": round(answered["mean_score"] - answered_before["mean_score"], 4),
         "per_frame_ratio": round(now.detections / was.detections, 4) if was.detections else None,
+        **tally.detail(),
     }
 
 
@@ -94,28 +102,13 @@ def _in_words(shift: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _labelled(found: Detections, manifest: Manifest) -> list[tuple[str, Float32]]:
-    return [(manifest.labels[class_id], box) for class_id, box in zip(found.class_ids, found.xyxy, strict=True)]
-
-
-def _alike(before: list[tuple[str, Float32]], now: list[tuple[str, Float32]]) -> bool:
-    """Whether each thing of the one is in the other: the same label, and boxes that overlap by half."""
-    left = list(now)
-    for label, box in before:
-        match = next((other for other in left if other[0] == label and iou(box, other[1]) >= _SAME_THING), None)
-        if match is None:
-            return False
-        left = [other for other in left if other is not match]
-    return not left
-
-
-def _figures(tally: AnswerTally, pictures: int, manifest: Manifest) -> dict[str, Any]:
+def _figures(tally: AnswerTally, pictures: int, labels: Sequence[str], variant: str) -> dict[str, Any]:
     return {
-        "variant": manifest.chosen,
+        "variant": variant,
         "per_frame": round(tally.detections / pictures, 4) if pictures else 0.0,
         "mean_score": round(mean_score(tally.histogram), 4),
         "score_histogram": tally.histogram,
-        "class_mix": tally.mix(manifest.labels),
+        "class_mix": tally.mix(labels),
     }
 
 

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from edge.agreement import Sight
 from edge.analytics.analytics import Moment
 from edge.pictures import PART_BYTES, jpeg_of, new_picture_id, parts_of
 from edge.privacy import conceal
+from models.agreement import Sight
 from models.detections import UInt8
 from models.records import PicturePart
 

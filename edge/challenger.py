@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.active_model import ActiveModel
-from edge.agreement import Agreement, Sight, compare, sight
 from edge.analytics.analytics import Moment
 from edge.background import step_behind
 from edge.candidates import Candidates, Disagreement
 from edge.loading import LoadedModel
+from models.agreement import Agreement, Sight, compare, sight
 from models.detections import Detections, UInt8
 from models.errors import ModelError
 from models.health import Challenge

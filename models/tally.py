@@ -20,7 +20,7 @@ class AnswerTally:
     def add(self, found: Detections) -> None:
         """Count what was found in one more frame."""
         for score in found.scores.tolist():
-            self.histogram[_bin(score)] += 1
+            self.histogram[score_bin(score)] += 1
         self.classes.update(found.class_ids.tolist())
 
     @property
@@ -33,6 +33,7 @@ class AnswerTally:
         return {labels[class_id]: count for class_id, count in self.classes.most_common(_CLASSES)}
 
 
-def _bin(score: float) -> int:
+def score_bin(score: float) -> int:
+    """Which of the SCORE_BINS a score belongs to."""
     # a NaN or a score out of range is the model's fault, and belongs to the edge bins
     return min(SCORE_BINS - 1, max(0, int(score * SCORE_BINS))) if score == score else 0

@@ -105,3 +105,18 @@ def test_a_reference_without_whole_pictures_is_refused(colour_run: Path, parent:
 def test_a_prediction_of_another_form_is_said_to_be_one(shift: dict[str, object]) -> None:
     assert shift_in_words(shift) == ["Recorded in a form that is not known here."]
     assert shift_in_words({})[0].startswith("The first release")
+
+
+def test_it_says_what_becomes_of_each_kind_of_detection(colour_run: Path, parent: Path, tmp_path: Path) -> None:
+    mix_up_classes(colour_run)
+    shift = predict_shift(colour_run, parent, against="colour@1", reference=paint(tmp_path / "p", blue=3, red=1))
+    assert sum(shift["by_score"]["parent"]) == sum(shift["by_score"]["this"]) == 4
+    assert sum(shift["by_score"]["kept"]) == sum(shift["by_score"]["confirmed"]) == 0
+    assert {label: (row["parent"], row["this"], row["kept"]) for label, row in shift["by_class"].items()} == {
+        "blue": (3, 1, 0),
+        "red": (1, 3, 0),
+    }
+    assert shift["mean_iou"] is None
+    # one thing of a share 3/4 before and 1/4 after, always the other way round: it varies by twice a coin's variance
+    assert shift["by_class"]["blue"]["variance"] == pytest.approx(4 * 3 / 16)
+    assert shift["variance"]["per_frame"] == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.agreement import Sight, compare
+from models.agreement import Sight, compare
 from models.detections import Detections
 
 

@@ -19,10 +19,12 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The IoU of each pair of detections that match, and the highest score of those that are left over."""
+    """The IoU of each pair of detections that match, the highest score of those that are left over, and the pairs:
+    which of ours, and which of theirs."""
 
     ious: tuple[float, ...] = ()
     left_over: float | None = None
+    pairs: tuple[tuple[int, int], ...] = ()
 
 
 def sight(found: Detections, labels: Sequence[str]) -> Sight:
@@ -42,9 +44,10 @@ def compare(ours: Sight, theirs: Sight) -> Agreement:
         reverse=True,
     )
     mine_left, theirs_left = dict(enumerate(ours.found.scores.tolist())), dict(enumerate(theirs.found.scores.tolist()))
-    ious = []
+    ious, matched = [], []
     for overlap, mine, other in pairs:
         if mine in mine_left and other in theirs_left:
             del mine_left[mine], theirs_left[other]
             ious.append(overlap)
-    return Agreement(tuple(ious), max((*mine_left.values(), *theirs_left.values()), default=None))
+            matched.append((mine, other))
+    return Agreement(tuple(ious), max((*mine_left.values(), *theirs_left.values()), default=None), tuple(matched))
