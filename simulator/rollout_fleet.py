@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cloud.rollout.fleet import Progress
+from cloud.rollout.plan import Gateway
 from models.errors import DeployError
 from models.health import SCORE_BINS, Challenge, Health
 from simulator.scenes import LABELS, Conveyor
@@ -138,6 +139,9 @@ class RolloutFleet:
     def things(self, group: str) -> tuple[str, ...] | None:
         things = self.groups.get(group)
         return None if things is None else tuple(sorted(things))
+
+    def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
+        return tuple(Gateway(name) for name in things)
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         self._check_up()

@@ -20,7 +20,8 @@ from cloud.rollout.begin import ask_to_revert, begin, survey
 from cloud.rollout.evidence import usual_window_s
 from cloud.rollout.greengrass_fleet import GreengrassFleet
 from cloud.rollout.limits import Limits
-from cloud.rollout.plan import DEFAULT_RINGS, Plan
+from cloud.rollout.plan import Plan
+from cloud.rollout.rings import DEFAULT_RINGS
 from cloud.rollout.run import HISTORY_S, run_rollout, utc_us
 from cloud.rollout.state import (
     LeaseHeldError,
@@ -165,7 +166,7 @@ def _carry_on(args: argparse.Namespace, folder: Path, lake: Lake, console: Conso
         rollout = _read(folder)
         console.print(
             f"the roll-out of {rollout.plan.candidate} stands still, {len(rollout.touched)} of "
-            f"{len(rollout.plan.rings)} rings touched: `tidegate rollout start {rollout.plan.candidate} --fleet "
+            f"{len(rollout.plan.waves)} waves touched: `tidegate rollout start {rollout.plan.candidate} --fleet "
             f"{rollout.plan.fleet}` goes on, `tidegate rollout revert` goes back",
             highlight=False,
         )
@@ -192,8 +193,8 @@ def _document(folder: Path, rollout: Rollout) -> dict[str, Any]:
         "phase": rollout.phase,
         "outcome": rollout.outcome,
         "at_work": is_held(folder),
-        "rings": [list(ring.gateways) for ring in plan.rings],
-        "touched": len(rollout.touched),
+        "rings": [list(ring.names) for ring in plan.rings],
+        "touched": plan.ring_of(len(rollout.touched) - 1) + 1 if rollout.touched else 0,
         "state": dataclasses.asdict(rollout),
         "events": [event.as_dict() for event in read_audit(folder, rollout.id)],
     }

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cloud.rollout.events import Event, Kind, Row
 from cloud.rollout.limits import Limits
-from cloud.rollout.plan import Plan
+from cloud.rollout.plan import Plan, waves_of
 from cloud.rollout.state import Rollout
 
 MAX_ROWS = 30  # a terminal's height; the touched rings come first
@@ -23,7 +23,7 @@ _STYLES: dict[Kind, str] = {
     "done": "bold green",
     "trouble": "red",
 }
-_VERDICTS = {"healthy": "green", "bad": "bold red", "unknown": "yellow", "absent": "dim", "untouched": "dim"}
+_VERDICTS = {"well": "green", "bad": "bold red", "unknown": "yellow", "absent": "dim", "untouched": "dim"}
 
 
 def show_events(console: Console, rollout: Rollout, events: Iterator[Event]) -> None:
@@ -47,10 +47,11 @@ def show_events(console: Console, rollout: Rollout, events: Iterator[Event]) -> 
 def show_plan(console: Console, plan: Plan, limits: Limits, window_s: float) -> None:
     """What a roll-out would do."""
     before = "no release" if plan.incumbent is None else f"{plan.model}@{plan.incumbent}"
-    console.print(f"{plan.candidate} would replace {before} on {len(plan.gateways())} gateways", highlight=False)
+    console.print(f"{plan.candidate} would replace {before} on {len(plan.names())} gateways", highlight=False)
     table = Table("ring", "thing group", "gateways", box=None, header_style="dim")
     for index, ring in enumerate(plan.rings):
-        table.add_row(str(index), ring.group, ", ".join(ring.gateways))
+        for wave in ring.waves:
+            table.add_row(str(index), wave.group, ", ".join(wave.names))
     console.print(table)
     windows = limits.windows if plan.incumbent is not None else limits.first_windows
     least_s = len(plan.rings) * windows * window_s
@@ -72,8 +73,8 @@ def show_status(console: Console, rollout: Rollout, events: Sequence[Event], *, 
     if rollout.outcome:
         console.print(Text(rollout.outcome), soft_wrap=True)
     for index, ring in enumerate(plan.rings):
-        touched = index < len(rollout.touched)
-        console.print(f"  ring {index} {'touched' if touched else 'not touched'}: {', '.join(ring.gateways)}")
+        touched = waves_of(plan, index).start < len(rollout.touched)
+        console.print(f"  ring {index} {'touched' if touched else 'not touched'}: {', '.join(ring.names)}")
     for event in events:
         if event.kind not in ("wait", "trouble"):
             console.print(_line(event), soft_wrap=True)

@@ -7,14 +7,22 @@ from pathlib import Path
 from cloud.rollout.events import Event
 from cloud.rollout.fleet import Fleet
 from cloud.rollout.limits import Limits
-from cloud.rollout.plan import DEFAULT_RINGS, Plan, make_plan, ring_group
+from cloud.rollout.plan import Plan, Wishes
+from cloud.rollout.rings import DEFAULT_RINGS, make_plan, ring_group
 from cloud.rollout.state import Rollout, Undo, append_audit, clear_request, lease, read_rollout, write_rollout
 from greengrass.recipe import model_component
 from models.errors import RolloutError
 
 
 def survey(
-    fleet: Fleet, *, model: str, release: int, group: str, shares: str = DEFAULT_RINGS, first: bool = False
+    fleet: Fleet,
+    *,
+    model: str,
+    release: int,
+    group: str,
+    shares: str = DEFAULT_RINGS,
+    first: bool = False,
+    wishes: Wishes | None = None,
 ) -> Plan:
     """The plan for a release as the fleet is now; changes nothing. RolloutError where it makes no sense."""
     things = fleet.things(group)
@@ -54,7 +62,14 @@ def survey(
     if incumbent == release:
         raise RolloutError(f"{group} runs {model}@{release} already")
     return make_plan(
-        model=model, release=release, incumbent=incumbent, fleet=group, things=things, kept=kept, shares=shares
+        model=model,
+        release=release,
+        incumbent=incumbent,
+        fleet=group,
+        gateways=fleet.describe(things),
+        kept=kept,
+        shares=shares,
+        wishes=wishes,
     )
 
 

@@ -1,34 +1,32 @@
 """What to do next with a roll-out: pure, without network, disk or clock.
 
-A gateway is compared with itself: with the incumbent before, allowing for what the gateways outside its ring went
-through in the same time, and for how much the incumbent differs from itself. Silence is not health.
+The judge says how rings stand (`Standings`), the plan who is next and what the operator asked for; here one is held
+against the other. Missing evidence is never taken for good, and bad evidence goes before everything else, also while
+the roll-out is paused.
 """
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
-from typing import Literal
 
-from cloud.rollout.evidence import Evidence, GatewayEvidence, RingEvidence
-from cloud.rollout.figures import Drift, mix_distance
-from cloud.rollout.limits import Limits
-from cloud.rollout.plan import Plan
-
-Standing = Literal["healthy", "unknown", "absent", "bad"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one gateway's evidence comes to, and the figures it stands on in a clause."""
-
-    standing: Standing
-    because: str
+from cloud.rollout.hours import is_open, opens_us, parse_hours
+from cloud.rollout.plan import WHOLE_DAY_S, Plan, Wave, waves_of
+from cloud.rollout.standings import Standings
+from cloud.rollout.words import bytes_text, clock_text, duration, hours_text, names_text, several
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Give the candidate to `ring` (0, 1, 2 ...), the first that has not got it."""
+    """Give the candidate to `wave`, counted as `Plan.waves` are, the first that has not got it; it is of `ring`."""
 
+    wave: int
     ring: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Have ring 0 run the candidate beside the incumbent."""
+
     because: str
 
 
@@ -40,210 +38,202 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Do nothing until an operator lets `ring` through."""
+
+    ring: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Revert:
-    """Give the incumbent back to every ring that was touched."""
+    """Give the incumbent back to every wave that was touched."""
 
     because: str
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Every ring has the candidate and is well."""
+    """Every wave has the candidate, and every ring is well."""
 
     because: str
 
 
-Action = Advance | Wait | Revert | Done
+Action = Advance | Shadow | Wait | Hold | Revert | Done
 
 
-def decide(plan: Plan, evidence: Evidence, now_us: int, limits: Limits) -> Action:
+def decide(plan: Plan, evidence: Standings, now_us: int) -> Action:
     """The one next action; `because` is a sentence with the figures behind it."""
-    first = plan.incumbent is None
-    waiting: list[str] = []
-    healthy: list[str] = []
-    for index, ring in enumerate(evidence.rings[: evidence.touched]):
-        standings = set()
-        for found in ring.gateways:
-            verdict = judge(found, ring, window_s=evidence.window_s, now_us=now_us, limits=limits, first=first)
-            standings.add(verdict.standing)
-            if verdict.standing == "bad":
-                return Revert(f"{found.gateway} in ring {index} {verdict.because}")
-            if verdict.standing == "unknown":
-                waiting.append(f"{found.gateway} in ring {index} {verdict.because}")
-            if verdict.standing == "healthy":
-                healthy.append(f"{found.gateway} {verdict.because}")
-        if standings == {"absent"}:
-            waiting.append(f"no gateway of ring {index} has shown to be well")
-    if waiting:
-        return Wait(_some(waiting))
-    if evidence.touched == len(plan.rings):
-        return Done(f"all {len(plan.rings)} rings run {plan.candidate} and are well: {_some(healthy)}")
-    return _next_ring(plan, evidence, now_us, limits, healthy)
-
-
-def judge(
-    found: GatewayEvidence, ring: RingEvidence, *, window_s: float, now_us: int, limits: Limits, first: bool = False
-) -> Verdict:
-    """Whether a gateway is well with the candidate, not, or cannot be told yet.
-
-    One without anything to compare with (it was away) counts for nothing, unless the release is the `first` ever.
-    """
-    if found.failed:
-        return Verdict("bad", found.failed)
-    if found.errors >= limits.errors and found.errors > _usual_errors(found, limits.error_share):
-        return Verdict("bad", f"had {_errors(found.errors)} beside {found.now.frames} frames")
-    if found.absent:
-        return Verdict("absent", "was silent before and is now")
-    if not ring.deployed_us:
-        return Verdict("unknown", "is about to get it")
-    waited_s = (now_us - ring.deployed_us) / 1e6
-    silent_s = (now_us - max(found.heard_us, ring.deployed_us)) / 1e6 if found.reports else waited_s
-    if silent_s > limits.silence_windows * window_s:
-        last = "since its last report" if found.reports else "since the deployment, and no report of the candidate"
-        return Verdict("bad", f"is silent: {silent_s:.0f} s {last} (limit {limits.silence_windows * window_s:.0f} s)")
-    windows, frames = (limits.first_windows, limits.first_frames) if first else (limits.windows, limits.frames)
-    seen = f"{found.now.windows} of {windows} windows and {found.now.frames} of {frames} frames"
-    if found.now.windows < windows or found.now.frames < frames:
-        if found.reports and waited_s > limits.patience_windows * window_s:
-            return Verdict(
-                "bad", f"could not be judged in {waited_s:.0f} s: {seen}, camera {found.camera_state or '?'}"
-            )
-        return Verdict("unknown", f"has shown {seen}")
-    if not found.was.windows:
-        return Verdict("healthy" if first else "absent", _account(found))
-    fault = next(_faults(found, ring.drift, limits), None)
-    if fault is not None:
-        return Verdict("bad", f"{fault}, over {found.now.windows} windows and {found.now.frames} frames")
-    doubt = next(_doubts(found, ring.drift, limits), None)
-    if doubt is not None and found.now.windows < limits.doubt_windows:
-        return Verdict(
-            "unknown", f"needs a longer look ({found.now.windows} of {limits.doubt_windows} windows): {doubt}"
+    waves = plan.waves
+    finished = evidence.touched == len(waves)
+    ring = len(plan.rings) if finished else plan.ring_of(evidence.touched)  # the one that is next, or under way
+    begins = finished or evidence.touched == waves_of(plan, ring).start
+    for number, verdict in enumerate(evidence.rings[: ring if begins else ring + 1]):
+        if verdict.standing == "bad" or verdict.bad:
+            return Revert(f"ring {number}: {verdict.because}")
+    if evidence.shadow_since_us and evidence.rings[0].shadow == "bad":
+        return Revert(f"ring 0 in shadow: {evidence.rings[0].shadow_because}")
+    if evidence.paused:
+        return Wait(f"paused by {evidence.paused}; {_so_far(plan, evidence)}")
+    if plan.wishes.shadow_s and not evidence.touched:
+        beside = _in_shadow(plan, evidence, now_us)
+        if beside is not None:
+            return beside
+    if begins and ring:
+        lacking = _not_covered(plan, ring - 1, evidence, now_us)
+        if lacking is not None:
+            return lacking
+    if finished:
+        return Done(
+            f"all {several(len(plan.rings), 'ring')} run {plan.candidate} and are well: {_account(evidence, ring)}"
         )
-    return Verdict("healthy", _account(found))
+    return _next_wave(plan, ring, evidence, now_us, begins=begins)
 
 
-def mix_shift(found: GatewayEvidence, drift: Drift) -> tuple[float, float]:
-    """How far the class mix moved, and how far it may have moved without the candidate's doing."""
-    return mix_distance(found.now.mix, found.was.mix), max(found.spread.mix, drift.mix)
+def _in_shadow(plan: Plan, evidence: Standings, now_us: int) -> Shadow | Wait | None:
+    """What is to be done before ring 0 is touched; None when the shadow has shown the candidate to be well."""
+    wanted_s = plan.wishes.shadow_s
+    if not evidence.shadow_since_us:
+        return Shadow(f"{plan.candidate} first runs beside the incumbent on ring 0, for {duration(wanted_s)}")
+    ring_0 = evidence.rings[0]
+    shown_s = (now_us - evidence.shadow_since_us) / 1e6
+    said = f"in shadow on ring 0 for {duration(shown_s)} of {duration(wanted_s)}"
+    said += f": {ring_0.shadow_because}" if ring_0.shadow_because else ""
+    if shown_s < wanted_s or ring_0.shadow != "well":
+        stuck = shown_s > wanted_s + evidence.patience_s
+        return Wait(said + ("; does no gateway of ring 0 run a challenger? Abort it, or look" if stuck else ""))
+    return None
 
 
-def _faults(found: GatewayEvidence, drift: Drift, limits: Limits) -> Iterator[str]:
-    """What is worse than the limits allow, the clearest first."""
-    now, was = found.now, found.was
-    lasting = now.windows >= limits.doubt_windows
-    slow = _slowness(found, drift, limits)
-    if slow and (lasting or now.p50_ms > limits.p50_ratio * was.p50_ms * max(1.0, drift.p95)):
-        yield slow
-    fps_was = was.fps * min(1.0, drift.fps)
-    # a camera that went down slows no model
-    if (now.looked or not was.looked) and now.fps < limits.fps_ratio * fps_was:
-        yield (f"infers {now.fps:.1f} frames/s, the incumbent {fps_was:.1f} (limit {limits.fps_ratio:g} times)")
-    more = now.memory_bytes - was.memory_bytes
-    if now.memory_bytes > limits.memory_ratio * was.memory_bytes and more > limits.memory_extra_bytes:
-        yield (
-            f"takes {now.memory_bytes / 1e6:.0f} MB, the incumbent {was.memory_bytes / 1e6:.0f} MB "
-            f"(limit {limits.memory_ratio:g} times and {limits.memory_extra_bytes / 1e6:.0f} MB)"
+def _not_covered(plan: Plan, ring: int, evidence: Standings, now_us: int) -> Wait | Revert | None:
+    """What keeps a ring, all of whose waves are touched, from counting as well; None when it does."""
+    found = evidence.rings[ring]
+    wishes = plan.wishes
+    deployed_us = evidence.deployed_us[waves_of(plan, ring).stop - 1]
+    if not deployed_us:
+        return Wait(f"ring {ring} is about to get it")
+    watched_s = (now_us - deployed_us) / 1e6
+    soak_s = wishes.soak_of(ring)
+    needed = max(1, math.ceil(wishes.covered * found.gateways - 1e-9))
+    if found.standing != "well" or found.well < needed:
+        lacking = f"ring {ring}: {found.because}"
+        if found.standing == "well":
+            lacking += f"; {found.well} of {several(found.gateways, 'gateway')} are well, {needed} are needed"
+        if watched_s > soak_s + wishes.cover_s:
+            return Revert(f"{lacking}, after {duration(watched_s)} (limit {duration(soak_s + wishes.cover_s)})")
+        return Wait(lacking)
+    if watched_s < soak_s:
+        return Wait(
+            f"ring {ring} is well, and watched for {duration(watched_s)} of {duration(soak_s)}: {found.because}"
         )
-    low = found.spread.rate_low * min(1.0, drift.rate) / limits.rate_ratio
-    high = found.spread.rate_high * max(1.0, drift.rate) * limits.rate_ratio
-    if not low <= now.per_frame <= high:
-        yield (
-            f"sees {now.per_frame:.2f} things a frame, the incumbent {found.spread.rate_low:.2f} to "
-            f"{found.spread.rate_high:.2f} (limit {limits.rate_ratio:g} times)"
-        )
-    score = abs(now.mean_score - was.mean_score)
-    if now.detections and was.detections and score > limits.score_change + max(found.spread.score, drift.score):
-        yield (
-            f"scores {now.mean_score:.2f} on average, the incumbent {was.mean_score:.2f} "
-            f"(limit {limits.score_change:g} beyond the incumbent's own {found.spread.score:.2f})"
-        )
-    distance, allowed = mix_shift(found, drift)
-    limit = allowed + limits.mix_at_once
-    if lasting:
-        limit = min(limit, max(allowed + limits.mix_lasting, allowed * limits.mix_ratio))
-    if distance > limit and now.windows >= limits.mix_windows:
-        yield (
-            f"answers otherwise: its class mix moved by {distance:.2f}, the incumbent's own by {allowed:.2f} "
-            f"(limit {limit:.2f})"
-        )
+    if soak_s >= WHOLE_DAY_S and found.unseen_hours and watched_s <= soak_s + wishes.cover_s:
+        return Wait(f"ring {ring} is well, but has not been seen at {hours_text(found.unseen_hours)} UTC yet")
+    return None
 
 
-def _doubts(found: GatewayEvidence, drift: Drift, limits: Limits) -> Iterator[str]:
-    """What is not bad enough yet, or has not lasted."""
-    slow = _slowness(found, drift, limits)
-    if slow:
-        yield slow
-    if found.now.p50_ms > limits.p95_ratio * found.was.p50_ms * max(1.0, drift.p95) + limits.p95_extra_ms / 2:
-        yield f"its median inference takes {found.now.p50_ms:.1f} ms, the incumbent's {found.was.p50_ms:.1f} ms"
-    if found.errors > _usual_errors(found, 0.0):
-        yield f"it had {_errors(found.errors)}"
-    distance, allowed = mix_shift(found, drift)
-    if distance > allowed + limits.mix_doubt:
-        yield f"its class mix moved by {distance:.2f}, the incumbent's own by {allowed:.2f}"
+def _next_wave(plan: Plan, ring: int, evidence: Standings, now_us: int, *, begins: bool) -> Action:
+    number = evidence.touched
+    wave = plan.waves[number]
+    if evidence.touched and not evidence.deployed_us[-1]:
+        return Wait(f"ring {plan.ring_of(number - 1)} is about to get it")
+    if begins:
+        lacking = _cannot_be_compared(plan, ring, evidence, now_us)
+        if lacking is not None:
+            return lacking
+    before = _before(plan, ring, evidence, begins=begins)
+    if begins and ring in plan.wishes.approve and ring not in evidence.approved:
+        return Hold(ring, f"{before}; ring {ring} ({names_text(plan.rings[ring].names)}) waits for an approval")
+    held_back = _closed(plan, wave, now_us) or _too_many(plan, wave, evidence)
+    if held_back:
+        return Wait(f"{before}; {held_back}")
+    in_ring = waves_of(plan, ring)
+    which = f"wave {number - in_ring.start + 1} of {len(in_ring)} of " if len(in_ring) > 1 else ""
+    first = ", which had no release before" if plan.incumbent is None else ""
+    return Advance(number, ring, f"{before}; next is {which}ring {ring} ({names_text(wave.names)}){first}")
 
 
-def _usual_errors(found: GatewayEvidence, share: float) -> float:
-    """As many errors as may be expected in the frames seen: a share of them, or twice what the incumbent had."""
-    had_share = found.was.errors / found.was.frames if found.was.frames else 0.0
-    return max(share, 2 * had_share) * found.now.frames
-
-
-def _slowness(found: GatewayEvidence, drift: Drift, limits: Limits) -> str:
-    now_ms, was_ms = found.now.p95_ms, found.was.p95_ms * max(1.0, drift.p95)
-    if now_ms <= limits.p95_ratio * was_ms or now_ms <= was_ms + limits.p95_extra_ms:
-        return ""
-    return (
-        f"is slow: p95 {now_ms:.1f} ms, the incumbent's {was_ms:.1f} ms "
-        f"(limit {limits.p95_ratio:g} times and {limits.p95_extra_ms:g} ms)"
-    )
-
-
-def _next_ring(plan: Plan, evidence: Evidence, now_us: int, limits: Limits, healthy: list[str]) -> Action:
-    """On to the next ring, once there is something to compare it with."""
-    index = evidence.touched
-    ring = evidence.rings[index]
-    so_far = f"ring {index - 1} is well: {_some(healthy)}" if healthy else "nothing was touched yet"
+def _cannot_be_compared(plan: Plan, ring: int, evidence: Standings, now_us: int) -> Wait | Revert | None:
+    """On only when there is something to compare with; but one that never runs the incumbent holds nobody up for
+    ever."""
     if plan.incumbent is None:
-        return Advance(index, f"{so_far}; next is ring {index} ({_names(ring)}), which had no release before")
-    silence_s = limits.silence_windows * evidence.window_s
-    present = ring.present(now_us, silence_s)
-    short = [found for found in present if found.was.windows < limits.baseline_windows]
-    begun_us = max(evidence.since_us, *(touched.deployed_us for touched in evidence.rings[:index]), 0)
+        return None
+    found = evidence.rings[ring]
+    begun_us = max((evidence.since_us, evidence.shadow_since_us, *evidence.deployed_us))
     waited_s = (now_us - begun_us) / 1e6
-    patient = waited_s <= limits.patience_windows * evidence.window_s
-    # one that never runs the incumbent (it refused it) must not hold the others up for ever
-    if len(short) < len(present) and not (short and patient):
-        return Advance(index, f"{so_far}; next is ring {index} ({_names(ring)})")
-    lacking = (
-        f"{short[0].gateway} in ring {index} has shown {short[0].was.windows} of {limits.baseline_windows} windows "
-        f"with release {plan.incumbent} to compare with"
-        if present
-        else f"no gateway of ring {index} ({_names(ring)}) has reported in the last {silence_s:.0f} s"
-    )
-    if index == 0 and not patient:
-        return Revert(f"given up before anything was touched, after {waited_s:.0f} s: {lacking}")
+    patient = waited_s <= evidence.patience_s
+    if found.ready and (found.ready == found.present or not patient):
+        return None
+    named = f"ring {ring} ({names_text(plan.rings[ring].names)})"
+    if found.present:
+        lacking = (
+            f"{found.ready} of {several(found.present, 'gateway')} of {named} that report have shown enough of release "
+            f"{plan.incumbent} to compare with"
+        )
+    else:
+        lacking = f"no gateway of {named} has reported lately"
+    if not evidence.touched and not patient:
+        return Revert(f"given up before anything was touched, after {duration(waited_s)}: {lacking}")
     return Wait(lacking)
 
 
-def _account(found: GatewayEvidence) -> str:
-    now, was = found.now, found.was
-    if not was.windows:
-        return f"{now.windows} windows, {now.frames} frames, {now.fps:.1f} frames/s, p95 {now.p95_ms:.1f} ms, no error"
-    return (
-        f"{now.windows} windows, {now.frames} frames, {now.fps:.1f} frames/s (was {was.fps:.1f}), "
-        f"p95 {now.p95_ms:.1f} ms (was {was.p95_ms:.1f}), class mix moved {mix_distance(now.mix, was.mix):.2f} "
-        f"(incumbent's own {found.spread.mix:.2f})"
-    )
+def _closed(plan: Plan, wave: Wave, now_us: int) -> str:
+    """Why a wave may not begin at this hour; empty when it may."""
+    if not plan.wishes.hours:
+        return ""
+    hours = parse_hours(plan.wishes.hours)
+    for zone in sorted({gateway.timezone for gateway in wave.gateways}):
+        if not is_open(hours, zone, now_us):
+            return (
+                f"it is {clock_text(now_us, zone)} at {names_text(wave.names)} ({zone}), and hours are "
+                f"{plan.wishes.hours}: next in {duration((opens_us(hours, zone, now_us) - now_us) / 1e6)}"
+            )
+    return ""
 
 
-def _errors(count: int) -> str:
-    return "1 error" if count == 1 else f"{count} errors"
+def _too_many(plan: Plan, wave: Wave, evidence: Standings) -> str:
+    """Why a wave would be too much at once; empty when it would not. All of its gateways count: who is away now may be
+    back in a moment."""
+    wishes = plan.wishes
+    if wishes.max_in_flight is None and wishes.max_bytes_in_flight is None and wishes.site_bytes is None:
+        return ""
+    flying = evidence.in_flight
+    more = len(wave.gateways)
+    count = len(flying) + more
+    on_the_way = f"{several(len(flying), 'gateway')} on the way to {plan.candidate}, and with {more} more"
+    if wishes.max_in_flight is not None and count > wishes.max_in_flight:
+        return f"{on_the_way} there would be {count} (limit {wishes.max_in_flight})"
+    if wishes.max_bytes_in_flight is not None and count * plan.bytes_each > wishes.max_bytes_in_flight:
+        return (
+            f"{on_the_way} they would download {bytes_text(count * plan.bytes_each)} at once "
+            f"(limit {bytes_text(wishes.max_bytes_in_flight)})"
+        )
+    if wishes.site_bytes is not None:
+        named = {gateway.name: gateway.site for touched in plan.waves for gateway in touched.gateways}
+        sites = [named[name] for name in flying] + [gateway.site for gateway in wave.gateways]
+        for site in sorted({gateway.site for gateway in wave.gateways} - {""}):
+            wanted = sites.count(site) * plan.bytes_each
+            if wanted > wishes.site_bytes:
+                return (
+                    f"{on_the_way} {site} would download {bytes_text(wanted)} at once "
+                    f"(limit {bytes_text(wishes.site_bytes)})"
+                )
+    return ""
 
 
-def _some(clauses: list[str]) -> str:
-    return clauses[0] if len(clauses) == 1 else f"{clauses[0]}; and {len(clauses) - 1} more"
+def _before(plan: Plan, ring: int, evidence: Standings, *, begins: bool) -> str:
+    if not evidence.touched:
+        return "nothing was touched yet"
+    if begins:
+        return f"ring {ring - 1} is well: {_account(evidence, ring)}"
+    return f"ring {ring} is under way, {_so_far(plan, evidence)}"
 
 
-def _names(ring: RingEvidence) -> str:
-    names = [found.gateway for found in ring.gateways]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _so_far(plan: Plan, evidence: Standings) -> str:
+    return f"{len(plan.names(evidence.touched))} of {several(len(plan.names()), 'gateway')} touched"
+
+
+def _account(evidence: Standings, rings: int) -> str:
+    """What the last of these rings has shown, and how many gateways of all of them are away."""
+    away = sum(found.absent for found in evidence.rings[:rings])
+    watched = f" ({several(away, 'gateway')} away, watched when back)" if away else ""
+    return evidence.rings[rings - 1].because + watched

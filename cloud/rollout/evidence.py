@@ -1,4 +1,4 @@
-"""What the gateways report, sorted into before and since each ring was touched, and compared like with like."""
+"""What the gateways report, sorted into before and since each wave was touched, and compared like with like."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from cloud.rollout.figures import (
     widened,
 )
 from cloud.rollout.fleet import Progress
-from cloud.rollout.plan import Plan, Ring
+from cloud.rollout.plan import Plan, Wave
 from cloud.rollout.state import Touched
 from greengrass.recipe import model_component, model_version
 from models.health import Health
@@ -44,12 +44,12 @@ class Report(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvidence:
-    """A gateway with the incumbent (`was`, `spread`) and, since its ring was touched, with the candidate (`now`).
+    """A gateway with the incumbent (`was`, `spread`) and, since its wave was touched, with the candidate (`now`).
 
     `reports` and `errors` count the candidate's cut windows too (errors: while the camera was well), `release` is the
     one it named last, 0 if it never reported. `failed` says why it gave the candidate up, if it did. `heard_us` is
-    when it last had something new to say, by our clock, 0 for never. `absent`: it was silent before its ring was
-    touched, and since.
+    when it last had something new to say, by our clock, 0 for never. `away`: it was silent before its wave was touched;
+    `absent`: and since.
     """
 
     gateway: str
@@ -62,12 +62,17 @@ class GatewayEvidence:
     failed: str = ""
     camera_state: str = ""
     heard_us: int = 0
+    away: bool = False
     absent: bool = False
+
+    def is_present(self, now_us: int, silence_s: float) -> bool:
+        """Whether it had something new to say in the last `silence_s`."""
+        return self.heard_us > 0 and now_us - self.heard_us <= silence_s * 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class RingEvidence:
-    """A ring's gateways. `drift` is what gateways outside it went through since it was touched; `deployed_us` is 0
+class WaveEvidence:
+    """A wave's gateways. `drift` is what gateways outside it went through since it was touched; `deployed_us` is 0
     until the candidate is deployed to it."""
 
     gateways: tuple[GatewayEvidence, ...]
@@ -76,14 +81,14 @@ class RingEvidence:
 
     def present(self, now_us: int, silence_s: float) -> tuple[GatewayEvidence, ...]:
         """The gateways that had something new to say in the last `silence_s`."""
-        return tuple(found for found in self.gateways if found.heard_us and now_us - found.heard_us <= silence_s * 1e6)
+        return tuple(found for found in self.gateways if found.is_present(now_us, silence_s))
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All rings in order, of which the first `touched` get the candidate. The roll-out began at `since_us`."""
+    """All waves in order, of which the first `touched` get the candidate. The roll-out began at `since_us`."""
 
-    rings: tuple[RingEvidence, ...]
+    waves: tuple[WaveEvidence, ...]
     touched: int
     window_s: float
     since_us: int
@@ -104,14 +109,14 @@ def weigh(
     windows: dict[str, list[Health]] = defaultdict(list)
     for report in sorted(reports, key=_when):
         windows[report.gateway].append(report.health)
-    baselines = {name: _baseline(plan, windows[name], window_s) for name in plan.gateways()}
+    baselines = {name: _baseline(plan, windows[name], window_s) for name in plan.names()}
     # how much the incumbent differs from itself, by how many windows are pooled
     fleet_spread = cache(lambda pooled: typical([spread(baseline, pooled) for baseline in baselines.values()]))
-    rings = []
-    for index, ring in enumerate(plan.rings):
+    waves = []
+    for index, wave in enumerate(plan.waves):
         touch = touched[index] if index < len(touched) else None
         gateways = []
-        for name in ring.gateways:
+        for name in wave.names:
             history = windows[name]
             found = GatewayEvidence(
                 name,
@@ -127,12 +132,13 @@ def weigh(
                 found = replace(
                     found,
                     spread=widened(own, fleet_spread(found.now.windows)),
+                    away=name in touch.absent,
                     absent=name in touch.absent and not found.reports,
                 )
             gateways.append(found)
-        outside = _drift_outside(plan, ring, touch, windows, window_s) if touch else NO_DRIFT
-        rings.append(RingEvidence(tuple(gateways), touch.deployed_us if touch else 0, outside))
-    return Evidence(tuple(rings), len(touched), window_s, since_us)
+        outside = _drift_outside(plan, wave, touch, windows, window_s) if touch else NO_DRIFT
+        waves.append(WaveEvidence(tuple(gateways), touch.deployed_us if touch else 0, outside))
+    return Evidence(tuple(waves), len(touched), window_s, since_us)
 
 
 def newest_reports(reports: Iterable[Report]) -> dict[str, int]:
@@ -185,7 +191,7 @@ def _pool_baseline(windows: Sequence[Health]) -> Figures:
 def _since_touched(
     found: GatewayEvidence, plan: Plan, since: Sequence[Health], window_s: float, progress: Progress
 ) -> GatewayEvidence:
-    """The same gateway with what it reported since its ring was touched."""
+    """The same gateway with what it reported since its wave was touched."""
     candidate = [health for health in since if (health.model, health.release) == (plan.model, plan.release)]
     return replace(
         found,
@@ -215,11 +221,11 @@ def _failure(plan: Plan, since: Sequence[Health], progress: Progress) -> str:
 
 
 def _drift_outside(
-    plan: Plan, ring: Ring, touch: Touched, windows: Mapping[str, Sequence[Health]], window_s: float
+    plan: Plan, wave: Wave, touch: Touched, windows: Mapping[str, Sequence[Health]], window_s: float
 ) -> Drift:
-    """What gateways outside the ring went through since it was touched, each with the same release on both sides."""
+    """What gateways outside the wave went through since it was touched, each with the same release on both sides."""
     pairs = []
-    for name in set(plan.gateways()).difference(ring.gateways):
+    for name in set(plan.names()).difference(wave.names):
         whole = _whole((health for health in windows[name] if health.model == plan.model), window_s)
         mark = touch.marks.get(name, 0)
         before = [health for health in whole if health.at_us <= mark]

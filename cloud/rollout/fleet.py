@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
+from cloud.rollout.plan import Gateway
+
 Progress = Literal["pending", "succeeded", "failed"]
 
 
@@ -11,6 +13,10 @@ class Fleet(Protocol):
 
     def things(self, group: str) -> tuple[str, ...] | None:
         """The group's gateways, None when there is no such group."""
+        ...
+
+    def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
+        """These gateways, in this order, as their attributes describe them."""
         ...
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from cloud.rollout.fleet import Progress
+from cloud.rollout.plan import Gateway
 from greengrass.deploy import Pin, current_pins, deploy
 from greengrass.devices import progress
 from greengrass.groups import ensure_group, things_in
@@ -16,6 +17,9 @@ class GreengrassFleet:
 
     def things(self, group: str) -> tuple[str, ...] | None:
         return things_in(group)
+
+    def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
+        return tuple(Gateway(name) for name in things)
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         ensure_group(group, things)

@@ -1,135 +1,138 @@
-"""Which gateways get a release when: rings, disjoint thing groups that are filled once and then kept."""
+"""Who gets a release, in which order, and what the operator asked for.
 
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
+A roll-out takes rings one after the other, and a ring's waves one after the other; a wave's gateways get their
+deployment at once, for a wave is a thing group. Rings are about trust: the next one waits until this one has shown to
+be well. Waves are about pace: hours, links, sites.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.errors import RolloutError, UsageError
+from models.errors import UsageError
 
-DEFAULT_RINGS = "2%,10%,30%,rest"
-_GROUP = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # what AWS IoT takes as a thing group's name
-_SHARE = re.compile(r"(\d{1,6})(%?)|rest")
+WHOLE_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway as its thing's attributes describe it; what nobody said is empty, and its time UTC."""
+
+    name: str
+    hardware: str = ""
+    site: str = ""
+    timezone: str = "UTC"
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A thing group and its gateways, in name order; never empty."""
+
+    group: str
+    gateways: tuple[Gateway, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(gateway.name for gateway in self.gateways)
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A thing group and its gateways, in name order; never empty."""
+    """Waves in order; never empty."""
 
-    group: str
-    gateways: tuple[str, ...]
+    waves: tuple[Wave, ...]
+
+    @property
+    def gateways(self) -> tuple[Gateway, ...]:
+        return tuple(gateway for wave in self.waves for gateway in wave.gateways)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(gateway.name for gateway in self.gateways)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What an operator asks of a roll-out beyond the release.
+
+    `shadow_s`: the candidate runs beside the incumbent on ring 0 for so long before it answers. `soak_s`: how long a
+    ring is watched after its last wave, by ring; the last figure is also that of all further rings, none at all is 0.
+    `approve`: rings that wait for an operator before they are touched. `hours`: the gateways' local time in which a
+    wave may begin ("22:00-05:00"; empty: always). At most `max_in_flight` gateways, `max_bytes_in_flight` bytes and
+    `site_bytes` bytes at one site are given the release and have not yet reported it. `covered`: the share of a ring
+    that must have shown to be well; the others may be away. If it has not come to that `cover_s` after its soak, the
+    roll-out is undone: silence is not health.
+    """
+
+    shadow_s: float = 0.0
+    soak_s: tuple[float, ...] = ()
+    approve: tuple[int, ...] = ()
+    hours: str = ""
+    max_in_flight: int | None = None
+    max_bytes_in_flight: int | None = None
+    site_bytes: int | None = None
+    covered: float = 0.5
+    cover_s: float = WHOLE_DAY_S
+
+    def __post_init__(self) -> None:
+        for value, flag in ((self.shadow_s, "shadow"), *((value, "soak") for value in self.soak_s)):
+            if not 0 <= value < float("inf"):
+                raise UsageError(f"--{flag} must be 0 or more seconds, got {value}")
+        for limit, flag in (
+            (self.max_in_flight, "max-in-flight"),
+            (self.max_bytes_in_flight, "max-bytes-in-flight"),
+            (self.site_bytes, "site-bytes"),
+        ):
+            if limit is not None and limit < 1:
+                raise UsageError(f"--{flag} must be 1 or more, got {limit}")
+        if not 0 < self.covered <= 1:
+            raise UsageError(f"--covered must be above 0 and at most 1, got {self.covered}")
+
+    def soak_of(self, ring: int) -> float:
+        return self.soak_s[min(ring, len(self.soak_s) - 1)] if self.soak_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`release` of `model` goes to the rings of `fleet`, in order; `incumbent` is what runs there, None at the first
-    release ever."""
+    release ever. `bytes_each` is what a gateway downloads for it, 0 where nobody knows."""
 
     model: str
     release: int
     incumbent: int | None
     fleet: str
     rings: tuple[Ring, ...]
+    wishes: Wishes = Wishes()
+    bytes_each: int = 0
 
     @property
     def candidate(self) -> str:
         return f"{self.model}@{self.release}"
 
-    def gateways(self, rings: int | None = None) -> tuple[str, ...]:
-        """The gateways of the first `rings` rings, or of all."""
-        return tuple(name for ring in self.rings[:rings] for name in ring.gateways)
+    @property
+    def waves(self) -> tuple[Wave, ...]:
+        """All waves in the order in which they are touched: a roll-out's state counts them."""
+        return tuple(wave for ring in self.rings for wave in ring.waves)
+
+    def ring_of(self, wave: int) -> int:
+        """The number of the ring that the wave belongs to, counted as `waves` are."""
+        for number, ring in enumerate(self.rings):
+            wave -= len(ring.waves)
+            if wave < 0:
+                return number
+        raise IndexError(f"there is no wave {wave}")
+
+    def names(self, waves: int | None = None) -> tuple[str, ...]:
+        """The gateways of the first `waves` waves, or of all."""
+        return tuple(gateway.name for wave in self.waves[:waves] for gateway in wave.gateways)
 
 
-def ring_group(fleet: str, model: str, ring: int) -> str:
-    """The name of a ring's thing group, of no other fleet's or model's ring: a model's name holds no underscore."""
-    name = f"{fleet}_{model}-ring-{ring}"
-    if not _GROUP.fullmatch(name):
-        raise UsageError(
-            f"a ring's thing group would be called {name!r}; AWS IoT takes 1..128 of A-Z a-z 0-9 : _ -, "
-            f"so choose a fleet name without other characters, or a shorter one"
-        )
-    return name
+def waves_of(plan: Plan, ring: int) -> range:
+    """The numbers of a ring's waves, counted as `Plan.waves` are."""
+    start = sum(len(before.waves) for before in plan.rings[:ring])
+    return range(start, start + len(plan.rings[ring].waves))
 
 
-def ring_sizes(total: int, shares: str) -> tuple[int, ...]:
-    """How many of `total` gateways go to each ring; none is empty, all together are `total`.
-
-    `shares` is a list such as "1,10%,rest": gateways, percent of the fleet (at least one gateway), what is left.
-    A fleet too small for all its rings has fewer.
-    """
-    sizes: list[int] = []
-    items = [item.strip() for item in shares.split(",")]
-    for position, item in enumerate(items):
-        match = _SHARE.fullmatch(item)
-        if match is None or match[1] == "0":
-            raise UsageError(f"rings must be a list of counts, percents and 'rest' such as 1,10%,rest, got {shares!r}")
-        left = total - sum(sizes)
-        if item == "rest":
-            if position != len(items) - 1:
-                raise UsageError(f"'rest' must come last in the rings, got {shares!r}")
-            size = left
-        elif match[2]:
-            size = min(left, max(1, round(total * int(match[1]) / 100)))
-        else:
-            size = int(match[1])
-        if size > left:
-            raise UsageError(f"the rings {shares} hold more gateways than the fleet's {total}; use fewer, or percents")
-        if size:
-            sizes.append(size)
-    if sum(sizes) != total:
-        raise UsageError(f"the rings {shares} hold {sum(sizes)} of the fleet's {total} gateways; end them with 'rest'")
-    return tuple(sizes)
-
-
-def fill_rings(
-    model: str, fleet: Iterable[str], kept: Sequence[Sequence[str]], shares: str
-) -> tuple[tuple[str, ...], ...]:
-    """The fleet's gateways by ring: as `kept` says where rings exist, else in the order of a stable hash.
-
-    Newcomers go to the last ring. A gateway that has left the fleet is in none; a ring it leaves empty stays, empty.
-    """
-    names = sorted(set(fleet))
-    if not names:
-        raise RolloutError("the fleet has no gateway; add things to its thing group first")
-    if not kept:
-        ordered = sorted(names, key=lambda name: _order(model, name))
-        ends = _running_sums(ring_sizes(len(names), shares))
-        starts = (0, *ends[:-1])
-        return tuple(tuple(sorted(ordered[start:end])) for start, end in zip(starts, ends, strict=True))
-    seen: set[str] = set()
-    for ring in kept:
-        twice = seen.intersection(ring)
-        if twice:
-            raise RolloutError(
-                f"{min(twice)} is in two rings of model {model}; a ring's thing groups must be disjoint, "
-                f"so take it out of one of them"
-            )
-        seen.update(ring)
-    rings = [sorted(set(ring).intersection(names)) for ring in kept]
-    rings[-1] = sorted({*rings[-1], *(name for name in names if name not in seen)})
-    return tuple(tuple(ring) for ring in rings)
-
-
-def make_plan(
-    *,
-    model: str,
-    release: int,
-    incumbent: int | None,
-    fleet: str,
-    things: Iterable[str],
-    kept: Sequence[Sequence[str]] = (),
-    shares: str = DEFAULT_RINGS,
-) -> Plan:
-    """The plan for a fleet's `things`, whose existing rings hold `kept`."""
-    filled = fill_rings(model, things, kept, shares)
-    rings = tuple(Ring(ring_group(fleet, model, k), ring) for k, ring in enumerate(filled) if ring)
-    return Plan(model, release, incumbent, fleet, rings)
-
-
-def _order(model: str, gateway: str) -> bytes:
-    # by model too, so that the same gateway is not every model's canary
-    return hashlib.sha256(f"{model}/{gateway}".encode()).digest()
-
-
-def _running_sums(sizes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(sum(sizes[: k + 1]) for k in range(len(sizes)))
+def gateways_named(names: Iterable[str]) -> tuple[Gateway, ...]:
+    """Gateways of which nothing but the name is known, in name order."""
+    return tuple(Gateway(name) for name in sorted(names))

@@ -1,8 +1,8 @@
 """A roll-out's evidence as rows, one a gateway, for people to look at."""
 
-from cloud.rollout.decide import judge, mix_shift
 from cloud.rollout.events import Row
 from cloud.rollout.evidence import Evidence
+from cloud.rollout.fixed_limits import judge, mix_shift
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Plan
 
@@ -10,21 +10,21 @@ from cloud.rollout.plan import Plan
 def rows_of(plan: Plan, evidence: Evidence, now_us: int, limits: Limits) -> tuple[Row, ...]:
     """Every gateway, ring by ring."""
     rows = []
-    for index, ring in enumerate(evidence.rings):
-        for found in ring.gateways:
+    for index, wave in enumerate(evidence.waves):
+        for found in wave.gateways:
             verdict = judge(
                 found,
-                ring,
+                wave,
                 window_s=evidence.window_s,
                 now_us=now_us,
                 limits=limits,
                 first=plan.incumbent is None,
             )
-            distance, allowed = mix_shift(found, ring.drift)
+            distance, allowed = mix_shift(found, wave.drift)
             rows.append(
                 Row(
                     gateway=found.gateway,
-                    ring=index,
+                    ring=plan.ring_of(index),
                     release=found.release,
                     verdict=verdict.standing if index < evidence.touched else "untouched",
                     windows=found.now.windows,

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from cloud.rollout.decide import Action, Advance, Done, Revert, Wait, decide
+from cloud.rollout.decide import Action, Advance, Done, Hold, Revert, Shadow, Wait, decide
 from cloud.rollout.events import Event, Kind
 from cloud.rollout.evidence import BASELINE_WINDOWS, Evidence, Report, newest_reports, running, weigh
+from cloud.rollout.fixed_limits import standings
 from cloud.rollout.fleet import Fleet, Progress
 from cloud.rollout.plan import Plan
 from cloud.rollout.rows import rows_of
@@ -103,25 +104,26 @@ def _step(folder: Path, rollout: Rollout, fleet: Fleet, reports: Reports, heard:
         seen = reports((rollout.undo.since_us or now_us) - _history_us(rollout))
         return _confirm(folder, rollout, rollout.undo, fleet, seen, now_us)
     seen = reports(rollout.started_us - _history_us(rollout))
-    heard.listen(newest_reports(seen), now_us, expected=rollout.plan.gateways(len(rollout.touched)))
+    heard.listen(newest_reports(seen), now_us, expected=rollout.plan.names(len(rollout.touched)))
     return _look(folder, rollout, fleet, seen, heard.at_us, now_us)
 
 
 def _make_rings(folder: Path, rollout: Rollout, fleet: Fleet, now_us: int) -> Event:
     # the last ring first: where ring 0's group exists all do, for whoever finds the groups but not this state
-    for ring in reversed(rollout.plan.rings):
-        fleet.assign(ring.group, ring.gateways)
-    rings = "; ".join(f"{ring.group}: {', '.join(ring.gateways)}" for ring in rollout.plan.rings)
+    for wave in reversed(rollout.plan.waves):
+        fleet.assign(wave.group, wave.names)
+    rings = "; ".join(f"{wave.group}: {', '.join(wave.names)}" for wave in rollout.plan.waves)
     text = f"{rollout.plan.candidate} goes to {rollout.plan.fleet} in {len(rollout.plan.rings)} rings ({rings})"
     return _put(folder, replace(rollout, phase="rolling"), Event(now_us, rollout.id, "planned", text))
 
 
 def _deploy(folder: Path, rollout: Rollout, fleet: Fleet, now_us: int) -> Event:
-    plan, ring = rollout.plan, len(rollout.touched) - 1
-    deployment = fleet.deploy(plan.rings[ring].group, plan.model, plan.release)
-    touched = replace(rollout.touched[ring], deployment=deployment, deployed_us=now_us)
-    text = f"{plan.candidate} is deployed to ring {ring} ({plan.rings[ring].group})"
-    changed = replace(rollout, touched=(*rollout.touched[:ring], touched))
+    plan, wave = rollout.plan, len(rollout.touched) - 1
+    group, ring = plan.waves[wave].group, plan.ring_of(wave)
+    deployment = fleet.deploy(group, plan.model, plan.release)
+    touched = replace(rollout.touched[wave], deployment=deployment, deployed_us=now_us)
+    text = f"{plan.candidate} is deployed to ring {ring} ({group})"
+    changed = replace(rollout, touched=(*rollout.touched[:wave], touched))
     return _put(folder, changed, Event(now_us, rollout.id, "deployed", text, ring))
 
 
@@ -139,7 +141,7 @@ def _look(
     )
     asked_by = revert_requested(folder)
     action = (
-        decide(rollout.plan, evidence, now_us, rollout.limits)
+        decide(rollout.plan, standings(rollout.plan, evidence, now_us, rollout.limits), now_us)
         if asked_by is None
         else Revert(f"{asked_by} asked for it")
     )
@@ -156,11 +158,11 @@ def _act(
         return Event(now_us, rollout.id, kind, action.because, ring, rows)
 
     match action:
-        case Wait():
-            return event("wait", evidence.touched - 1)
-        case Advance(ring=ring):
-            present = evidence.rings[ring].present(now_us, rollout.silence_s)
-            absent = {found.gateway for found in evidence.rings[ring].gateways}.difference(
+        case Wait() | Hold() | Shadow():
+            return event("wait", rollout.plan.ring_of(evidence.touched - 1) if evidence.touched else -1)
+        case Advance(wave=wave, ring=ring):
+            present = evidence.waves[wave].present(now_us, rollout.silence_s)
+            absent = {found.gateway for found in evidence.waves[wave].gateways}.difference(
                 found.gateway for found in present
             )
             # at the first release ever, nobody had anything to say before
@@ -177,10 +179,11 @@ def _act(
 
 
 def _undeploy(folder: Path, rollout: Rollout, undo: Undo, fleet: Fleet, now_us: int) -> Event:
-    plan, ring = rollout.plan, len(undo.deployments)
-    deployment = fleet.deploy(plan.rings[ring].group, plan.model, plan.incumbent, again=undo.again)
+    plan, wave = rollout.plan, len(undo.deployments)
+    group, ring = plan.waves[wave].group, plan.ring_of(wave)
+    deployment = fleet.deploy(group, plan.model, plan.incumbent, again=undo.again)
     undo = replace(undo, deployments=(*undo.deployments, deployment))
-    text = f"{_before(plan)} is deployed to ring {ring} again ({plan.rings[ring].group})"
+    text = f"{_before(plan)} is deployed to ring {ring} again ({group})"
     return _put(folder, replace(rollout, undo=undo), Event(now_us, rollout.id, "undeployed", text, ring))
 
 
@@ -192,7 +195,7 @@ def _confirm(folder: Path, rollout: Rollout, undo: Undo, fleet: Fleet, seen: Seq
         undo = replace(undo, marks=newest_reports(seen), since_us=now_us)
         write_rollout(folder, replace(rollout, undo=undo))
     rollout = replace(rollout, undo=undo)
-    touched = plan.gateways(len(rollout.touched))
+    touched = plan.names(len(rollout.touched))
     reported = running(plan.model, seen, undo.marks or {})
     progress = _progress_back(fleet, rollout, undo)
     back = {
@@ -200,9 +203,9 @@ def _confirm(folder: Path, rollout: Rollout, undo: Undo, fleet: Fleet, seen: Seq
         for name in touched
         if progress.get(name) == "succeeded" and (plan.incumbent is None or reported.get(name) == plan.incumbent)
     }
-    # who was away when its ring was touched and has said nothing since cannot be asked
+    # who was away when its wave was touched and has said nothing since cannot be asked
     newest = newest_reports(seen)
-    away = {name for ring in rollout.touched for name in ring.absent if newest.get(name, 0) <= ring.marks.get(name, 0)}
+    away = {name for wave in rollout.touched for name in wave.absent if newest.get(name, 0) <= wave.marks.get(name, 0)}
     missing = [name for name in touched if name not in back and name not in away]
     if not touched:
         return _end(folder, rollout, "reverted", f"nothing had been touched; {undo.because}", now_us)
@@ -238,17 +241,17 @@ def _put(folder: Path, rollout: Rollout, event: Event) -> Event:
 def _progress_of_silent(fleet: Fleet, rollout: Rollout, seen: Sequence[Report]) -> dict[str, Progress]:
     """How far the candidate's deployment is on gateways that have not reported it; those that have need no asking."""
     progress: dict[str, Progress] = {}
-    for ring, touched in zip(rollout.plan.rings, rollout.touched, strict=False):
+    for wave, touched in zip(rollout.plan.waves, rollout.touched, strict=False):
         release = running(rollout.plan.model, seen, touched.marks)
-        silent = tuple(name for name in ring.gateways if release.get(name) != rollout.plan.release)
+        silent = tuple(name for name in wave.names if release.get(name) != rollout.plan.release)
         progress.update(fleet.progress(touched.deployment, silent))
     return progress
 
 
 def _progress_back(fleet: Fleet, rollout: Rollout, undo: Undo) -> dict[str, Progress]:
     progress: dict[str, Progress] = {}
-    for ring, deployment in zip(rollout.plan.rings, undo.deployments, strict=False):
-        progress.update(fleet.progress(deployment, ring.gateways))
+    for wave, deployment in zip(rollout.plan.waves, undo.deployments, strict=False):
+        progress.update(fleet.progress(deployment, wave.names))
     return progress
 
 

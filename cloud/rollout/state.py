@@ -38,7 +38,7 @@ _STATE, _AUDIT, _REVERT, _LOCK = "state.json", "audit.jsonl", "revert", "lock"
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A ring that gets, or got, the candidate.
+    """A wave that gets, or got, the candidate.
 
     `marks` is each gateway's newest report when this was decided, in microseconds by the gateway's own clock: what
     is newer happened since. `absent` had been silent before. `deployment` is empty until the deployment is made.
@@ -52,7 +52,7 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """A roll-out going back: why, and the deployments made so far, one per touched ring.
+    """A roll-out going back: why, and the deployments made so far, one per touched wave.
 
     `marks` as in Touched, and `since_us`, are there once all deployments are made. `again`: an earlier attempt failed,
     so deployments that were made are made once more.
@@ -67,7 +67,8 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One roll-out. Times are UTC microseconds; `window_s` is how often the fleet's gateways report health."""
+    """One roll-out. Times are UTC microseconds; `window_s` is how often the fleet's gateways report health. `touched`
+    has one for each wave, counted as `Plan.waves` are."""
 
     id: str
     plan: Plan
@@ -79,7 +80,7 @@ class Rollout:
     undo: Undo | None = None
     ended_us: int = 0
     outcome: str = ""
-    format: int = 1
+    format: int = 2
 
     @property
     def ended(self) -> bool:
@@ -105,8 +106,8 @@ def read_rollout(folder: Path) -> Rollout | None:
         return None
     except (OSError, ValueError) as exc:
         raise RolloutError(f"{path} cannot be read: {exc}; restore it, or move it away and revert by hand") from exc
-    if not isinstance(document, dict) or document.get("format") != 1:
-        raise RolloutError(f"{path} is not a roll-out's state that this tidegate knows (format 1)")
+    if not isinstance(document, dict) or document.get("format") != 2:
+        raise RolloutError(f"{path} is not a roll-out's state that this tidegate knows (format 2)")
     try:
         return parse(Rollout, document, where=str(path))
     except ConfigError as exc:

@@ -13,6 +13,7 @@ from cloud.rollout.begin import begin, survey
 from cloud.rollout.events import Event
 from cloud.rollout.fleet import Progress
 from cloud.rollout.limits import Limits
+from cloud.rollout.plan import Gateway
 from cloud.rollout.run import run_rollout
 from models.errors import DeployError, RolloutError
 from simulator.light.fleet import LightFleet
@@ -43,12 +44,15 @@ class LightGroups:
 
     def settle(self, shares: str) -> None:
         """Rings as a first roll-out of release 1 has left them."""
-        for ring in survey(self, model=MODEL, release=1, group=GROUP, shares=shares, first=True).rings:
-            self.assign(ring.group, ring.gateways)
-            self._given[ring.group] = 1, f"settled-{ring.group}"
+        for wave in survey(self, model=MODEL, release=1, group=GROUP, shares=shares, first=True).waves:
+            self.assign(wave.group, wave.names)
+            self._given[wave.group] = 1, f"settled-{wave.group}"
 
     def things(self, group: str) -> tuple[str, ...] | None:
         return self._groups.get(group)
+
+    def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
+        return tuple(Gateway(name) for name in things)
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         self._check()

@@ -29,8 +29,8 @@ def fleet_running(
     behaviours = {release: GOOD, release + 1: candidate}
     fleet = RolloutFleet(names, behaviours=behaviours, seed=seed, fps=8.0, defect_rate=defect_rate)
     plan = survey(fleet, model=MODEL, release=release, group=FLEET, shares=rings, first=True)
-    for ring in plan.rings:
-        fleet.assign(ring.group, ring.gateways)
+    for wave in plan.waves:
+        fleet.assign(wave.group, wave.names)
     fleet.settle(release, windows)
     return fleet
 

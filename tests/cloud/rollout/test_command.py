@@ -193,7 +193,10 @@ def test_a_dry_run_changes_nothing(shop: Shop, capsys: pytest.CaptureFixture[str
     assert tidegate_rollout("start", "flange@1", "--fleet", FLEET, "--first", "--dry-run", "--json") == 0
 
     plan = json.loads(capsys.readouterr().out)["plan"]
-    assert [ring["group"] for ring in plan["rings"]] == ["shop_flange-ring-0", "shop_flange-ring-1"]
+    assert [wave["group"] for ring in plan["rings"] for wave in ring["waves"]] == [
+        "shop_flange-ring-0",
+        "shop_flange-ring-1",
+    ]
     assert not shop.state.exists()
     assert GreengrassFleet().things("shop_flange-ring-0") is None
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from cloud.rollout.evidence import GatewayEvidence, weigh
-from cloud.rollout.plan import Plan, Ring
+from cloud.rollout.plan import Plan, Ring, Wave, gateways_named
 from cloud.rollout.state import Touched
 from models.health import Health
 from simulator.rollout_fleet import RolloutReport
 
-PLAN = Plan("flange", 2, 1, "shop", (Ring("shop_flange-ring-0", ("belt",)),))
+PLAN = Plan("flange", 2, 1, "shop", (Ring((Wave("shop_flange-ring-0", gateways_named(["belt"])),)),))
 WELL = Health(0, 60.0, "flange", 1, "aa", "fp32", frames_seen=300, frames_inferred=300, p95_ms=9.0)
 CANDIDATE = replace(WELL, release=2, digest="bb")
 NO_MODEL = Health(0, 60.0, "flange", 0, "", "", camera_state="waiting")
@@ -26,7 +26,7 @@ def weighed(*since: Health) -> GatewayEvidence:
         heard_us={"belt": told[-1].at_us},
         progress={"belt": "succeeded"},
     )
-    return found.rings[0].gateways[0]
+    return found.waves[0].gateways[0]
 
 
 def test_a_gateway_that_has_no_model_for_now_has_not_gone_back() -> None:

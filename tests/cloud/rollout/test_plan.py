@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.rollout.plan import DEFAULT_RINGS, fill_rings, make_plan, ring_group, ring_sizes
+from cloud.rollout.plan import gateways_named
+from cloud.rollout.rings import DEFAULT_RINGS, fill_rings, make_plan, ring_group, ring_sizes
 from models.errors import RolloutError, UsageError
 
 names = st.sets(st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True), min_size=1, max_size=60)
@@ -87,15 +88,20 @@ def test_a_gateway_in_two_rings_is_refused() -> None:
 
 def test_a_ring_that_everybody_left_is_passed_over_and_keeps_its_number() -> None:
     plan = make_plan(
-        model="flange", release=2, incumbent=1, fleet="shop", things=["b", "c"], kept=[["a"], ["b"], ["c"]]
+        model="flange",
+        release=2,
+        incumbent=1,
+        fleet="shop",
+        gateways=gateways_named(["b", "c"]),
+        kept=[["a"], ["b"], ["c"]],
     )
 
-    assert [ring.group for ring in plan.rings] == ["shop_flange-ring-1", "shop_flange-ring-2"]
+    assert [wave.group for wave in plan.waves] == ["shop_flange-ring-1", "shop_flange-ring-2"]
 
 
 def test_a_fleet_without_gateways_is_refused() -> None:
     with pytest.raises(RolloutError, match="the fleet has no gateway"):
-        make_plan(model="flange", release=2, incumbent=1, fleet="shop", things=[])
+        make_plan(model="flange", release=2, incumbent=1, fleet="shop", gateways=[])
 
 
 def test_a_name_that_aws_would_refuse_is_refused_here() -> None:

@@ -92,7 +92,7 @@ def test_a_release_that_fails_in_a_later_ring_is_taken_back_from_every_ring_touc
             fleet.gateways[second].load = 3.0  # the release does not agree with this one's hardware
 
     assert state(tmp_path).phase == "reverted"
-    assert f"{second} in ring 1 is slow" in state(tmp_path).outcome
+    assert f"ring 1: {second} is slow" in state(tmp_path).outcome
     assert running(fleet) == [1, 1, 1, 1]
     assert [group for group, release in fleet.deployments if release == 1] == [
         "shop_flange-ring-0",
@@ -167,7 +167,7 @@ def test_a_gateway_whose_clock_is_wrong_is_judged_all_the_same(tmp_path: Path) -
     events = roll_out(tmp_path, fleet)
 
     (revert,) = [event for event in events if event.kind == "revert"]
-    assert f"{canary} in ring 0 is slow" in revert.text
+    assert f"ring 0: {canary} is slow" in revert.text
     assert state(tmp_path).phase == "reverted"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cloud.rollout.events import Event, Row
 from cloud.rollout.limits import Limits
-from cloud.rollout.plan import Plan, Ring
+from cloud.rollout.plan import Plan, Ring, Wave, Wishes, gateways_named
 from cloud.rollout.state import (
     LeaseHeldError,
     Rollout,
@@ -30,7 +30,14 @@ from models.errors import RolloutError
 
 ROLLOUT = Rollout(
     id="flange@2-x",
-    plan=Plan("flange", 2, 1, "shop", (Ring("shop_flange-ring-0", ("a", "b")),)),
+    plan=Plan(
+        "flange",
+        2,
+        1,
+        "shop",
+        (Ring((Wave("shop_flange-ring-0", gateways_named(["a", "b"])),)),),
+        Wishes(soak_s=(60.0, 0.0), approve=(1,), hours="22:00-05:00", max_in_flight=3),
+    ),
     limits=Limits(windows=3),
     window_s=5.0,
     started_us=1,
@@ -38,7 +45,7 @@ ROLLOUT = Rollout(
     touched=(Touched({"a": 17}, ("b",), "deployment-1", 20),),
     undo=Undo("it was slow", deployments=("deployment-2",), marks={"a": 30}, since_us=40),
 )
-EVENT = Event(7, "flange@2-x", "advance", "ring 0 is well", 1, (Row("a", 0, 2, "healthy", windows=3, fps=8.0),))
+EVENT = Event(7, "flange@2-x", "advance", "ring 0 is well", 1, (Row("a", 0, 2, "well", windows=3, fps=8.0),))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +67,8 @@ def test_there_may_be_none(tmp_path: Path) -> None:
     [
         ("{", "cannot be read"),
         ("[]", "not a roll-out's state"),
-        ('{"format": 2}', "not a roll-out's state"),
-        ('{"format": 1, "id": "x"}', "missing key 'plan'"),
+        ('{"format": 3}', "not a roll-out's state"),
+        ('{"format": 2, "id": "x"}', "missing key 'plan'"),
     ],
 )
 def test_a_state_that_is_none_says_so(tmp_path: Path, text: str, message: str) -> None:
