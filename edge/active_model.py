@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -110,8 +111,9 @@ class ActiveModel:
             self._switch(loaded, before)
             return
 
-    def offer(self, package: Path) -> None:
-        """Take a signed package: verify it, get it ready beside the current model, weigh it, switch.
+    def offer(self, package: Path, make_room: Callable[[Manifest], None] = lambda manifest: None) -> None:
+        """Take a signed package: verify it, get it ready beside the current model, weigh it, switch. `make_room` is
+        told of it before it is opened.
 
         PackageError or ModelError when it is not fit to run; the current model then goes on.
         """
@@ -124,6 +126,7 @@ class ActiveModel:
         serving = self._serving
         if serving is not None and serving.model.manifest.release == manifest.release:
             return
+        make_room(manifest)
         memory = measure()
         try:
             self._store.try_out(
@@ -139,19 +142,27 @@ class ActiveModel:
         self._switch(loaded, self._store.before(manifest.release) if serving is None else None, memory)
         self._store.now_runs(manifest.release)
 
-    def offer_named(self, pointer: Path) -> None:
+    def offer_named(self, pointer: Path, make_room: Callable[[Manifest], None] = lambda manifest: None) -> None:
         """`offer` the package that a pointer file names; OSError when the file cannot be read."""
         # a power cut may leave zeros in the file; the rest is a package that is not there, like any other wrong name
         named = pointer.read_bytes().replace(b"\0", b"").decode(errors="replace").strip()
         if not named:
             self.failed_release = f"the pointer {pointer} is empty; restart {pointer.parent.name}, which writes it"
             raise PackageError(self.failed_release)
-        self.offer(Path(named))
+        self.offer(Path(named), make_room)
 
     def offer_unsigned(self, run: Path) -> None:
         """Run a run folder as it is, without asking who made it: for trying things out."""
         manifest = read_manifest(run)
         self._switch(load(run, manifest))
+
+    def withdraw(self) -> None:
+        """Run nothing any more, and keep nothing of it but what failed here; OSError is for the next release."""
+        with self._changes:
+            self._serving, self._trial, self.failed_release = None, _NO_TRIAL, ""
+        with contextlib.suppress(OSError):
+            self._store.clear()
+        give_back()
 
     def wait(self, stop: threading.Event) -> LoadedModel | None:
         """The current model, once there is one; None when told to stop before."""
@@ -313,38 +324,63 @@ class ActiveModel:
         self._store.has_failed(manifest.release, why)
 
 
-def look_after(active: ActiveModel, stop: threading.Event, *, pointer: Path | None) -> None:
-    """Offer the package that the pointer file names, now and whenever the file changes, and keep the store's books.
-    As long as there is no model at all, what was refused is tried again: it may be that only a file was missing."""
-    step_behind()
-    seen: tuple[int, int] | None = None
-    refused = ""
-    retries = delays(*_REFUSED_RETRY_S)
-    retry_at = math.inf
-    while not stop.is_set():
-        stamp = _stamp(pointer) if pointer else None
-        again = active.current is None and time.monotonic() >= retry_at
-        if pointer and stamp and (stamp != seen or again):
-            if stamp != seen:
-                refused, retries = "", delays(*_REFUSED_RETRY_S)
-            seen = stamp
+class PointerWatch:
+    """Offers `active` the package that a pointer file names, at first and whenever the file changes, and keeps the
+    store's books. As long as there is no model at all, what was refused is tried again: it may be that only a file was
+    missing."""
+
+    def __init__(self, active: ActiveModel, pointer: Path | None) -> None:
+        self._active = active
+        self._pointer = pointer
+        self.forget()
+
+    def forget(self) -> None:
+        """Take what it names for new."""
+        self._seen: tuple[int, int] | None = None
+        self._refused = ""
+        self._retries = delays(*_REFUSED_RETRY_S)
+        self._retry_at = math.inf
+
+    def look(self, stop: threading.Event, make_room: Callable[[Manifest], None] = lambda manifest: None) -> None:
+        """Offer what is new. `make_room` is told of a release before it is opened. After trouble with a disk it takes
+        its time, unless it is to `stop`."""
+        stamp = stamp_of(self._pointer) if self._pointer else None
+        again = self._active.current is None and time.monotonic() >= self._retry_at
+        if self._pointer and stamp and (stamp != self._seen or again):
+            if stamp != self._seen:
+                self._refused, self._retries = "", delays(*_REFUSED_RETRY_S)
+            self._seen = stamp
             try:
-                active.offer_named(pointer)
+                self._active.offer_named(self._pointer, make_room)
             except TidegateError as exc:
-                if str(exc) != refused:
+                if str(exc) != self._refused:
                     log.error("a model was refused: %s", exc)
-                refused = str(exc)
-                retry_at = time.monotonic() + next(retries)
+                self._refused = str(exc)
+                self._retry_at = time.monotonic() + next(self._retries)
             except OSError as exc:
                 # a full disk, most likely: nothing is wrong with the model, so try again
                 log.error("a model could not be stored, trying again in %g s: %s", DISK_RETRY_S, exc)
-                seen = None
+                self._seen = None
                 stop.wait(DISK_RETRY_S)
         try:
-            active.settle()
+            self._active.settle()
         except OSError as exc:
             log.error("which model failed could not be written down, trying again in %g s: %s", DISK_RETRY_S, exc)
             stop.wait(DISK_RETRY_S)
+
+
+def look_after(
+    active: ActiveModel,
+    stop: threading.Event,
+    *,
+    pointer: Path | None,
+    make_room: Callable[[Manifest], None] = lambda manifest: None,
+) -> None:
+    """Follow a pointer file until told to `stop`."""
+    step_behind()
+    watch = PointerWatch(active, pointer)
+    while not stop.is_set():
+        watch.look(stop, make_room)
         stop.wait(POLL_S)
 
 
@@ -360,7 +396,8 @@ def _foreseen(model: LoadedModel, before: LoadedModel | Stored) -> float:
     return foreseen_slowdown(signed_ms, before.manifest.variant(ran).latency_ms, on=hardware_class())
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """What differs once a file was replaced or written; None while there is none."""
     try:
         found = path.stat()
     except OSError:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -43,9 +44,11 @@ class _Task:
 
 @dataclass(slots=True)
 class _Figures:
-    """Of one window and one challenger."""
+    """Of one window and one challenger, which must be free to go meanwhile."""
 
-    model: LoadedModel
+    model: str
+    release: int
+    digest: str
     frames: int = 0
     agreed: int = 0
     matched: int = 0
@@ -53,6 +56,13 @@ class _Figures:
     ours: AnswerTally = field(default_factory=AnswerTally)
     theirs: AnswerTally = field(default_factory=AnswerTally)
     times_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES))
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> Self:
+        return cls(model.manifest.name, model.manifest.release, model.digest)
+
+    def is_of(self, model: LoadedModel) -> bool:
+        return (self.release, self.digest) == (model.manifest.release, model.digest)
 
     def add(self, ours: Sight, theirs: Sight, agreement: Agreement, ms: float) -> None:
         self.frames += 1
@@ -65,9 +75,9 @@ class _Figures:
 
     def challenge(self) -> Challenge:
         return Challenge(
-            model=self.model.manifest.name,
-            release=self.model.manifest.release,
-            digest=self.model.digest,
+            model=self.model,
+            release=self.release,
+            digest=self.digest,
             frames=self.frames,
             agreed=self.agreed,
             matched=self.matched,
@@ -104,7 +114,7 @@ class Challenger:
         self._image: UInt8 = np.empty((0, 0, 3), np.uint8)
         self._figures: _Figures | None = None
         self._worst: Disagreement | None = None
-        self._unfit: LoadedModel | None = None
+        self._unfit: tuple[int, str] | None = None  # release and digest
         self._trouble = ""
 
     @property
@@ -131,7 +141,7 @@ class Challenger:
         if self._task is not None or self._clock() < self._rests_until or self._closed:
             return
         model = self.model.current
-        if model is None or model is self._unfit:
+        if model is None or self._unfit == (model.manifest.release, model.digest):
             return
         if self._image.shape != image.shape:
             self._image = np.empty_like(image)
@@ -168,7 +178,7 @@ class Challenger:
             figures, self._figures = self._figures, None
         if figures is not None:
             return figures.challenge()
-        return _Figures(model).challenge() if model is not None else None
+        return _Figures.of(model).challenge() if model is not None else None
 
     def candidate(self) -> list[PicturePart]:
         """A picture of the frame on which the two differed most since the last call, if they did, and if pictures are
@@ -191,8 +201,9 @@ class Challenger:
             found = model.runner.run(task.image)
         except ModelError as exc:
             # what is only watched is not worth trying again
-            self._unfit = model
+            self._unfit = model.manifest.release, model.digest
             self._trouble = f"challenger {model.label} failed: {exc}"
+            self.model.failed_release = f"{model.label}: {exc}"
             log.error("%s", self._trouble)
             return
         ms = (time.thread_time() - started) * 1000
@@ -201,8 +212,8 @@ class Challenger:
         agreement = compare(task.ours, theirs)
         doubt = agreement.left_over
         with self._lock:
-            if self._figures is None or self._figures.model is not model:
-                self._figures = _Figures(model)
+            if self._figures is None or not self._figures.is_of(model):
+                self._figures = _Figures.of(model)
             self._figures.add(task.ours, theirs, agreement, ms)
             if (
                 doubt is not None

@@ -61,6 +61,7 @@ class GatewayConfig:
     month sends. `workers` frames are inferred side by side, each on one core. The model `challenger`, which has a
     pointer and a root of trust of its own, is compared with the running one on as many frames as the part
     `challenger_cpu` of one core is enough for; at most `challenger_pictures` a day of what they see differently leave.
+    The same part of a core is for a release of `model` that was deployed to look on, with `shadow_pictures` a day.
     Prometheus is answered at `metrics_port` of this machine itself; 0: it is not."""
 
     model: str
@@ -80,6 +81,7 @@ class GatewayConfig:
     challenger: str | None = None
     challenger_cpu: float = 0.1
     challenger_pictures: int = 0
+    shadow_pictures: int = 120
     ack_timeout_s: float = 10.0
     byte_budget: ByteBudget | None = None
     workers: int = 1
@@ -119,6 +121,8 @@ class GatewayConfig:
             raise ValueError(f"challenger_cpu must be in 0.001..1, got {self.challenger_cpu:g}")
         if not 0 <= self.challenger_pictures <= 100_000:
             raise ValueError(f"challenger_pictures must be in 0..100000 a day, got {self.challenger_pictures}")
+        if not 0 <= self.shadow_pictures <= 100_000:
+            raise ValueError(f"shadow_pictures must be in 0..100000 a day, got {self.shadow_pictures}")
         if not 0.1 <= self.ack_timeout_s <= 600:
             raise ValueError(f"ack_timeout_s must be in 0.1..600, got {self.ack_timeout_s:g}")
         if not 1 <= self.workers <= MAX_WORKERS:

@@ -11,7 +11,7 @@ from edge.config import GatewayConfig
 _EVERYTHING = ("model", "trust", "state", "pointers", "package", "allow_unsigned", "spool_limit_bytes", "workers")
 _SHIPPING = ("ack_timeout_s", "byte_budget")
 _TRIAL = ("keep_s", "latency_budget_ms", "max_slowdown", "memory_limit_bytes")
-_CHALLENGER = ("challenger", "challenger_cpu", "challenger_pictures")
+_CHALLENGER = ("challenger", "challenger_cpu", "challenger_pictures", "shadow_pictures")
 _REPORTING = ("window_s", "metrics_port")
 
 
@@ -66,7 +66,7 @@ def differences(old: GatewayConfig, new: GatewayConfig) -> Changes:
         uplink=old.uplink != new.uplink,
         shipping=_differ(_SHIPPING, old, new),
         trial=_differ(_TRIAL, old, new),
-        challenger=_differ(_CHALLENGER, old, new) or (bool(new.challenger_pictures) and not (fits and blurred)),
+        challenger=_differ(_CHALLENGER, old, new) or not (fits and blurred),
         reporting=_differ(_REPORTING, old, new),
         left=tuple(name for name in before if name not in after or name in reopened),
         came=tuple(camera for name, camera in after.items() if name not in before or name in reopened),
@@ -95,4 +95,4 @@ def _takes_pictures(analytics: AnalyticsConfig) -> bool:
 
 def _blurs(config: GatewayConfig) -> dict[str, tuple[str, ...]]:
     """What a candidate for training must not show."""
-    return {camera.name: camera.blur for camera in config.cameras}
+    return {camera.name: camera.blur for camera in config.cameras if camera.blur}

@@ -113,6 +113,12 @@ class ModelStore:
         self.has_passed(release)  # it is over
         self._prune()
 
+    def clear(self) -> None:
+        """Keep no release; what failed here, and the floor, stay known."""
+        self._write_state(replace(self._state, running=0, previous=0))
+        self._write_trial(Trial())
+        self._prune()
+
     @property
     def trial(self) -> Trial:
         """Of the release that has not stood its trial yet, also when it began before a restart; release 0: none."""

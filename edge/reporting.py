@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from edge.active_model import ActiveModel
-from edge.challenger import Challenger
 from edge.notify import Watchdog, notify
+from edge.shadow import Shadow
 from edge.ship import Shipper
 from edge.spool import Spool
 from edge.status import Status, StatusSocket
@@ -39,7 +39,7 @@ class Reporter:
         active: ActiveModel,
         spool: Spool,
         shipper: Shipper,
-        challenger: Challenger | None,
+        shadow: Shadow | None,
         window_s: float,
         state: Path,
         metrics_port: int,
@@ -51,7 +51,7 @@ class Reporter:
         self._active = active
         self._spool = spool
         self._shipper = shipper
-        self._challenger = challenger
+        self._shadow = shadow
         self._state = state
         self._metrics_port = metrics_port
         self._uplink = uplink
@@ -77,11 +77,11 @@ class Reporter:
         self._open.close()
 
     def change(
-        self, *, challenger: Challenger | None, window_s: float, metrics_port: int, uplink: str, slowest_fps: float
+        self, *, shadow: Shadow | None, window_s: float, metrics_port: int, uplink: str, slowest_fps: float
     ) -> None:
         """Go on with other settings. The window that is under way keeps all that was counted in it."""
         now = time.monotonic()
-        self._challenger = challenger
+        self._shadow = shadow
         self._uplink = uplink
         self._watchdog.be_patient_for(_patience_s_of(slowest_fps))
         if window_s != self._window_s:
@@ -121,10 +121,11 @@ class Reporter:
         if self._spool.trouble:
             self._vitals.error(self._spool.trouble)
         standing = self._standing()
-        if self._challenger is not None:
-            standing = replace(standing, challenge=self._challenger.report())
-            self._spool.slip_in(*self._challenger.candidate())
-            if trouble := self._challenger.trouble():
+        challenger = self._shadow.challenger if self._shadow is not None else None
+        if challenger is not None:
+            standing = replace(standing, challenge=challenger.report())
+            self._spool.slip_in(*challenger.candidate())
+            if trouble := challenger.trouble():
                 self._vitals.error(trouble)
         for health in self._vitals.cut(self._active.current, standing, at_us=time.time_ns() // 1000):
             self._spool.slip_in(health)
@@ -144,7 +145,7 @@ class Reporter:
         """What is told as soon as it changes."""
         current = self._active.current
         running = (current.label, current.digest) if current else None
-        refused = self._active.failed_release, self._vitals.configuration_refused
+        refused = self._failed_release(), self._vitals.configuration_refused
         return self._vitals.camera_states, running, refused, bool(self._spool.trouble)
 
     def _status(self) -> Status:
@@ -164,8 +165,12 @@ class Reporter:
             batches_refused=account.refused,
             messages_ignored=account.ignored,
             swaps=self._active.swaps,
-            failed_release=self._active.failed_release,
+            failed_release=self._failed_release(),
         )
+
+    def _failed_release(self) -> str:
+        # that of the running model may be older
+        return (self._shadow.failed_release if self._shadow is not None else "") or self._active.failed_release
 
 
 def _patience_s_of(slowest_fps: float) -> float:

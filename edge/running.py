@@ -19,7 +19,7 @@ from edge.machine import Machine
 from edge.pictures import part_bytes
 from edge.pipeline import Pipeline
 from edge.reporting import Reporter
-from edge.shadow import Shadow, open_shadow, pointer_of, say_missing
+from edge.shadow import Shadow, pointer_of, say_missing
 from edge.ship import Shipper
 from edge.spool import Spool
 from edge.threads import join
@@ -27,6 +27,7 @@ from edge.uplink import Uplink, open_uplink
 from edge.vitals import Vitals
 from edge.watches import Watches
 from models.errors import TidegateError
+from models.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Running:
             spool, uplink, gateway=gateway, ack_timeout_s=config.ack_timeout_s, budget=config.byte_budget
         )
         self._pipeline = Pipeline(active, workers=config.workers)
-        self._shadow = open_shadow(config)
+        self._shadow = Shadow(config, active)
         self._watches = Watches(
             gateway,
             active=active,
@@ -100,7 +101,7 @@ class Running:
             active=active,
             spool=spool,
             shipper=self._shipper,
-            challenger=self._shadow.challenger,
+            shadow=self._shadow,
             window_s=config.window_s,
             state=config.state,
             metrics_port=config.metrics_port,
@@ -118,7 +119,7 @@ class Running:
         self._start("acks", self._shipper.listen)
         others = [
             self._start("ship", lambda: self._shipper.run(leave)),
-            self._start("model", lambda: look_after(self._active, leave, pointer=pointer)),
+            self._start("model", lambda: look_after(self._active, leave, pointer=pointer, make_room=self._make_room)),
         ]
         self._shadow.start(self._start)
         inference = [self._start(f"infer-{index}", self._pipeline.work) for index in range(self.config.workers)]
@@ -159,6 +160,7 @@ class Running:
             if self._stop.wait(min(self._reporter.left_s(), most_s)):
                 return
             with self._being_busy():
+                self._watches.compare_with(self._shadow.challenger)
                 self._reporter.look()
                 if self._spool.takes_more:  # else a camera could not even say that it is closed
                     self._follow()
@@ -185,7 +187,7 @@ class Running:
                 self.wanted = wanted
                 return
             self._watches.check(changes.came)
-            shadow = open_shadow(wanted) if changes.challenger else self._shadow
+            shadow = Shadow(wanted, self._active) if changes.challenger else self._shadow
             # last, for a broker closes the connection that it has when another of the same name comes
             uplink = open_uplink(wanted.uplink, gateway=self._gateway) if changes.uplink else self._uplink
         except TidegateError as exc:
@@ -210,7 +212,7 @@ class Running:
         self._watches.part_bytes = part_bytes(wanted.uplink.message_limit_bytes)
         self._watches.change(changes)
         self._reporter.change(
-            challenger=self._shadow.challenger,
+            shadow=self._shadow,
             window_s=wanted.window_s,
             metrics_port=wanted.metrics_port,
             uplink=wanted.uplink.described,
@@ -220,6 +222,9 @@ class Running:
         if before != wanted:
             log.info("%s changed", ", ".join(changed_keys(before, wanted)))
             self._keep_at = 0.0
+
+    def _make_room(self, manifest: Manifest) -> None:
+        self._shadow.make_room(manifest)
 
     def _change_shadow(self, shadow: Shadow) -> None:
         before, self._shadow = self._shadow, shadow

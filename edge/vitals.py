@@ -144,7 +144,8 @@ class Vitals:
 
     def cut(self, current: LoadedModel | None, standing: Standing, *, at_us: int) -> list[Health]:
         """End the window: a message for each release that answered in it, for the time in which it did; if none did,
-        one for the current one. What no release can be asked about (bytes, the challenger) goes with the last."""
+        one for the current one. What no release can be asked about (bytes, the challenger) goes with the last; a
+        challenger that answers by now with the one that it was compared with."""
         condition = self._machine.look()
         with self._lock:
             begin, end = self._began, self._mark(condition.cpu_s)
@@ -159,7 +160,15 @@ class Vitals:
             figures[Who.of(current)] = Figures(begin)
         told = tell(self._overall(condition, standing, at_us), figures, begin, end)
         bytes_sent = max(0, standing.bytes_sent - self._bytes_reported)
-        told[-1] = replace(told[-1], bytes_sent=bytes_sent, challenge=standing.challenge)
+        told[-1] = replace(told[-1], bytes_sent=bytes_sent)
+        if (challenge := standing.challenge) is not None:
+            others = [
+                index
+                for index, one in enumerate(told)
+                if (one.model, one.release) != (challenge.model, challenge.release)
+            ]
+            if others:
+                told[others[-1]] = replace(told[others[-1]], challenge=challenge)
         self._bytes_reported = standing.bytes_sent
         with self._lock:
             self._window = tuple(told)

@@ -88,6 +88,8 @@ class Watches:
 
     def compare_with(self, challenger: Challenger | None) -> None:
         """From the next frames on."""
+        if challenger is self.challenger:
+            return
         self.challenger = challenger
         for watch in self._watches.values():
             watch.observer.compare_with(challenger)

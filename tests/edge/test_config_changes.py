@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "challenger": "other",
     "challenger_cpu": 0.5,
     "challenger_pictures": 3,
+    "shadow_pictures": 30,
     "ack_timeout_s": 5.0,
     "byte_budget": ByteBudget(1 << 30),
     "workers": 2,
@@ -62,7 +63,7 @@ def test_no_setting_changes_in_vain(name: str) -> None:
         ({"window_s": 5.0}, Changes(reporting=True)),
         ({"byte_budget": ByteBudget(1 << 30)}, Changes(shipping=True)),
         ({"max_slowdown": 3.0}, Changes(trial=True)),
-        ({"uplink": UplinkConfig("mqtt", "broker")}, Changes(uplink=True)),
+        ({"uplink": UplinkConfig("mqtt", "broker")}, Changes(uplink=True, challenger=True)),  # larger parts of pictures
         ({"challenger": "other"}, Changes(challenger=True)),
         ({"cameras": (DOOR,)}, Changes(left=("yard",))),
         ({"cameras": (DOOR, replace(YARD, fps=1))}, Changes(left=("yard",), came=(replace(YARD, fps=1),))),
@@ -78,7 +79,7 @@ def test_only_what_must_is_opened_again(change: dict[str, Any], changes: Changes
 def test_pictures_are_cut_to_fit_the_messages_of_another_uplink() -> None:
     before = replace(CONFIG, cameras=(replace(DOOR, analytics=PICTURES), YARD))
     changes = differences(before, replace(before, uplink=UplinkConfig(limit_bytes=2_000)))
-    assert changes == Changes(uplink=True, retold=(replace(DOOR, analytics=PICTURES),))
+    assert changes == Changes(uplink=True, challenger=True, retold=(replace(DOOR, analytics=PICTURES),))
 
 
 def test_what_must_be_blurred_holds_for_candidates_too() -> None:

@@ -1,9 +1,11 @@
 """A whole gateway in this process: cameras, model, spool and shipping, with a small cloud at the other end."""
 
+import fcntl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,6 +97,20 @@ class Site:
         draft = pointer.with_suffix(".draft")
         draft.write_text(f"{package}\n")
         draft.rename(pointer)
+
+    @contextmanager
+    def looking_on(self, package: Path) -> Iterator[None]:
+        """The component tidegate.Challenger.colour while it is deployed; its folder stays."""
+        folder = self.folder / "work" / "tidegate.Challenger.colour"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pointer").write_text(f"{package}\n")
+        with (folder / "alive").open("w") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            yield
+
+    def compared(self) -> list[int]:
+        """The release that looked on, in each window of the last process that told of one with frames; 0: none did."""
+        return [told.challenge.release if told.challenge else 0 for told in self.cloud.reports()]
 
     def labels(self) -> dict[int, str]:
         """What was seen in each frame."""
@@ -273,6 +289,59 @@ def test_a_challenger_that_arrives_is_compared_and_answers_nobody(
     shown = next(iter(site.cloud.pictures.values()))
     assert (shown.kind, shown.frame % 3) == ("disagreement", 2)
     assert {(result.model, result.release) for result in site.cloud.frames.values()} == {("colour", 1)}
+
+
+def test_a_release_looks_on_for_as_long_as_its_component_lives(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually, tmp_path: Path
+) -> None:
+    site.point(make_release(1))
+    site.start(CameraConfig("belt", str(make_video(3000)), fps=60), challenger_cpu=1.0)
+    eventually(lambda: len(site.cloud.frames) > 10)
+    for release in (2, 3):
+        with site.looking_on(make_release(release)):
+            eventually(
+                lambda release=release: any(
+                    told.challenge and told.challenge.release == release and told.challenge.agreed > 10
+                    for told in site.cloud.reports()
+                )
+            )
+        eventually(lambda: site.compared()[-1] == 0)
+    assert not list((site.folder / "state" / "looking-on" / "colour").glob("*/model*.onnx")), (
+        "it takes no room any more"
+    )
+    assert {(result.model, result.release) for result in site.cloud.frames.values()} == {("colour", 1)}
+    assert all(told.swaps == 0 for told in site.cloud.reports())
+
+
+def test_a_release_that_looked_on_answers_without_being_open_twice_or_losing_a_frame(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    site.point(make_release(1))
+    running, _ = site.start(CameraConfig("belt", str(make_video(3000)), fps=60), challenger_cpu=1.0)
+    with site.looking_on(make_release(2)):
+        eventually(lambda: 2 in site.compared())
+        site.point(make_release(2, name="2 again"))
+        eventually(lambda: any(told.release == 2 for told in site.cloud.reports()))
+        eventually(lambda: site.compared()[-1] == 0)
+        running.stop.set()
+        running.end()
+    assert {report.release for report in site.cloud.reports() if report.challenge} == {1}
+    numbers = site.cloud.frame_numbers("belt")
+    assert numbers == list(range(len(numbers)))
+    assert {result.release for result in site.cloud.frames.values()} == {1, 2}
+
+
+def test_a_release_that_cannot_look_on_says_why(
+    site: Site, make_video: MakeVideo, make_release: MakeRelease, eventually: Eventually
+) -> None:
+    site.point(make_release(1))
+    site.start(CameraConfig("belt", str(make_video(3000)), fps=60))
+    broken = make_release(2)
+    (broken / "model.onnx").write_bytes(b"")
+    with site.looking_on(broken):
+        eventually(lambda: any(told.failed_release.startswith("colour@2: ") for told in site.cloud.reports()))
+    eventually(lambda: site.cloud.reports()[-1].failed_release == "")
+    assert {told.release for told in site.cloud.reports()} == {1}
 
 
 class Flat:

@@ -44,7 +44,7 @@ def test_while_the_disk_takes_nothing_a_window_that_is_over_is_not_looked_at_all
             active=ActiveModel(ModelStore(tmp_path / "models", model="colour", trust=trust), keep_s=0),
             spool=full,
             shipper=Shipper(full, SmallUplink(SmallCloud()), gateway="g1"),
-            challenger=None,
+            shadow=None,
             window_s=1e-9,
             state=tmp_path,
             metrics_port=0,
