@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from simulator import streams
 from simulator.ports import LOOPBACK
 
 _SEGMENT_BYTES = 1_400
@@ -81,7 +82,7 @@ class BadLink:
         self._open.add(near)
         try:
             far_reader, far = await asyncio.open_connection(LOOPBACK, self._to_port)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             near.transport.abort()
             self._open.discard(near)
             return
@@ -92,12 +93,12 @@ class BadLink:
         except asyncio.CancelledError:
             pass  # the link closes: asyncio's own streams complain about a task that ends by it
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
             for writer in (near, far):
                 writer.transport.abort()
                 self._open.discard(writer)
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Returns when either end has gone and what was under way has arrived."""
@@ -136,10 +137,5 @@ class BadLink:
             writer.transport.abort()
 
     async def _shut_down(self) -> None:
-        self._server.close()
         self._abort_all()
-        await self._server.wait_closed()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await streams.end(self._server)

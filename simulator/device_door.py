@@ -11,6 +11,7 @@ import hashlib
 import logging
 import ssl
 import threading
+import weakref
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,6 +19,7 @@ from typing import Any, Self, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from simulator import mqtt_packets as mqtt
+from simulator import streams
 from simulator.authority import Authority, Identity
 from simulator.control.account import Account
 from simulator.control.enrolment import Enrolment
@@ -40,6 +42,7 @@ class DeviceDoor:
         self._enrolment = enrolment
         self._authority = authority
         self._broker = broker
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="device-door", daemon=True)
         self._thread.start()
@@ -67,15 +70,14 @@ class DeviceDoor:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _stop(self) -> None:
-        self._server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await streams.end(self._server)
+        for transport in list(self._transports):
+            transport.abort()  # TLS says goodbye, and waits for the other side's
 
     async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         certificate = hashlib.sha256(shown).hexdigest()
+        self._transports.add(writer.transport)
         try:
             if not await asyncio.to_thread(self._is_active, certificate):
                 log.info("certificate %s is not let in: it is not active", certificate)
@@ -161,7 +163,9 @@ class DeviceDoor:
     async def _to_broker(self, thing: str) -> Stream:
         host, port = self._broker
         context = _context(self._authority.device(thing), ssl.PROTOCOL_TLS_CLIENT)
-        return await asyncio.open_connection(host, port, ssl=context)
+        reader, writer = await asyncio.open_connection(host, port, ssl=context)
+        self._transports.add(writer.transport)
+        return reader, writer
 
 
 async def _down(broker: asyncio.StreamReader, device: asyncio.StreamWriter) -> None:

@@ -5,16 +5,28 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.left_open import LeftOpen
+
 if TYPE_CHECKING:
     from tests.s3 import S3
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+_left_open = LeftOpen()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    yield
+    left = _left_open.after_test(ends_file=nextitem is None or nextitem.path != item.path)
+    assert not left, f"nobody can close these any more: {left}"
 
 
 @pytest.fixture(scope="session")
