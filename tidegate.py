@@ -29,6 +29,7 @@ COMMANDS = {
     "ingest": ("cloud.commands.ingest", "commit gateways' results to the lake"),
     "infra": ("cloud.commands.infra", "write the AWS infrastructure as a template, without network"),
     "query": ("cloud.commands.query", "run SQL over the lake"),
+    "disagreements": ("cloud.commands.disagreements", "lay out pictures on which two models differ, for labelling"),
 }
 
 # what to install where a command misses a package: pip install "tidegate[...]"

@@ -8,6 +8,7 @@ from edge.analytics.analytics import Moment
 from edge.pictures import PART_BYTES, jpeg_of, new_picture_id, parts_of
 from edge.privacy import conceal
 from models.agreement import Sight
+from models.both_answers import Answer, BothAnswers, Found, with_answers
 from models.detections import UInt8
 from models.records import PicturePart
 
@@ -19,15 +20,23 @@ _LONGEST_PX = 1280
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Disagreement:
-    """A frame on which the two differ: a candidate for training. `doubt` is the highest score without a match."""
+    """A frame on which the two differ: a candidate for training. `looked_on` is the model and release that saw
+    `theirs`; `doubt` is the highest score without a match."""
 
     camera: str
     moment: Moment
     image: UInt8
     ours: Sight
     theirs: Sight
+    looked_on: tuple[str, int]
     followed: Sight
     doubt: float
+
+    @property
+    def both(self) -> BothAnswers:
+        """What the two said."""
+        ours = _answer(self.ours, self.moment.model, self.moment.release)
+        return BothAnswers(self.moment.size, ours, _answer(self.theirs, *self.looked_on))
 
 
 class Candidates:
@@ -53,7 +62,7 @@ class Candidates:
         return all(label in known for label in self._blur.get(camera, ()))
 
     def picture(self, one: Disagreement) -> list[PicturePart]:
-        """The frame's picture in parts, or nothing where today's are used up."""
+        """The frame's picture with both answers in it, in parts, or nothing where today's are used up."""
         now = self._clock()
         self._saved = min(self._most, self._saved + (now - self._saved_at) * self._daily / _DAY_S)
         self._saved_at = now
@@ -66,7 +75,7 @@ class Candidates:
         height, width = image.shape[:2]
         jpeg, xyxy = jpeg_of(image, (0.0, 0.0, float(width), float(height)), quality=_QUALITY, longest_px=_LONGEST_PX)
         return parts_of(
-            jpeg,
+            with_answers(jpeg, one.both),
             picture=new_picture_id(),
             camera=one.camera,
             frame=one.moment.number,
@@ -75,3 +84,9 @@ class Candidates:
             xyxy=xyxy,
             part_bytes=self._part_bytes,
         )
+
+
+def _answer(sight: Sight, model: str, release: int) -> Answer:
+    rows = zip(sight.labels, sight.found.scores.tolist(), sight.found.xyxy.tolist(), strict=True)
+    found = tuple(Found(label, score, tuple(xyxy)) for label, score, xyxy in rows)
+    return Answer(model, release, found)

@@ -221,5 +221,13 @@ class Challenger:
                 and self._candidates.may_leave(task.camera, {*task.classes, *model.manifest.labels})
                 and (self._worst is None or doubt > self._worst.doubt)
             ):
-                image = task.image.copy()  # the next frame goes where this one is
-                self._worst = Disagreement(task.camera, task.moment, image, task.ours, theirs, task.followed, doubt)
+                self._worst = Disagreement(
+                    task.camera,
+                    task.moment,
+                    task.image.copy(),  # the next frame goes where this one is
+                    task.ours,
+                    theirs,
+                    (model.manifest.name, model.manifest.release),
+                    task.followed,
+                    doubt,
+                )

@@ -16,6 +16,7 @@ from edge.analytics.analytics import Moment
 from edge.candidates import Candidates
 from edge.challenger import Challenger
 from edge.model_store import ModelStore
+from models.both_answers import answers_in
 from models.detections import Detections, UInt8
 from models.health import Challenge
 from models.manifest import read_manifest, write_manifest
@@ -109,6 +110,10 @@ def test_the_frame_on_which_they_differ_most_becomes_a_picture(make_shadow: Call
     assert [part.part for part in parts] == list(range(parts[0].parts))
     assert max(len(part.data) for part in parts) <= 500
     assert np.abs(decoded(parts).astype(int) - GREEN).max() < 10
+    both = answers_in(b"".join(part.data for part in parts))
+    assert both is not None
+    assert (both.size, both.ours.model, both.ours.release, both.theirs.model) == ((64, 48), "colour", 1, "hue")
+    assert [found.label for found in (*both.ours.found, *both.theirs.found)] == ["red", "green"]
     assert shadow.challenger.candidate() == [], "one a window"
 
 
