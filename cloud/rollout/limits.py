@@ -39,6 +39,20 @@ class Limits:
     doubt_windows: int = 6
     score_change: float = 0.25  # of the mean score
     rate_ratio: float = 2.0  # detections per frame, either way
+    # surprises, the whole roll-out's: a release that is as promised is undone for them in so many of all cases
+    alpha: float = 0.02
+    least_windows: int = 3  # before odds are believed
+    quorum: float = 0.8  # of a ring's gateways that report must have shown enough
+    doubt: float = 1.0  # powers of ten below the limit from which on a ring is looked at for longer
+    blind_windows: int = 2880  # windows' time in which a gateway that reports may see nothing
+    # at once
+    slow_ratio: float = 1.6  # the median inference of the newest windows, two of them at least
+    crash_share: float = 0.001  # of the frames on which the model raised an error, and `errors` of them
+    leak_windows: int = 120  # windows for which memory has grown steadily
+    leak_horizon_s: float = 86_400.0  # by which it would have grown by `memory_extra_bytes`
+    silent_odds: float = 1e-4  # that so many gateways fall silent by chance
+    usual_silence: float = 0.02  # of gateways, at least
+    controls: int = 4  # untouched gateways that make a comparison
 
     def __post_init__(self) -> None:
         for field in fields(self):

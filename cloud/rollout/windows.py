@@ -1,5 +1,6 @@
 """Health messages as columns: a day of two hundred gateways is 288,000 windows, and no Python object for each."""
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -36,7 +37,7 @@ class Windows:
 
     `gateway`, `digest` and `failed` are indices into `gateways`, `digests` and `failures` (of the last two, 0 is "").
     `release` is 0 where none runs and OTHER_MODEL where another model does. `stream` and `seq` identify a row within
-    its gateway (a record sent twice counts once); a `seq` of 0 is of no stream and never a repetition.
+    its gateway, in every batch alike (one that comes twice counts once); a `seq` of 0 is never a repetition.
     `looking` is true while the camera is well. `bins` is (n, SCORE_BINS), `mix` (n, len(labels)). `shadow` is the
     release of a challenger, 0 for none, and `shadow_*` how it compares with the running one ("ours"). Times are
     microseconds UTC by the gateway's own clock.
@@ -133,7 +134,7 @@ def windows_of_reports(reports: Iterable[Report], *, model: str) -> Windows:
     """Windows of the lake's rows (or of anybody's that look like them)."""
     reports = list(reports)
     gateways, labels, digests = _Numbers(), _Numbers(), _Numbers([""])
-    failures, streams = _Numbers([""]), _Numbers([""])
+    failures = _Numbers([""])
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS if name != "mix"}
     mixes: list[dict[int, int]] = []
     for report in reports:
@@ -147,7 +148,7 @@ def windows_of_reports(reports: Iterable[Report], *, model: str) -> Windows:
             "window_s": health.window_s,
             "release": health.release if ours else OTHER_MODEL,
             "digest": digests[health.digest],
-            "stream": streams[report.stream],
+            "stream": _stream_number(report.stream),
             "seq": report.seq,
             "looking": health.camera_state == "ok",
             "frames": health.frames_inferred,
@@ -192,6 +193,14 @@ def renumbered(index: Int64, names: Sequence[str], known: Mapping[str, int]) -> 
     """Indices into `names` -> the numbers that `known` gives them, -1 where it gives none."""
     table = np.array([known.get(name, -1) for name in names], np.int64)
     return table[index] if len(table) else np.zeros(0, np.int64)
+
+
+def _stream_number(stream: str) -> int:
+    """The same number for the same id in every batch of windows."""
+    try:
+        return int(stream, 16) >> 1
+    except ValueError:
+        return zlib.crc32(stream.encode())
 
 
 class _Numbers(dict[str, int]):

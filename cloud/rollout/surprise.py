@@ -1,0 +1,205 @@
+"""How far a gateway's answers moved, less what could be expected, and how sure that is.
+
+A gateway is compared with itself: each figure with what the same gateway's incumbent would have had in the same hours
+of the day. Taken off are what untouched gateways went through in the same time (the middle one's shift) and what the
+signed report promises. What is left is tested against the noise: the incumbent's own from one slot of time to the
+next, made larger where untouched gateways wander more than that; and how far one camera's scene may lie from the
+reference pictures, by the number of things it shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cloud.rollout import account
+from cloud.rollout.windows import Bool, Float64, Int64
+
+PARTS = 5  # of a day: all of it, and its four quarters (UTC)
+_OWN_SLOTS = 6  # as many slots' weight has what windows alone say about noise
+_CLUMPED = 3.0  # windows are alike: slots wander so many times as much as independent windows would
+_TYPICAL = 8  # as many untouched gateways' weight has the assumption that noise is as estimated
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that is compared: a column of the sums (cloud/rollout/account.py) over its denominator. `ratio`:
+    shifts are differences of logarithms. Below `tolerance` a shift is nobody's business; `size` is one that matters;
+    a model is well when the figure is within `margin`. `name` completes "ring 0 ..."."""
+
+    name: str
+    column: int
+    unit: float
+    ratio: bool
+    tolerance: float
+    size: float
+    margin: float
+    weight: float
+    wander: float  # how far it drifts apart on gateways to which nothing was done, at least
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shifts:
+    """`estimate` and `variance`, (gateways, PARTS, figures): the shift of each figure from its expectation, NaN and
+    infinite where nothing is known; `now` and `expected` are the figures themselves."""
+
+    estimate: Float64
+    variance: Float64
+    now: Float64
+    expected: Float64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usual:
+    """The incumbent (or whatever is compared with), by gateway: `rate` (gateways, 24, figures) by hour of day, drawn
+    towards the day's mean as far as the hour was seen little; `seen` the denominators by hour, `noise` the variance of
+    the rate for a denominator of one."""
+
+    rate: Float64
+    seen: Float64
+    noise: Float64
+
+
+def usual(
+    hours: Float64, by_slot: Float64, slots: Sequence[int], squares: Float64, slot_us: int, figures: Sequence[Figure]
+) -> Usual:
+    """Of sums (gateways, 24, columns), those by slot (slots, gateways, columns) and those of squares."""
+    of = account.denominators(hours.shape[-1])
+    column = _columns(figures)
+    part, whole = hours[..., column], hours[..., of[column]]
+    total, all_of = part.sum(axis=1), whole.sum(axis=1)
+    rate = _ratio(total, all_of)
+    slot_count = (by_slot[..., of[column]] > 0).sum(axis=0)
+    pull = all_of / np.maximum(slot_count, 1)  # as much as an average slot
+    by_hour = _ratio(part + (pull * rate)[:, None], whole + pull[:, None])
+    hour = np.array([slot * slot_us % account.DAY_US // account.HOUR_US for slot in slots], np.int64)
+    left_over = by_slot[..., column] - by_hour[:, hour].transpose(1, 0, 2) * by_slot[..., of[column]]
+    fitted = _ratio(whole, whole + pull[:, None]).sum(axis=1)
+    spare = np.maximum(slot_count - np.minimum(fitted, slot_count / 2), 0.5)
+    of_slots = _ratio((left_over**2).sum(axis=0) * slot_count / spare, all_of)
+    nn, nd, dd = squares[:, 0, column], squares[:, 1, column], squares[:, 2, column]
+    of_windows = _ratio(np.maximum(nn - 2 * rate * nd + rate**2 * dd, 0), all_of) * _CLUMPED
+    weight = slot_count / (slot_count + _OWN_SLOTS)
+    noise = weight * of_slots + (1 - weight) * of_windows
+    return Usual(by_hour, whole, np.maximum(noise, _least_noise(noise, total, all_of, figures)))
+
+
+def _least_noise(noise: Float64, total: Float64, all_of: Float64, figures: Sequence[Figure]) -> Float64:
+    """What has never been seen to vary may yet: a share of hardly anything is as clumped as the fleet's others are."""
+    unit = np.array([figure.unit for figure in figures])
+    counts = np.array([figure.column == account.DETECTIONS for figure in figures])
+    shares = np.array([figure.column in (account.HIGH, account.LOW) or bool(figure.label) for figure in figures])
+    share = (total + 0.5) / (all_of + 1)
+    binomial = np.where(shares, share * (1 - np.minimum(share, 1)), np.where(counts, share, 0.0))
+    seen = shares & (all_of > 0) & (total > 0) & (total < all_of)
+    clumped = float(np.median(_ratio(noise[seen], binomial[seen]))) if seen.any() else 1.0
+    others = np.where(counts | shares, 0.0, (0.02 / np.where(unit > 0, unit, 1)) ** 2)
+    return np.maximum(binomial * np.where(shares, max(clumped, 1.0), 1.0) / 2, others)
+
+
+def shifts(before: Usual, hours: Float64, figures: Sequence[Figure]) -> Shifts:
+    """How what was summed in `hours` (gateways, 24, columns) differs from what was usual."""
+    of = account.denominators(hours.shape[-1])
+    column = _columns(figures)
+    unit = np.array([figure.unit for figure in figures])
+    ratio = np.array([figure.ratio for figure in figures])
+    whole = hours[..., of[column]]
+    now, size = _parts(hours[..., column]), _parts(whole)
+    expected = _parts(whole * before.rate)
+    seen = _parts(np.where(whole > 0, before.seen, 0.0)) + _parts(before.seen)[:, :1] / 24
+    noise = before.noise[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = (now - expected) / size * unit
+        quotient = np.log((now + 0.5) / (expected + 0.5))
+        variance = noise * (1 / size + 1 / seen)
+        of_ratio = variance * (size / np.maximum(expected, 0.5)) ** 2 + np.where(
+            column == account.DETECTIONS, 1 / (expected + 0.5), 0.0
+        )
+        known = (size > 0) & (before.seen.sum(axis=1)[:, None] > 0)
+        return Shifts(
+            np.where(known, np.where(ratio, quotient, difference), np.nan),
+            np.where(known, np.where(ratio, of_ratio, variance * unit**2), np.inf),
+            np.where(known, now / size * unit, np.nan),
+            np.where(known, expected / size * unit, np.nan),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meanwhile:
+    """What untouched gateways went through, (PARTS, figures): the middle one's `shift`, the `variance` of that, and
+    how many times the estimated noise they show (`swell`), of at least 1."""
+
+    shift: Float64
+    variance: Float64
+    swell: Float64
+    gateways: int
+
+
+def meanwhile(others: Shifts, figures: Sequence[Figure], *, least: int) -> Meanwhile:
+    """Of untouched gateways' shifts in the same time; fewer than `least` in a part of the day say nothing of it."""
+    wander = np.array([figure.wander for figure in figures])
+    known = np.isfinite(others.estimate) & np.isfinite(others.variance)
+    count = known.sum(axis=0)
+    enough = count >= least
+    estimate = np.where(known, others.estimate, np.nan)
+    noise = np.where(known, others.variance, np.nan) + wander**2
+    if not len(estimate) or not enough.any():
+        flat = np.zeros(count.shape)
+        return Meanwhile(flat, flat + (2 * wander) ** 2, flat + 1.5, 0)
+    estimate[:, ~enough], noise[:, ~enough] = 0.0, 1.0
+    shift = np.nanmedian(estimate, axis=0)
+    away = np.abs(estimate - shift) / np.sqrt(noise)
+    # the widest of the middle and the tails: a few wild gateways are usual too
+    widest = np.max(
+        [np.nanquantile(away, part, axis=0) / z for part, z in ((0.5, 0.674), (0.8, 1.282), (0.95, 1.96))], axis=0
+    )
+    swell = np.maximum((count * widest**2 + _TYPICAL * 1.5) / (count + _TYPICAL), 1.0)
+    typical = np.nanmedian(noise, axis=0) * swell
+    return Meanwhile(
+        np.where(enough, shift, 0.0),
+        np.where(enough, 1.57 * typical / np.maximum(count, 1), (2 * wander) ** 2),
+        np.where(enough, swell, 1.5),
+        int(count[0].max(initial=0)),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pooled:
+    """The middle of several gateways' shifts by weight of what is known of each; the last axes are those of Shifts."""
+
+    estimate: Float64
+    variance: Float64  # of all that is uncertain
+    sampling: Float64  # of what more windows would make smaller
+
+
+def pooled(estimate: Float64, noise: Float64, scene: Float64, shared: Float64, members: Bool) -> Pooled:
+    """Estimates (gateways, PARTS, figures) with independent `noise` and `scene` variances and an error that is `shared`
+    by all, over each set of `members` (sets, gateways) -> (sets, PARTS, figures)."""
+    own = noise + scene
+    weight = np.where(np.isfinite(own) & np.isfinite(estimate), 1 / np.where(own > 0, own, np.inf), 0.0)
+    chosen = members.astype(np.float64)
+    total = np.tensordot(chosen, weight, axes=1)
+    value = np.tensordot(chosen, weight * np.where(weight > 0, estimate, 0.0), axes=1)
+    sampled = np.tensordot(chosen, weight**2 * np.where(weight > 0, noise, 0.0), axes=1)
+    known = total > 0
+    safe = np.where(known, total, 1.0)
+    return Pooled(
+        np.where(known, value / safe, np.nan),
+        np.where(known, 1 / safe + shared, np.inf),
+        np.where(known, sampled / safe**2, np.inf),
+    )
+
+
+def _columns(figures: Sequence[Figure]) -> Int64:
+    return np.array([figure.column for figure in figures], np.int64)
+
+
+def _parts(hours: Float64) -> Float64:
+    """Sums over the day and over its quarters: (gateways, 24, n) -> (gateways, PARTS, n)."""
+    quarters = hours.reshape(len(hours), 4, 6, -1).sum(axis=2)
+    return np.concatenate((quarters.sum(axis=1, keepdims=True), quarters), axis=1)
+
+
+def _ratio(part: Float64, whole: Float64) -> Float64:
+    return np.asarray(part / np.where(whole > 0, whole, np.inf))
