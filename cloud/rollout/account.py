@@ -45,26 +45,33 @@ class Account:
         self.hours: Float64 = np.zeros((epochs, 2, n, 24, FIXED))
         self.slots: list[int] = []  # slot numbers, in the order in which they first came up
         self.by_slot: Float64 = np.zeros((16, n, FIXED))
-        self.squares: Float64 = np.zeros((n, 3, FIXED))  # of the incumbent's windows: N*N, N*D, D*D
+        self.squares: Float64 = np.zeros((epochs, n, 3, FIXED))  # of the incumbent's windows: N*N, N*D, D*D
+        self.memory: Float64 = np.zeros((16, n, 2))  # by slot, the candidate's: windows, KiB
+        self.changes: Int64 = np.zeros((epochs, n), np.int64)  # how often the incumbent's sums changed
         self._slot_of: dict[int, int] = {}
 
-    def add(self, rows: Windows, gateway: Int64, epoch: Int64, role: Int64) -> None:
+    def add(self, rows: Windows, at_us: Int64, gateway: Int64, epoch: Int64, role: Int64) -> None:
         """Whole windows of the incumbent or the candidate, with the camera well."""
         if not len(rows):
             return
         values = self._values(rows)
-        hour = (rows.at_us % DAY_US) // HOUR_US
+        hour = (at_us % DAY_US) // HOUR_US
         epochs, _, n, _, _ = self.hours.shape
         cell = ((epoch * 2 + role) * n + gateway) * 24 + hour
         _add(self.hours.reshape(epochs * 2 * n * 24, -1), cell, values)
         old = role == INCUMBENT
         if old.any():
-            values, gateway = values[old], gateway[old]
-            place = self._places(rows.at_us[old] // self.slot_us)
-            _add(self.by_slot.reshape(len(self.by_slot) * n, -1), place * n + gateway, values)
-            base = values[:, denominators(values.shape[1])]
-            triple = np.stack((values * values, values * base, base * base), axis=1)
-            _add(self.squares.reshape(n, -1), gateway, triple.reshape(len(values), -1))
+            theirs, whose = values[old], gateway[old]
+            place = self._places(at_us[old] // self.slot_us)
+            _add(self.by_slot.reshape(len(self.by_slot) * n, -1), place * n + whose, theirs)
+            base = theirs[:, denominators(theirs.shape[1])]
+            triple = np.stack((theirs * theirs, theirs * base, base * base), axis=1)
+            _add(self.squares.reshape(epochs * n, -1), epoch[old] * n + whose, triple.reshape(len(theirs), -1))
+            np.add.at(self.changes, (epoch[old], whose), 1)
+        if not old.all():
+            place = self._places(at_us[~old] // self.slot_us)
+            kib = values[~old][:, [WINDOWS, KIB]]
+            _add(self.memory.reshape(len(self.memory) * n, 2), place * n + gateway[~old], kib)
 
     def _values(self, rows: Windows) -> Float64:
         place = self._label_places(rows.labels)
@@ -104,6 +111,7 @@ class Account:
                 self.slots.append(slot)
         while len(self.slots) > len(self.by_slot):
             self.by_slot = np.concatenate((self.by_slot, np.zeros_like(self.by_slot)))
+            self.memory = np.concatenate((self.memory, np.zeros_like(self.memory)))
         return np.array([self._slot_of[slot] for slot in distinct.tolist()], np.int64)[which]
 
 

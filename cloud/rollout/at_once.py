@@ -56,7 +56,7 @@ def broken(found: Machine, limits: Limits) -> Iterator[str]:
     ):
         said = f", promised {found.promised:.2g} times as long" if found.promised > 1.01 else ""
         yield (
-            f"is slow: half of its inferences take {found.p50_ms:.1f} ms or more, the incumbent's {before:.1f} ms{said} "
+            f"is slow: its median inference takes {found.p50_ms:.1f} ms, the incumbent's {before:.1f} ms{said} "
             f"(limit {limits.slow_ratio:g} times)"
         )
     more = found.memory_bytes - found.memory_bytes_was

@@ -41,7 +41,11 @@ class Limits:
     rate_ratio: float = 2.0  # detections per frame, either way
     # surprises, the whole roll-out's: a release that is as promised is undone for them in so many of all cases
     alpha: float = 0.02
+    shadow_alpha: float = 0.25  # of that, spent on the shadow
+    shadow_frames: int = 100  # seen by both
+    shadow_tolerance: float = 0.01  # of the shares of detections that both have
     least_windows: int = 3  # before odds are believed
+    scene_things: float = 4.0  # a scene shows so many times as many different things as one of its frames
     quorum: float = 0.8  # of a ring's gateways that report must have shown enough
     doubt: float = 1.0  # powers of ten below the limit from which on a ring is looked at for longer
     blind_windows: int = 2880  # windows' time in which a gateway that reports may see nothing
