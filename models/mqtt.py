@@ -78,6 +78,14 @@ class _Client(paho.Client):
             log.warning("the broker at %s:%d talks rubbish (%r); connecting again", self.host, self.port, exc)
             return MQTTErrorCode.MQTT_ERR_PROTOCOL  # upon which paho connects again
 
+    def stop(self) -> None:
+        """End the thread, then close what paho leaves to the garbage collector."""
+        self.loop_stop()
+        self._sock_close()
+        for end in (self._sockpairR, self._sockpairW):
+            if end is not None:
+                end.close()
+
 
 class Connection:
     """Stays connected in the background, with back-off; subscribes again each time it is back, and shows the
@@ -121,7 +129,10 @@ class Connection:
         if not self._client.is_connected():
             # paho would keep it in memory and send it later; our spool does that better
             raise UplinkError(f"not connected to the broker at {self._broker.host}:{self._broker.port}")
-        info = self._client.publish(topic, payload, qos=qos)
+        try:
+            info = self._client.publish(topic, payload, qos=qos)
+        except OSError as exc:  # closed meanwhile
+            raise UplinkError(f"publish to {topic} failed: {exc}") from exc
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise UplinkError(f"publish to {topic} failed: {paho.error_string(info.rc)}")
         if qos == 1:
@@ -166,7 +177,7 @@ class Connection:
         self._closed = True
         self._client.disconnect()
         # paho joins its thread, which may be in the middle of connecting to somebody who does not answer
-        stopping = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
+        stopping = threading.Thread(target=self._client.stop, name="mqtt-stop", daemon=True)
         stopping.start()
         stopping.join(_STOP_S)
         self._inbox.close()

@@ -15,20 +15,21 @@ class LeftOpen:
     ones, so it costs nothing elsewhere; without /proc it finds nothing."""
 
     def __init__(self) -> None:
-        self._known = self._known_before_file = _sockets()
+        self._known = self._known_before_file = sockets()
 
     def after_test(self, *, ends_file: bool) -> list[str]:
         """Sockets that nobody can close any more; at the end of a file also those that were still held, by a thread
         perhaps, when their test ended."""
         known = self._known_before_file if ends_file else self._known
-        left = _collected() if _sockets() - known else []
-        self._known = _sockets()
+        left = _collected() if sockets() - known else []
+        self._known = sockets()
         if ends_file:
             self._known_before_file = self._known
         return left
 
 
-def _sockets() -> set[str]:
+def sockets() -> set[str]:
+    """Of this process, each by its inode."""
     found = set()
     for file in _FILES.iterdir() if _FILES.is_dir() else ():
         try:

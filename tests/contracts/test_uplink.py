@@ -32,6 +32,7 @@ from simulator.broker import INGEST, LocalBroker
 from simulator.small_cloud import SmallCloud, SmallUplink
 from tests.contracts.impostor import Impostor, Unwilling
 from tests.edge.lite import lite
+from tests.left_open import sockets
 
 THING = "line-1"
 RESULTS, ACKS = results_topic(THING), acks_topic(THING)
@@ -253,6 +254,15 @@ def test_after_closing_nothing_is_taken_and_closing_again_is_harmless(ends: Ends
     with pytest.raises(UplinkError):
         uplink.publish(RESULTS, MESSAGE)
     uplink.close()
+
+
+def test_a_closed_connection_to_a_broker_has_no_socket_left(broker: LocalBroker, authority: Authority) -> None:
+    before = sockets()
+    identity = authority.device(THING).broker(broker.host, broker.port)
+    connection = Connection(identity, client_id=THING, subscriptions=[ACKS])
+    assert connection.wait_until_ready(20)
+    connection.close()
+    assert sockets() <= before
 
 
 def test_what_is_larger_than_any_answer_of_ours_breaks_nothing(ends: Ends) -> None:
