@@ -39,13 +39,14 @@ class Account:
 
     def __init__(self, gateways: Sequence[str], *, epochs: int, window_s: float) -> None:
         self.window_s = window_s
-        self.slot_us = int(min(max(SLOT_WINDOWS * window_s, 1.0), 3600.0) * 1e6)
+        self.per_hour = max(1, int(3600 / (SLOT_WINDOWS * window_s)))  # slots
         self.labels: list[str] = []
         n = len(gateways)
         self.hours: Float64 = np.zeros((epochs, 2, n, 24, FIXED))
         self.slots: list[int] = []  # slot numbers, in the order in which they first came up
         self.by_slot: Float64 = np.zeros((16, n, FIXED))
-        self.squares: Float64 = np.zeros((epochs, n, 3, FIXED))  # of the incumbent's windows: N*N, N*D, D*D
+        # of some of the incumbent's windows: N*N, N*D, D*D, D
+        self.squares: Float64 = np.zeros((epochs, n, 4, FIXED))
         self.memory: Float64 = np.zeros((16, n, 2))  # by slot, the candidate's: windows, KiB
         self.changes: Int64 = np.zeros((epochs, n), np.int64)  # how often the incumbent's sums changed
         self._slot_of: dict[int, int] = {}
@@ -55,23 +56,27 @@ class Account:
         if not len(rows):
             return
         values = self._values(rows)
-        hour = (at_us % DAY_US) // HOUR_US
+        slot, which = np.unique(at_us * self.per_hour // HOUR_US, return_inverse=True)
         epochs, _, n, _, _ = self.hours.shape
-        cell = ((epoch * 2 + role) * n + gateway) * 24 + hour
-        _add(self.hours.reshape(epochs * 2 * n * 24, -1), cell, values)
+        some = (role == INCUMBENT) & (at_us // int(self.window_s * 1e6) % max(1, min(8, int(self.window_s / 8))) == 0)
+        if some.any():
+            part = values[some]
+            base = part[:, denominators(values.shape[1])]
+            products = np.stack((part * part, part * base, base * base, base), axis=1).reshape(len(part), -1)
+            _add(self.squares.reshape(epochs * n, -1), (epoch * n + gateway)[some], products)
+        # first by the finest cells that there are, of which the others are sums
+        cell, values = _summed(((epoch * 2 + role) * len(slot) + which) * n + gateway, values)
+        gateway, which = cell % n, cell // n % len(slot)
+        role, epoch = cell // n // len(slot) % 2, cell // n // len(slot) // 2
+        hour, place = slot[which] // self.per_hour % 24, self._places(slot)[which]
+        _add(self.hours.reshape(epochs * 2 * n * 24, -1), ((epoch * 2 + role) * n + gateway) * 24 + hour, values)
         old = role == INCUMBENT
         if old.any():
-            theirs, whose = values[old], gateway[old]
-            place = self._places(at_us[old] // self.slot_us)
-            _add(self.by_slot.reshape(len(self.by_slot) * n, -1), place * n + whose, theirs)
-            base = theirs[:, denominators(theirs.shape[1])]
-            triple = np.stack((theirs * theirs, theirs * base, base * base), axis=1)
-            _add(self.squares.reshape(epochs * n, -1), epoch[old] * n + whose, triple.reshape(len(theirs), -1))
-            np.add.at(self.changes, (epoch[old], whose), 1)
+            _add(self.by_slot.reshape(len(self.by_slot) * n, -1), (place * n + gateway)[old], values[old])
+            np.add.at(self.changes, (epoch[old], gateway[old]), 1)
         if not old.all():
-            place = self._places(at_us[~old] // self.slot_us)
             kib = values[~old][:, [WINDOWS, KIB]]
-            _add(self.memory.reshape(len(self.memory) * n, 2), place * n + gateway[~old], kib)
+            _add(self.memory.reshape(len(self.memory) * n, 2), (place * n + gateway)[~old], kib)
 
     def _values(self, rows: Windows) -> Float64:
         place = self._label_places(rows.labels)
@@ -104,15 +109,18 @@ class Account:
         return np.array([places[label] for label in labels], np.int64)
 
     def _places(self, slots: Int64) -> Int64:
-        distinct, which = np.unique(slots, return_inverse=True)
-        for slot in distinct.tolist():
+        for slot in slots.tolist():
             if slot not in self._slot_of:
                 self._slot_of[slot] = len(self.slots)
                 self.slots.append(slot)
         while len(self.slots) > len(self.by_slot):
             self.by_slot = np.concatenate((self.by_slot, np.zeros_like(self.by_slot)))
             self.memory = np.concatenate((self.memory, np.zeros_like(self.memory)))
-        return np.array([self._slot_of[slot] for slot in distinct.tolist()], np.int64)[which]
+        return np.array([self._slot_of[slot] for slot in slots.tolist()], np.int64)
+
+    @property
+    def slot_s(self) -> float:
+        return 3600 / self.per_hour
 
 
 def denominators(columns: int) -> Int64:
@@ -156,13 +164,18 @@ def no_newest(gateways: int, columns: int) -> Newest:
 
 def _add(sums: Float64, cell: Int64, values: Float64) -> None:
     """sums[cell] += values, each row's; `sums` is a view."""
-    if len(cell) < 64:
-        np.add.at(sums, cell, values)
-        return
+    cell, values = _summed(cell, values)
+    sums[cell] += values
+
+
+def _summed(cell: Int64, values: Float64) -> tuple[Int64, Float64]:
+    """Each cell once, and the sum of its rows."""
     order = np.argsort(cell, kind="stable")
     cell = cell[order]
     first = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]])
-    sums[cell[first]] += np.add.reduceat(values[order], first, axis=0)
+    if len(first) == len(cell):
+        return cell, values[order]
+    return cell[first], np.add.reduceat(values[order], first, axis=0)
 
 
 def _widened(sums: Float64, columns: int) -> Float64:

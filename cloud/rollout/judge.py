@@ -208,7 +208,7 @@ class Ledger:
                         memory_bytes=float(memory[place]),
                         memory_bytes_was=float(memory_was[place]),
                         growth=self._growth(number),
-                        slot_s=book.account.slot_us / 1e6,
+                        slot_s=book.account.slot_s,
                     ),
                     limits,
                 ),

@@ -161,7 +161,8 @@ def _labels(book: Book, got: Int64) -> tuple[str, ...]:
 
 
 def _compact(hours: Float64, place: Sequence[int]) -> Float64:
-    """The fixed columns, those of the labels tested, and the detections of all others."""
+    """The fixed columns, those of the labels tested, and the detections of all others (of squares, those of the parts
+    must do)."""
     tested = hours[..., [FIXED + index for index in place]]
     rest = hours[..., FIXED:].sum(axis=-1) - tested.sum(axis=-1)
     return np.concatenate((hours[..., :FIXED], tested, rest[..., None]), axis=-1)
@@ -204,21 +205,16 @@ def _work_out(book: Book, ring: int, gateways: Int64, place: Sequence[int], figu
     hours = np.einsum("eghc,eg->ghc", kept.hours[:, INCUMBENT][:, gateways], counted)
     squares = np.einsum("egkc,eg->gkc", kept.squares[:, gateways], counted)
     slots = np.array(kept.slots, np.int64)
-    over = own[None, :] | ((slots[:, None] + 1) * kept.slot_us <= book.ring_marks[ring, gateways][None, :])
+    ends_us = (slots + 1) * account.HOUR_US // kept.per_hour
+    over = own[None, :] | (ends_us[:, None] <= book.ring_marks[ring, gateways][None, :])
     by_slot = kept.by_slot[: len(slots), gateways] * over[..., None]
     return usual(
         _compact(hours, place),
         _compact(by_slot, place),
-        kept.slots,
-        _compact_squares(squares, place),
-        kept.slot_us,
+        slots // kept.per_hour % 24,
+        _compact(squares, place),
         figures,
     )
-
-
-def _compact_squares(squares: Float64, place: Sequence[int]) -> Float64:
-    """As `_compact`; of the rest the squares are not known, and those of their parts must do."""
-    return _compact(squares, place)
 
 
 def _of(found: Usual, rows: slice) -> Usual:

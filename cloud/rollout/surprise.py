@@ -61,10 +61,9 @@ class Usual:
     noise: Float64
 
 
-def usual(
-    hours: Float64, by_slot: Float64, slots: Sequence[int], squares: Float64, slot_us: int, figures: Sequence[Figure]
-) -> Usual:
-    """Of sums (gateways, 24, columns), those by slot (slots, gateways, columns) and those of squares."""
+def usual(hours: Float64, by_slot: Float64, slot_hours: Int64, squares: Float64, figures: Sequence[Figure]) -> Usual:
+    """Of sums (gateways, 24, columns), those by slot (slots, gateways, columns), each slot's hour of day, and those of
+    squares."""
     of = account.denominators(hours.shape[-1])
     column = _columns(figures)
     part, whole = hours[..., column], hours[..., of[column]]
@@ -73,13 +72,12 @@ def usual(
     slot_count = (by_slot[..., of[column]] > 0).sum(axis=0)
     pull = all_of / np.maximum(slot_count, 1)  # as much as an average slot
     by_hour = _ratio(part + (pull * rate)[:, None], whole + pull[:, None])
-    hour = np.array([slot * slot_us % account.DAY_US // account.HOUR_US for slot in slots], np.int64)
-    left_over = by_slot[..., column] - by_hour[:, hour].transpose(1, 0, 2) * by_slot[..., of[column]]
+    left_over = by_slot[..., column] - by_hour[:, slot_hours].transpose(1, 0, 2) * by_slot[..., of[column]]
     fitted = _ratio(whole, whole + pull[:, None]).sum(axis=1)
     spare = np.maximum(slot_count - np.minimum(fitted, slot_count / 2), 0.5)
     of_slots = _ratio((left_over**2).sum(axis=0) * slot_count / spare, all_of)
-    nn, nd, dd = squares[:, 0, column], squares[:, 1, column], squares[:, 2, column]
-    of_windows = _ratio(np.maximum(nn - 2 * rate * nd + rate**2 * dd, 0), all_of) * _CLUMPED
+    nn, nd, dd, d = (squares[:, k, column] for k in range(4))
+    of_windows = _ratio(np.maximum(nn - 2 * rate * nd + rate**2 * dd, 0), d) * _CLUMPED
     weight = slot_count / (slot_count + _OWN_SLOTS)
     noise = weight * of_slots + (1 - weight) * of_windows
     return Usual(by_hour, whole, np.maximum(noise, _least_noise(noise, total, all_of, figures)))
@@ -147,15 +145,12 @@ def meanwhile(others: Shifts, figures: Sequence[Figure], *, least: int) -> Meanw
     if not len(estimate) or not enough.any():
         flat = np.zeros(count.shape)
         return Meanwhile(flat, flat + (2 * wander) ** 2, flat + 1.5, 0)
-    estimate[:, ~enough], noise[:, ~enough] = 0.0, 1.0
-    shift = np.nanmedian(estimate, axis=0)
+    shift = _quantiles(estimate, count, (0.5,))[0]
     away = np.abs(estimate - shift) / np.sqrt(noise)
     # the widest of the middle and the tails: a few wild gateways are usual too
-    widest = np.max(
-        [np.nanquantile(away, part, axis=0) / z for part, z in ((0.5, 0.674), (0.8, 1.282), (0.95, 1.96))], axis=0
-    )
+    widest = np.max(_quantiles(away, count, (0.5, 0.8, 0.95)) / np.array([0.674, 1.282, 1.96])[:, None, None], axis=0)
     swell = np.maximum((count * widest**2 + _TYPICAL * 1.5) / (count + _TYPICAL), 1.0)
-    typical = np.nanmedian(noise, axis=0) * swell
+    typical = _quantiles(noise, count, (0.5,))[0] * swell
     return Meanwhile(
         np.where(enough, shift, 0.0),
         np.where(enough, 1.57 * typical / np.maximum(count, 1), (2 * wander) ** 2),
@@ -189,6 +184,20 @@ def pooled(estimate: Float64, noise: Float64, scene: Float64, shared: Float64, m
         np.where(known, 1 / safe + shared, np.inf),
         np.where(known, sampled / safe**2, np.inf),
     )
+
+
+def _quantiles(values: Float64, count: Int64, shares: Sequence[float]) -> Float64:
+    """Over the first axis, of which `count` are no NaN: (shares, ...)."""
+    ordered = np.sort(values, axis=0)  # NaN comes last
+    top = np.maximum(count - 1, 0)
+    found = []
+    for share in shares:
+        below = np.floor(share * top).astype(np.int64)
+        part = share * top - below
+        low = np.take_along_axis(ordered, below[None], axis=0)[0]
+        high = np.take_along_axis(ordered, np.minimum(below + 1, top)[None], axis=0)[0]
+        found.append(np.where(count > 0, low + part * (high - low), 0.0))
+    return np.array(found)
 
 
 def _columns(figures: Sequence[Figure]) -> Int64:
