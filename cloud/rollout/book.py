@@ -81,7 +81,9 @@ class Book:
             self.away[number] = name in absent
             ring = self.ring_marks[self.rings[number]]
             if (ring == NEVER).all():
-                ring[:] = [marks.get(other, 0) for other in self.gateways]
+                # of whom nothing is known the middle one's clock must do
+                middle = sorted(marks.values())[len(marks) // 2] if marks else deployed_us
+                ring[:] = [marks.get(other, middle) for other in self.gateways]
 
     @property
     def touched(self) -> Bool:

@@ -74,9 +74,9 @@ class Ledger:
         deployed_us: int = 0,
         absent: Iterable[str] = (),
     ) -> None:
-        """These gateways get the candidate. `marks` is every gateway's newest report when that was decided, by its
-        own clock (missing where it had none); `deployed_us` is 0 until the deployment is made: say it again then.
-        `absent` ones had been silent."""
+        """These gateways get the candidate. `marks` is each one's newest report when that was decided, by its own
+        clock (0 where it had none), and best also that of all others; `deployed_us` is 0 until the deployment is made:
+        say it again then. `absent` ones had been silent."""
         self._book.touch(gateways, marks, deployed_us, absent)
 
     def add(self, windows: Windows, now_us: int) -> None:
