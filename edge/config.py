@@ -57,12 +57,12 @@ class GatewayConfig:
     `keep_s` after a swap the model before stays ready to take over again, and does when the new one raises, takes
     more than `latency_budget_ms` a frame (without that: more than `max_slowdown` times what the one before took) or
     brings the gateway's memory over `memory_limit_bytes` (without that: leaves the machine too little). What the
-    cloud has not acknowledged `ack_timeout_s` after it was sent is sent again; `byte_budget` bounds what a day or a
-    month sends. `workers` frames are inferred side by side, each on one core. The model `challenger`, which has a
-    pointer and a root of trust of its own, is compared with the running one on as many frames as the part
-    `challenger_cpu` of one core is enough for; at most `challenger_pictures` a day of what they see differently leave.
-    The same part of a core is for a release of `model` that was deployed to look on, with `shadow_pictures` a day.
-    Prometheus is answered at `metrics_port` of this machine itself; 0: it is not."""
+    cloud has not acknowledged `ack_timeout_s` after it was sent, or after as long as it usually takes, is sent again;
+    `byte_budget` bounds what a day or a month sends. `workers` frames are inferred side by side, each on one core. The
+    model `challenger`, which has a pointer and a root of trust of its own, is compared with the running one on as many
+    frames as the part `challenger_cpu` of one core is enough for; at most `challenger_pictures` a day of what they see
+    differently leave. The same part of a core is for a release of `model` that was deployed to look on, with
+    `shadow_pictures` a day. Prometheus is answered at `metrics_port` of this machine itself; 0: it is not."""
 
     model: str
     cameras: tuple[CameraConfig, ...]

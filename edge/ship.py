@@ -1,7 +1,9 @@
 """Shipping: what the spool holds goes out in batches until the cloud says that it is in the lake.
 
 That a broker or a nucleus took a message means nothing here. A record leaves the spool when the lake's
-acknowledgement comes; what is not acknowledged in time is sent again, from the first unacknowledged record on.
+acknowledgement comes; what is not acknowledged in time is sent again, from the first unacknowledged record on. In time
+is what acknowledgements take lately (patience.py). While they take longer than `ack_timeout_s` the cloud is behind, and
+the backlog goes out a message at a time.
 """
 
 import logging
@@ -17,6 +19,7 @@ from edge.cut import Cut, Cutter, cut
 from edge.lanes import Lane, is_backlog, precedence
 from edge.outbox import Outbox
 from edge.pace import Pace
+from edge.patience import Patience
 from edge.spool import Stream
 from edge.uplink import Uplink
 from models.errors import SpoolError, UplinkError, WireError
@@ -30,7 +33,6 @@ IN_FLIGHT = 8  # messages without acknowledgement, of all streams together
 IN_FLIGHT_STREAM = 4
 IN_FLIGHT_BACKLOG = 6  # so that what is live always finds a place
 BACKLOG_BYTES_PER_S = 64 << 10  # a fleet that comes back from an outage must not drown the cloud, nor its own link
-RESEND_CEILING_S = 60.0
 RETRY_S = (0.5, 5.0)  # first and longest wait when the uplink takes nothing; asking costs no byte on the network
 OUTAGE_S = 30.0  # after that long without an answer, live results go on in streams of their own
 _FIRST_GUESS = 200  # records in a message
@@ -62,6 +64,7 @@ class Account:
 class _Sent:
     last: int
     at: float
+    again: bool  # something of it was sent before
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class _Course:
     is not full. `sent` is the highest seq that was ever sent; of an `earlier` process' stream nobody remembers it, so
     any of its records may have been. `lake` is what the lake says it holds where that is less than it once
     acknowledged. `timeouts` counts those since the last progress. `held`: there is something to send, and no room in
-    the byte budget."""
+    the byte budget. `backlog`: it stands back behind what is live."""
 
     acked: int
     next: int
@@ -91,6 +94,7 @@ class _Course:
     lake: int | None = None
     timeouts: int = 0
     held: bool = False
+    backlog: bool = False
     in_flight: deque[_Sent] = field(default_factory=deque)
 
 
@@ -127,9 +131,8 @@ class Shipper:
         self._guesses: dict[Lane, int] = {}
         self._unsent: dict[_CutAs, Cut] = {}  # at most one
         self._allowance = IN_FLIGHT
-        self._ack_timeout_s = ack_timeout_s
-        self._patience_s = ack_timeout_s
-        self._patiences = delays(2 * ack_timeout_s, max(RESEND_CEILING_S, 2 * ack_timeout_s))
+        self._backlog_allowance = 1  # to be found out
+        self._patience = Patience(ack_timeout_s)
         self._silent_since: float | None = None
         self._retry_at = 0.0
         self._retries = delays(*RETRY_S)
@@ -165,8 +168,7 @@ class Shipper:
         with self._lock:
             self._uplink = uplink
             self._limit_bytes = uplink.limit_bytes - len(self._topic)
-            self._ack_timeout_s = self._patience_s = ack_timeout_s
-            self._patiences = delays(2 * ack_timeout_s, max(RESEND_CEILING_S, 2 * ack_timeout_s))
+            self._patience = Patience(ack_timeout_s)
             self._budget = budget
             if budget is None and self._account.thin > 1:
                 self._spool.thin(1)
@@ -226,6 +228,7 @@ class Shipper:
             sent = stream.last if earlier else 0
             self._courses[stream.name] = _Course(stream.acked, stream.acked + 1, sent, earlier)
         course = self._courses[stream.name]
+        course.backlog = is_backlog(stream.lane, live=stream.live)
         if stream.lane in _AT_ONCE or not stream.live:
             course.due = stream.last  # those of before can't get any fuller
         return course
@@ -250,15 +253,15 @@ class Shipper:
         return self._course(stream).timeouts, precedence(stream.lane, live=stream.live)
 
     def _give_up_waiting(self, now: float) -> None:
-        late = [c for c in self._courses.values() if c.in_flight and now - c.in_flight[0].at > self._patience_s]
+        late = [c for c in self._courses.values() if c.in_flight and now - c.in_flight[0].at > self._patience.seconds]
         for course in late:
             course.in_flight.clear()
             course.next = course.acked + 1
             course.timeouts += 1
         if late:
             # one message asks whether anybody is there, before the rest follows
-            self._allowance = 1
-            self._patience_s = next(self._patiences)
+            self._allowance = self._backlog_allowance = 1
+            self._patience.unanswered()
             self._say_unanswered(now)
 
     def _send(self, stream: Stream, course: _Course, now: float) -> None:
@@ -281,7 +284,7 @@ class Shipper:
             self._uplink.publish(self._topic, piece.message)
             self._unsent = {}
             self._count(stream, len(self._topic) + len(piece.message))
-            course.in_flight.append(_Sent(piece.last, now))
+            course.in_flight.append(_Sent(piece.last, now, again=piece.first <= course.sent))
             course.next = piece.last + 1
             course.sent = max(course.sent, piece.last)
             self._silent_since = now if self._silent_since is None else self._silent_since
@@ -297,9 +300,11 @@ class Shipper:
         if stream.lane == "alarms":
             return True
         under_way = sum(len(other.in_flight) for other in self._courses.values())
-        if not is_backlog(stream.lane, live=stream.live):
+        if not course.backlog:
             return under_way < self._allowance
-        return under_way < min(self._allowance, IN_FLIGHT_BACKLOG) and self._pace.allows(now)
+        of_backlog = sum(len(other.in_flight) for other in self._courses.values() if other.backlog)
+        has_place = under_way < min(self._allowance, IN_FLIGHT_BACKLOG) and of_backlog < self._backlog_allowance
+        return has_place and self._pace.allows(now)
 
     def _room(self, stream: Stream) -> int:
         """Bytes that a message of the stream may have."""
@@ -393,12 +398,15 @@ class Shipper:
         self._account = replace(self._account, refused=self._account.refused + len(ack.refused))
         course.acked, course.lake, course.timeouts = last, None, 0
         course.next = max(course.next, last + 1)
-        while course.in_flight and course.in_flight[0].last <= last:
-            course.in_flight.popleft()
-        self._cloud_answers()
-
-    def _cloud_answers(self) -> None:
         now = self._clock()
+        took_s: float | None = None  # the longest
+        while course.in_flight and course.in_flight[0].last <= last:
+            sent = course.in_flight.popleft()
+            if took_s is None and not sent.again:
+                took_s = now - sent.at
+        self._cloud_answers(now, took_s)
+
+    def _cloud_answers(self, now: float, took_s: float | None) -> None:
         if self._silent_since is not None and now - self._silent_since > OUTAGE_S:
             log.info("the cloud answers again after %.0f s", now - self._silent_since)
             # only where there is a backlog to wait for: the lake remembers each stream for a year
@@ -410,8 +418,8 @@ class Shipper:
         self._silent_since = now if under_way else None
         self._unanswered = False
         self._allowance = min(IN_FLIGHT, self._allowance * 2)
-        self._patience_s = self._ack_timeout_s
-        self._patiences = delays(2 * self._ack_timeout_s, max(RESEND_CEILING_S, 2 * self._ack_timeout_s))
+        keeps_up = self._patience.answered(took_s)
+        self._backlog_allowance = min(IN_FLIGHT_BACKLOG, self._backlog_allowance * 2) if keeps_up else 1
 
     def _say_unanswered(self, now: float) -> None:
         silent_s = 0.0 if self._silent_since is None else now - self._silent_since

@@ -58,8 +58,7 @@ def plan(arrivals: Iterable[Arrival], last: Callable[[StreamKey], int]) -> Plan:
     fresh = {
         arrival.envelope: arrival
         for key, together in by_stream.items()
-        for arrival in together
-        if arrival.envelope.last > done[key]
+        for arrival in within_reach(done[key], together)
     }
     # all at once: see decode_all
     decoded = dict(zip(fresh, decode_all(list(fresh)), strict=True))
@@ -72,15 +71,28 @@ def plan(arrivals: Iterable[Arrival], last: Callable[[StreamKey], int]) -> Plan:
     return Plan(tuple(runs), tuple(refusals), tuple(by_stream))
 
 
+def within_reach(done: int, arrivals: Iterable[Arrival]) -> list[Arrival]:
+    """Those of one stream that end after `done` and have no gap before them, as their envelopes say: the others are not
+    worth being read."""
+    found, reach = [], done
+    for arrival in sorted(arrivals, key=_first):
+        if arrival.envelope.first > reach + 1:
+            break
+        if arrival.envelope.last > done:
+            found.append(arrival)
+            reach = max(reach, arrival.envelope.last)
+    return found
+
+
 def extend(
     done: int, arrivals: Sequence[Arrival], decoded: Mapping[Envelope, Columns | WireError]
 ) -> tuple[Run | None, list[Refusal]]:
     """The longest run from `done` + 1 on that these arrivals of one stream give, and what of it had to be refused.
-    `decoded`: of each envelope that ends later.
+    `decoded`: of each envelope within reach.
 
     Where messages overlap, readable ones go first: a record is refused only if no message brings it readable.
     """
-    fresh = {arrival.envelope: arrival for arrival in arrivals if arrival.envelope.last > done}
+    fresh = {arrival.envelope: arrival for arrival in within_reach(done, arrivals)}
     readable: list[Columns] = []
     unreadable: list[tuple[Arrival, str]] = []
     for envelope, arrival in fresh.items():
@@ -118,6 +130,10 @@ def acknowledge(done: Plan, last: Callable[[StreamKey], int]) -> dict[str, list[
         acks = [StreamAck(key.stream, last(key), tuple(refused.get(key, ())[:MAX_REFUSED_IN_ACK])) for key in keys]
         messages[gateway] = _in_messages(acks)
     return messages
+
+
+def _first(arrival: Arrival) -> int:
+    return arrival.envelope.first
 
 
 def _last(batch: Columns) -> int:

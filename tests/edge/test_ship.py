@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import ship
+from edge import patience, ship
 from models.health import Health
 from models.records import Tombstone
 from models.topics import acks_topic
@@ -46,7 +46,7 @@ def test_what_is_not_acknowledged_is_sent_again_and_kept_once(world: World) -> N
     assert 2 <= world.cloud.messages <= 5, "again after the time-out, then less and less often"
     assert world.spool.depth.records == 10
     world.uplink.deaf = False
-    world.run(ship.RESEND_CEILING_S)
+    world.run(patience.CEILING_S)
     assert world.cloud.frame_numbers("door") == list(range(10))
     assert world.spool.depth.records == 0
 
