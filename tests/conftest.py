@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.disks import unmount_stale
 from tests.left_open import LeftOpen
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
 _left_open = LeftOpen()
+
+
+def pytest_sessionstart() -> None:
+    unmount_stale()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,7 +29,7 @@ from simulator.camera_server import Camera, CameraServer
 from simulator.ports import free_port
 from simulator.scenes import Shot, Truth
 from simulator.small_cloud import SmallCloud, SmallUplink
-from tests.edge.bad_disks import small_disk_at, use_up
+from tests.disks import small_disk_at, use_up
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]

@@ -26,7 +26,7 @@ from models.errors import SpoolError, TidegateError
 from models.records import Event
 from simulator.ports import free_port
 from simulator.small_cloud import SmallCloud, SmallUplink
-from tests.edge.bad_disks import small_disk_at, use_up
+from tests.disks import small_disk_at, use_up
 
 MakeVideo = Callable[..., Path]
 MakeRelease = Callable[..., Path]

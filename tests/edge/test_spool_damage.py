@@ -18,7 +18,7 @@ from edge.spool import Spool
 from models.detections import Detections
 from models.errors import SpoolError
 from models.records import Event, FrameResult, PicturePart, Record, Tombstone
-from tests.edge.bad_disks import small_disk_at, use_up
+from tests.disks import small_disk_at, use_up
 
 Eventually = Callable[..., None]
 PAGE = 2048

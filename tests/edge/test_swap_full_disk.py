@@ -10,7 +10,7 @@ import pytest
 from edge import active_model
 from edge.active_model import ActiveModel, look_after
 from edge.model_store import ModelStore
-from tests.edge.bad_disks import small_disk_at, use_up
+from tests.disks import small_disk_at, use_up
 from tests.edge.odd_models import BLUE, see
 
 MakeRelease = Callable[..., Path]

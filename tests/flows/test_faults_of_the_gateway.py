@@ -1,12 +1,10 @@
 """The real gateway process while its link, disk, clock, camera and models fail: what it recorded reaches the cloud."""
 
-import ctypes
 import os
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +18,7 @@ from simulator.bad_link import BadLink, Knobs
 from simulator.camera_server import Camera, CameraServer
 from simulator.nucleus.faults import Clock
 from simulator.scenes import Shot, Truth
-from tests.edge.bad_disks import disk_that_can_freeze, freeze, thaw
+from tests.disks import disk_that_can_freeze, freeze, small_disk_at, thaw, use_up
 from tests.flows.fast_clock import write_speed
 from tests.flows.plant import Kind, Plant, finish, wait_for
 
@@ -180,43 +178,13 @@ def test_hostile_and_refusing_answers_are_reported_once_and_change_nothing(kind:
     assert plant.reports()[-1].messages_ignored == ignored
 
 
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-@contextmanager
-def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    """A file system of that size; the test is skipped where this user may not mount one."""
-    folder.mkdir()
-    options = f"size={size_bytes}".encode()
-    if libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, options) != 0:
-        pytest.skip(f"a small disk cannot be mounted: {os.strerror(ctypes.get_errno())}")
-    try:
-        yield folder
-    finally:
-        libc.umount2(str(folder).encode(), 2)  # MNT_DETACH
-
-
-def fill(disk: Path) -> Path:
-    """A file that leaves not a byte free."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (65_536, 4_096, 1):
-            while True:
-                try:
-                    if file.write(b"\0" * size) < size:
-                        break
-                except OSError:
-                    break
-    return ballast
-
-
 def test_a_disk_that_is_full_and_has_room_again_costs_no_frame(tmp_path: Path, make_plant: MakePlant) -> None:
-    with small_disk(tmp_path / "disk", 4 << 20) as disk:
+    with small_disk_at(tmp_path / "disk", "4m") as disk:
         plant = make_plant(state=disk / "state")
         process = plant.start()
         wait_for(lambda: seen(plant) > 50)
         plant.link.cut()  # so that nothing leaves the spool, and what is seen needs room
-        ballast = fill(disk)
+        ballast = use_up(disk)
         time.sleep(3)
         assert process.poll() is None
         ballast.unlink()
@@ -234,13 +202,13 @@ def test_a_disk_that_is_full_and_has_room_again_costs_no_frame(tmp_path: Path, m
 def test_a_disk_that_is_full_at_the_start_is_one_line_and_the_next_start_goes_on(
     tmp_path: Path, make_plant: MakePlant
 ) -> None:
-    with small_disk(tmp_path / "disk", 4 << 20) as disk:
+    with small_disk_at(tmp_path / "disk", "4m") as disk:
         plant = make_plant(state=disk / "state")
         process = plant.start()
         wait_for(lambda: seen(plant) > 50)
         process.kill()
         finish(process)
-        ballast = fill(disk)
+        ballast = use_up(disk)
         process = plant.start()
         time.sleep(3)
         if process.poll() is None:  # it may as well wait for room
@@ -500,7 +468,7 @@ def test_everything_at_once(
     pointers = tmp_path / "work"
     packages = [make_release(release) for release in (1, 2, 3)]
     point(pointers, packages[0])
-    with small_disk(tmp_path / "disk", 8 << 20) as disk:
+    with small_disk_at(tmp_path / "disk", "8m") as disk:
         camera = {"name": "belt", "uri": str(make_video(frames, name="long.avi")), "fps": 40}
         plant = make_plant(camera=camera, kind=kind, pointers=pointers, state=disk / "state")
         process = plant.start()
@@ -531,7 +499,7 @@ def test_everything_at_once(
                 time.sleep(chance.uniform(0, 1))
                 plant.broker.start()
             if fault == "full":
-                ballast = fill(disk)
+                ballast = use_up(disk)
             if fault == "stop":  # a machine that sleeps
                 process.send_signal(signal.SIGSTOP)
                 time.sleep(chance.uniform(0, 3))

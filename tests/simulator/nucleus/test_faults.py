@@ -1,12 +1,11 @@
 """Faults of a device, each turned on and off again by a method, and what is left standing."""
 
 import contextlib
-import ctypes
 import os
 import queue
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from simulator.nucleus.cloud import AwayError, Cloud, Faults
 from simulator.nucleus.component import State
 from simulator.nucleus.nucleus import Nucleus
 from simulator.nucleus.personality import JAVA, LITE
+from tests.disks import small_disk_at
 from tests.simulator.nucleus.desk import BUCKET, Desk, Report, group_of, process_state
 from tests.simulator.nucleus.recipes import recipe
 from tests.simulator.nucleus.waiting import eventually
@@ -173,24 +173,11 @@ def test_a_slow_processor_stops_and_goes_on_and_lets_components_leave(desk: Desk
     assert not group_of(again)
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """A file system of so many bytes; the test is skipped where this user may not mount one."""
-    folder.mkdir(parents=True)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, f"size={size}".encode()) != 0:
-        pytest.skip(f"a small disk cannot be mounted: {os.strerror(ctypes.get_errno())}")
-    try:
-        yield folder
-    finally:
-        libc.umount2(str(folder).encode(), 2)  # MNT_DETACH
-
-
 @pytest.mark.parametrize("nucleus", [LITE, JAVA], ids=["lite", "java"])
 def test_a_full_disk_changes_nothing_and_room_makes_the_next_deployment_work(
     desk: Desk, unique: str, tmp_path: Path, nucleus: Any
 ) -> None:
-    with small_disk(tmp_path / "disk", 4 << 20) as folder:
+    with small_disk_at(tmp_path / "disk", "4m") as folder:
         device = desk.device(unique, unique, nucleus=nucleus, root=folder)
         old, new = f"{unique}.Old", f"{unique}.New"
         artifact = desk.upload(f"{unique}/large", os.urandom(1 << 20))
