@@ -12,9 +12,10 @@ from pathlib import Path
 
 from benchmarks.bar import Bar, report
 from benchmarks.light_gateways import measured_by, on_two_cores, quiet
+from simulator.light.happenings import Fault, Pace
 from simulator.light.report import slowest_recoveries
 from simulator.light.run import run_scenario
-from simulator.light.scenario import Fault, Gateways, Pace, Scenario
+from simulator.light.scenario import Gateways, Scenario
 
 GATEWAYS = 2_000
 

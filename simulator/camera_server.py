@@ -33,7 +33,8 @@ class Camera:
 
     `shows` may be changed at any time: the "scene"; "frozen", its last picture again and again, though numbers go on;
     "black" with a sensor's noise; a "cover" on the lens, dim and even; "garbage" instead of JPEG; "nothing" at all,
-    with connections left open; or it is "gone", and hangs up. Without `stamped` pictures carry no numbers.
+    with connections left open; or it is "gone", and hangs up. Without `stamped` pictures carry no numbers. `started_s`:
+    when it started, by the monotonic clock.
     """
 
     def __init__(self, scene: Scene, *, fps: float, stamped: bool = True) -> None:
@@ -47,6 +48,7 @@ class Camera:
         self._jpeg = b""
         self._closed = False
         self._handed_out: set[int] = set()
+        self.started_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
 
@@ -80,11 +82,10 @@ class Camera:
         self._thread.join()
 
     def _run(self) -> None:
-        started = time.monotonic()
         while not self._closed:
-            number = max(self._number + 1, int((time.monotonic() - started) * self.fps))
+            number = max(self._number + 1, int((time.monotonic() - self.started_s) * self.fps))
             jpeg = self._shot(number)
-            due = started + number / self.fps
+            due = self.started_s + number / self.fps
             with self._news:
                 self._news.wait_for(lambda: self._closed, timeout=max(0.0, due - time.monotonic()))
                 if self.shows == "nothing":

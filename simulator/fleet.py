@@ -14,7 +14,7 @@ from models.durable import write_atomic
 from simulator.local_cloud import LocalCloud
 from simulator.nucleus.nucleus import Nucleus
 from simulator.nucleus.personality import LITE, Personality
-from simulator.witness import RecordedFrame, Witness
+from simulator.witness import RecordedFrame, Sight, Witness
 
 
 class SimulatedFleet:
@@ -55,6 +55,10 @@ class SimulatedFleet:
     def trust_root(self, model: str, root: bytes) -> None:
         """Provision every gateway with the root of trust for a model."""
         write_atomic(self.trust / f"{model}.root.json", root)
+
+    def look(self, gateway: str) -> Sight:
+        """What the gateway recorded since the last look, and how far its spool is; instead of `recorded`."""
+        return self._witnesses[gateway].look()
 
     def recorded(self, gateway: str) -> list[RecordedFrame]:
         """Every frame that the gateway ever recorded, as the witness saw it."""

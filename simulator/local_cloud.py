@@ -40,6 +40,7 @@ class LocalCloud:
         self.lake = self.folder / "lake"
         self._commit_s = commit_s
         self._ingest: subprocess.Popen[bytes] | None = None
+        self._before: dict[str, str | None] | None = None  # of the environment, where it was adopted
         with ExitStack() as opened:
             opened.enter_context(_claimed(self.folder))
             self.authority = Authority(self.folder / "certificates")
@@ -74,6 +75,17 @@ class LocalCloud:
         command = [sys.executable, "-m", "tidegate", "ingest", "--commit-s", str(self._commit_s)]
         self._ingest = processes.start(command, log=self.folder / "ingest.log", environment=self.environment)
 
+    @property
+    def ingest_pid(self) -> int | None:
+        """Of the process; None while there is none."""
+        return self._ingest.pid if self._ingest is not None else None
+
+    def kill_ingest(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        if self._ingest is not None:
+            processes.kill(self._ingest)
+            self._ingest = None
+
     def stop_ingest(self) -> None:
         """SIGTERM: it commits what it holds."""
         if self._ingest is not None:
@@ -81,11 +93,19 @@ class LocalCloud:
             self._ingest = None
 
     def adopt_environment(self) -> None:
-        """Point this very process at the local cloud, as `export` would do for a shell."""
+        """Point this very process at the local cloud, as `export` would do for a shell, until `close`."""
+        if self._before is None:
+            self._before = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)
 
     def close(self) -> None:
         self._opened.close()
+        for name, value in (self._before or {}).items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before = None
 
     def __enter__(self) -> Self:
         return self

@@ -10,19 +10,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def start(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    output: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own, its output appended to `log`."""
+    """Start a process in a group of its own, its errors appended to `log`, and what it prints to `output` (None: to
+    `log` too)."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with log.open("ab") as errors, (output or log).open("ab") as printed:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=printed,
+            stderr=errors,
             env={**os.environ, **(environment or {})},
             cwd=folder,
             start_new_session=True,
@@ -46,6 +53,17 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def cpu_s(pid: int | None) -> float:
+    """Processor time of a process, its threads included; 0 for one that is gone."""
+    if pid is None:
+        return 0.0
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _die_with_parent() -> None:

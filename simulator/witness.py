@@ -8,12 +8,13 @@ it and the spool forgot it.
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.runs import unpack
 from edge.spool import Spool
-from models.records import FrameResult
+from models.records import FrameResult, Record
 from models.wire import decode_record
 
 _TRIGGER = """
@@ -34,6 +35,24 @@ class RecordedFrame:
     frame: int
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records `first`, first + 1 ... of a stream that were committed together; None for one that cannot be read."""
+
+    stream: str
+    first: int
+    records: tuple[Record | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at a spool has shown: the runs that are new, and of each stream that the spool still knows the last
+    record that the cloud has acknowledged."""
+
+    new: tuple[Run, ...]
+    acked: Mapping[str, int]
+
+
 class Witness:
     """Makes the spool's database before the gateway first opens it, and watches it from then on."""
 
@@ -51,6 +70,15 @@ class Witness:
 
     def frames(self) -> list[RecordedFrame]:
         """Every frame's result that was ever committed to this spool, in the order of commit."""
+        for run in self.look().new:
+            for seq, record in enumerate(run.records, run.first):
+                # a run that is cut in two where its middle was dropped is inserted once more
+                if isinstance(record, FrameResult) and (run.stream, seq) not in self._frames:
+                    self._frames[run.stream, seq] = RecordedFrame(run.stream, seq, record.camera, record.frame)
+        return list(self._frames.values())
+
+    def look(self) -> Sight:
+        """What was committed since the last look (of `frames` too), and how far the spool is."""
         with tempfile.TemporaryDirectory() as folder:
             database = sqlite3.connect(_copy(self._spool, Path(folder)))
             try:
@@ -58,16 +86,16 @@ class Witness:
                     "SELECT rowid, stream, first, last, payload FROM witness WHERE rowid > ? ORDER BY rowid",
                     (self._seen,),
                 ).fetchall()
+                acked = dict(database.execute("SELECT name, acked FROM streams").fetchall())
             finally:
                 database.close()
+        new = []
         for rowid, stream, first, last, run in rows:
-            for seq, payload in enumerate(unpack(run, last - first + 1), first):
-                record = None if payload is None else decode_record(payload)
-                # a run that is cut in two where its middle was dropped is inserted once more
-                if isinstance(record, FrameResult) and (stream, seq) not in self._frames:
-                    self._frames[stream, seq] = RecordedFrame(stream, seq, record.camera, record.frame)
+            payloads = unpack(run, last - first + 1)
+            records = tuple(None if payload is None else decode_record(payload) for payload in payloads)
+            new.append(Run(stream, first, records))
             self._seen = rowid
-        return list(self._frames.values())
+        return Sight(tuple(new), acked)
 
 
 def _copy(spool: Path, folder: Path) -> Path:

@@ -13,11 +13,13 @@ from rich.live import Live
 
 from models.durable import write_atomic
 from models.errors import UsageError
-from simulator.light.fleet import LightFleet
+from simulator.light.findings import Now
+from simulator.light.happenings import seconds
 from simulator.light.plots import draw_all
 from simulator.light.report import document, final_table, live_table
 from simulator.light.run import run_scenario
-from simulator.light.scenario import Scenario, read_scenario, seconds, shipped
+from simulator.light.scenario import Scenario, read_scenario, shipped
+from simulator.process.run import run_processes
 
 _MARK = ".tidegate-simulation"  # in a folder that may be emptied
 
@@ -60,14 +62,19 @@ def run(args: argparse.Namespace) -> int:
     # what a gateway says of its own link, a thousand gateways say a thousand times
     logging.getLogger("edge").setLevel(logging.ERROR)
     console = Console(file=sys.stderr if args.json else sys.stdout)
+    broker = True if args.embedded_broker else None
     with Live(console=console, transient=True, auto_refresh=False) as live:
 
-        def show(fleet: LightFleet, real_s: float) -> None:
-            live.update(live_table(fleet, real_s), refresh=True)
+        def show(now: Now) -> None:
+            live.update(live_table(now), refresh=True)
 
-        findings = run_scenario(
-            scenario, out, seed=seed, embedded_broker=True if args.embedded_broker else None, show=show
-        )
+        def say(text: str) -> None:
+            live.update(f"{scenario.name}: {text} ...", refresh=True)
+
+        if scenario.gateways.kind == "process":
+            findings = run_processes(scenario, out, seed=seed, embedded_broker=broker, show=show, say=say)
+        else:
+            findings = run_scenario(scenario, out, seed=seed, embedded_broker=broker, show=show)
     found = document(findings)
     write_atomic(out / "report.json", json.dumps(found, indent=2).encode())
     draw_all(findings, out)
@@ -104,10 +111,14 @@ def _changed(scenario: Scenario, args: argparse.Namespace) -> Scenario:
 
 def _explain(scenario: Scenario, seed: int) -> None:
     many = scenario.gateways
-    print(f"{scenario.name}: {many.count} light gateways at {many.sites} sites for {scenario.duration}, seed {seed}")
+    what = "light gateways" if many.kind == "light" else f"process gateways (nucleus: {many.nucleus})"
+    where = "one site" if many.sites == 1 else f"{many.sites} sites"
+    print(f"{scenario.name}: {many.count} {what} at {where} for {scenario.duration}, seed {seed}")
     for fault in scenario.faults:
         when = f"{fault.times} times within {fault.within} from {fault.at} on" if fault.times > 1 else f"at {fault.at}"
         print(f"  {when}: {fault.title}, " + (f"for {fault.lasts}" if fault.lasts else "for ever"))
+    for deploy in scenario.deploys:
+        print(f"  at {deploy.at}: " + ("the deployment before once more" if deploy.again else "new code is deployed"))
     for rollout in scenario.rollouts:
         print(f"  at {rollout.at}: the roll-out of release {rollout.release} begins, rings {rollout.rings}")
 

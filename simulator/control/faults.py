@@ -48,6 +48,11 @@ class Faults:
         with self._lock:
             self._left += [(fault, fault.times) for fault in faults]
 
+    def withdraw(self, fault: Fault) -> None:
+        """From now on without this one; others stay."""
+        with self._lock:
+            self._left = [(other, left) for other, left in self._left if other is not fault]
+
     def clear(self) -> None:
         """From now on none."""
         with self._lock:

@@ -1,7 +1,6 @@
 """The cloud that light gateways report to: a broker and ingest, both the real ones, as processes of their own."""
 
 import itertools
-import os
 import secrets
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from simulator.broker import INGEST, LocalBroker
 
 _START_S = 60.0
 _ASK_AGAIN_S = 0.5
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class LightCloud:
@@ -66,7 +64,7 @@ class LightCloud:
             self._wait_for_answers()
 
     def kill_broker(self) -> None:
-        self._spent_s["broker"] += _cpu_s(self.broker.pid)
+        self._spent_s["broker"] += processes.cpu_s(self.broker.pid)
         self.broker.kill()
 
     def start_ingest(self) -> None:
@@ -84,7 +82,7 @@ class LightCloud:
     def kill_ingest(self) -> None:
         """SIGKILL, in the middle of whatever it does."""
         for process in self._ingest:
-            self._spent_s["ingest"] += _cpu_s(process.pid)
+            self._spent_s["ingest"] += processes.cpu_s(process.pid)
             processes.kill(process)
         self._ingest.clear()
 
@@ -106,10 +104,10 @@ class LightCloud:
 
     def cpu_s(self) -> Mapping[str, float]:
         """Processor time so far of "ingest" and "broker"."""
-        ingest = sum(_cpu_s(process.pid) for process in self._ingest)
+        ingest = sum(processes.cpu_s(process.pid) for process in self._ingest)
         return {
             "ingest": self._spent_s["ingest"] + ingest,
-            "broker": self._spent_s["broker"] + _cpu_s(self.broker.pid),
+            "broker": self._spent_s["broker"] + processes.cpu_s(self.broker.pid),
         }
 
     def close(self) -> None:
@@ -145,14 +143,3 @@ def _answered(link: Connection, probe: str) -> bool:
     with suppress(UplinkError):
         link.publish(results_topic(probe), encode_batch(batch_of(f"{secrets.randbits(64):016x}", 2, [question])))
     return link.receive(_ASK_AGAIN_S) is not None
-
-
-def _cpu_s(pid: int | None) -> float:
-    """Processor time of a process, its threads included; 0 for one that is gone."""
-    if pid is None:
-        return 0.0
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -4,9 +4,10 @@ What was recorded comes from the ledger, what arrived from the lake's tables as 
 nor ingest is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,9 @@ Key = tuple[str, str]  # gateway and stream
 @dataclass(frozen=True, slots=True)
 class Count:
     """`recorded` records and `in_lake` rows; `lost`: recorded, with neither a row nor a tombstone; `given_up`: with a
-    tombstone only, because a spool was full; `repeated`: rows beyond one; `unknown`: rows that nobody recorded;
-    `mistaken`: rows with another frame's number than was recorded. `detections` in the lake."""
+    tombstone only, because a spool was full; `left`: only in a spool, since the gateway was shut down; `repeated`: rows
+    beyond one; `unknown`: rows that nobody recorded; `mistaken`: rows with another frame's number than was recorded.
+    `detections` in the lake."""
 
     recorded: int = 0
     in_lake: int = 0
@@ -35,14 +37,16 @@ class Count:
     unknown: int = 0
     mistaken: int = 0
     detections: int = 0
+    left: int = 0
 
     @property
     def is_exact(self) -> bool:
         return not (self.lost or self.repeated or self.unknown or self.mistaken)
 
 
-def count_lake(ledger: Ledger, lake: Path) -> Count:
-    """Compare what was recorded with a lake that nobody writes any more."""
+def count_lake(ledger: Ledger, lake: Path, *, waiting: Mapping[Key, int] = MappingProxyType({})) -> Count:
+    """Compare what was recorded with a lake that nobody writes any more. `waiting`: the streams whose records from
+    that number on are in a spool that nobody ships any more."""
     seen = {key: np.zeros(noted.last, np.uint8) for key, noted in ledger.streams.items()}
     expected = {key: np.concatenate(noted.frames) for key, noted in ledger.streams.items()}
     in_lake = repeated = unknown = mistaken = detections = 0
@@ -70,9 +74,14 @@ def count_lake(ledger: Ledger, lake: Path) -> Count:
             missing = seen[gateway, stream][first - 1 : last] == 0
             given_up += int(missing.sum())
             seen[gateway, stream][first - 1 : last] = 1
+    left = 0
+    for key, first in waiting.items():
+        missing = seen[key][first - 1 :] == 0
+        left += int(missing.sum())
+        seen[key][first - 1 :] = 1
     recorded = sum(len(marks) for marks in seen.values())
     lost = sum(int((marks == 0).sum()) for marks in seen.values())
-    return Count(recorded, in_lake, lost, given_up, repeated, unknown, mistaken, detections)
+    return Count(recorded, in_lake, lost, given_up, repeated, unknown, mistaken, detections, left)
 
 
 def _batches(table: Path, name: str) -> Iterator[pa.RecordBatch]:

@@ -18,18 +18,48 @@ from simulator.light.scenario import Scenario
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The fleet at one moment: `at_s` simulated, `real_s` since the start. `waiting` records; gateways that are `on`
-    and `connected`; processor time of each part so far; bytes sent so far."""
+    and `connected`; processor time so far, by part; bytes sent so far."""
 
     at_s: float
     real_s: float
     waiting: int
     on: int
     connected: int
-    fleet_cpu_s: float
-    ingest_cpu_s: float
-    broker_cpu_s: float
+    cpu_s: Mapping[str, float]
     messages: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What there is to see while a scenario runs; `wrong`: the titles of the faults that act."""
+
+    scenario: Scenario
+    seed: int
+    at_s: float
+    real_s: float
+    connected: int
+    on: int
+    recorded: int
+    waiting: int
+    detections: int
+    messages: int
+    bytes: int
+    resent: int
+    cpu_s: Mapping[str, float]
+    wrong: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that an operator ran at `at_s`: its words, how long it took, its exit code (None: it was stopped, since
+    the scenario was over), and the last that it said."""
+
+    at_s: float
+    words: str
+    took_s: float
+    code: int | None
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +76,8 @@ class Recovery:
 class Findings:
     """`ages_s` (gateways, m): at `age_times_s` (m,), how long the oldest record of each gateway had waited. `series` as
     in ledger.Ledger. `rollouts`: when (simulated seconds) and what they did. `drained`: nothing waited any more at the
-    end."""
+    end. Of gateways of processes also: `commands` that were run, calls that the control plane refused because it was
+    told to, by operation, and how long it took from an empty folder to the first result of every gateway."""
 
     scenario: Scenario
     seed: int
@@ -72,6 +103,9 @@ class Findings:
     encoded_again: int
     drained: bool
     cpu_s: Mapping[str, float] = field(default_factory=dict)
+    commands: Sequence[Command] = ()
+    refused_by_aws: Mapping[str, int] = field(default_factory=dict)
+    setup_s: float = 0.0
     rollouts: Sequence[tuple[float, Event]] = ()
 
     @property

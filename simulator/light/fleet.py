@@ -5,14 +5,16 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from simulator.light.clock import Clock
 from simulator.light.cloud import LightCloud
 from simulator.light.cutting import SharedCuts
 from simulator.light.gateway import COMMIT_S, Condition, LightGateway, Model
+from simulator.light.happenings import OF_ALL, Fault
 from simulator.light.ledger import Ledger
 from simulator.light.link import Traffic, Weather
-from simulator.light.scenario import OF_ALL, Fault, Scenario, name_of
+from simulator.light.scenario import Scenario
 from simulator.light.tape import Variation, read_tape
 
 _BOOT_S = 20.0  # until a gateway reports again after a power cut, besides what the fault lasts
@@ -44,8 +46,8 @@ class LightFleet:
         # phases spread over the window, so that the fleet does not report in one breath
         variations = [Variation(read_tape(), number, fps=many.fps, seed=seed) for number in range(count)]
         self.gateways = {
-            name_of(number + 1): LightGateway(
-                name_of(number + 1),
+            scenario.name_of(number + 1): LightGateway(
+                scenario.name_of(number + 1),
                 f"site-{number % many.sites + 1}",
                 self.clock,
                 self.ledger,
@@ -164,7 +166,17 @@ class LightFleet:
         self.clock.speed = speed
 
 
-def strikes_of(scenario: Scenario, gateways: Sequence[LightGateway], *, seed: int) -> list[Strike]:
+class Sited(Protocol):
+    """A gateway of either kind, as a fault aims at it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def site(self) -> str: ...
+
+
+def strikes_of(scenario: Scenario, gateways: Sequence[Sited], *, seed: int) -> list[Strike]:
     """When each fault happens and whom it hits; decided by the seed alone."""
     strikes = []
     for index, fault in enumerate(scenario.faults):
@@ -178,7 +190,7 @@ def strikes_of(scenario: Scenario, gateways: Sequence[LightGateway], *, seed: in
     return sorted(happening, key=lambda strike: strike.begin_s)
 
 
-def _targets(where: str, gateways: Sequence[LightGateway], rng: random.Random) -> tuple[str, ...]:
+def _targets(where: str, gateways: Sequence[Sited], rng: random.Random) -> tuple[str, ...]:
     if where in ("all", "one"):
         return tuple(gateway.name for gateway in gateways)
     if where.endswith("%"):

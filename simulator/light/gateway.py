@@ -246,7 +246,7 @@ class LightGateway:
         if seen.frames:
             stretch = self.spool.append("frames", seen.frames, at_s=float(seen.times_s[0]), size=seen.spooled_bytes)
             self._ledger.note(
-                self.name, self.spool.live_stream("frames"), "frames", stretch, seen.numbers, seen.times_s
+                self.name, self.spool.live_stream("frames"), "frames", stretch.last, seen.numbers, seen.times_s
             )
             self._ledger.detections += seen.detections
         events = [(at, event) for at, event in seen.events if not event.alarm]
@@ -258,7 +258,7 @@ class LightGateway:
         if records:
             stretch = self.spool.append(lane, records, at_s=float(times_s[0]))
             numbers = np.full(len(records), -1)
-            self._ledger.note(self.name, self.spool.live_stream(lane), lane, stretch, numbers, times_s)
+            self._ledger.note(self.name, self.spool.live_stream(lane), lane, stretch.last, numbers, times_s)
 
     def _miss(self, reason: str, begin_s: float, end_s: float) -> None:
         frames = self._variation.count(begin_s, end_s)

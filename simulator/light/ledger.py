@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.lanes import Lane
-from simulator.light.spool import Stretch
 
 # seconds from capture to acknowledgement; ten to a decade
 LATENCY_EDGES_S = np.logspace(-2, 5, 71)
@@ -58,16 +57,16 @@ class Ledger:
         gateway: str,
         stream: str,
         lane: Lane,
-        stretch: Stretch,
+        last: int,
         numbers: npt.NDArray[np.int64],
         times_s: npt.NDArray[np.float64],
     ) -> None:
-        """Records were written down: the numbers of their frames (n,), -1 for others, and when each was captured
-        (n,)."""
+        """Records up to `last` were written down: the numbers of their frames (n,), -1 for others, and when each was
+        captured (n,)."""
         noted = self.streams.setdefault((gateway, stream), Noted(gateway, lane))
         noted.frames.append(numbers)
-        noted.last = stretch.last
-        noted._times.append((stretch.last, times_s))
+        noted.last = last
+        noted._times.append((last, times_s))
         self.lanes.setdefault(lane, Tally()).recorded += len(numbers)
         self._bin(float(times_s[-1]))[0] += len(numbers)
 
@@ -97,6 +96,15 @@ class Ledger:
         del noted._times[:taken]
         noted.acked = last
 
+    def waiting_since_s(self, gateway: str) -> float | None:
+        """When the gateway's oldest record that is not acknowledged was captured; None without any."""
+        oldest = [
+            float(noted._times[0][1][max(0, noted.acked - noted._times[0][0] + len(noted._times[0][1]))])
+            for noted in self.streams.values()
+            if noted.gateway == gateway and noted._times
+        ]
+        return min(oldest, default=None)
+
     def missed(self, reason: str, frames: int) -> None:
         """Frames passed before a camera that nothing could be recorded of."""
         if frames:
@@ -121,7 +129,8 @@ class Ledger:
         return np.array(rows, np.float64).reshape(-1, 5)
 
     def _bin(self, at_s: float) -> list[float]:
-        return self._series.setdefault(int(max(0.0, at_s) // BIN_S), [0.0, 0.0, 0.0])
+        # what was before time 0 is in no row
+        return self._series.setdefault(int(at_s // BIN_S), [0.0, 0.0, 0.0])
 
 
 def quantile(tally: Tally, part: float) -> float:

@@ -19,6 +19,7 @@ from matplotlib.ticker import LogFormatter
 
 from edge.lanes import LANES, Lane
 from simulator.light.findings import Findings
+from simulator.light.happenings import Kind
 from simulator.light.ledger import BIN_S, LATENCY_EDGES_S
 
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#a0aec0"
@@ -31,7 +32,8 @@ _BY_LANE: dict[Lane, str] = {
 }
 _HOURS_FROM_S = 3 * 3600
 _BINS = 300  # at most, of the series over time
-_FAULTS = 8  # that are named
+_FAULTS = 12  # rows of them
+_KINDS: dict[Kind, str] = {"light": "light gateways", "process": "process gateways"}
 
 
 def draw_all(findings: Findings, folder: Path) -> list[Path]:
@@ -55,10 +57,12 @@ def _timeline(findings: Findings) -> Figure:
     unit_s, unit = _unit(findings)
     series = _binned(findings)
     times, width_s = series[:, 0] / unit_s, (series[1, 0] - series[0, 0] if len(series) > 1 else BIN_S)
-    rate.step(times, series[:, 1] / width_s, where="post", color=_GREY, label="recorded")
+    # a bin in which the scenario ended is not full
+    whole = times * unit_s + width_s <= findings.scenario.duration_s + 1
+    rate.step(times, np.where(whole, series[:, 1] / width_s, np.nan), where="post", color=_GREY, label="recorded")
     rate.step(times, series[:, 2] / width_s, where="post", color=_BLUE, label="in the lake")
     rate.set_ylabel("records a second")
-    rate.set_ylim(bottom=0)
+    rate.set_ylim(0, 1.25 * float((series[:, 1:3] / width_s).max(initial=1.0)))  # with room for the legend
     rate.legend(frameon=False, loc="upper right", ncols=2)
     at = [sample.at_s / unit_s for sample in findings.samples]
     waiting.fill_between(at, [sample.waiting for sample in findings.samples], color=_ORANGE, alpha=0.35, linewidth=0)
@@ -76,7 +80,7 @@ def _timeline(findings: Findings) -> Figure:
     _plain(latency.yaxis)
     latency.set_ylabel("from capture to\nacknowledgement, s")
     latency.legend(frameon=False, loc="upper right", ncols=2)
-    latency.set_xlabel(f"simulated time, {unit}")
+    latency.set_xlabel(f"{_time(findings)}, {unit}")
     figure.suptitle(_title(findings))
     return figure
 
@@ -108,7 +112,7 @@ def _gateways(findings: Findings) -> Figure:
     else:
         axis.set_ylabel("gateways")
     axis.invert_yaxis()
-    axis.set_xlabel(f"simulated time, {unit}")
+    axis.set_xlabel(f"{_time(findings)}, {unit}")
     figure.suptitle(_title(findings))
     return figure
 
@@ -128,7 +132,7 @@ def _latency(findings: Findings) -> Figure:
     axis.set_xlim(0.1, max(100.0, longest * 1.3))
     axis.set_ylim(0, 1.02)
     axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    axis.set_xlabel("simulated seconds from capture to acknowledgement")
+    axis.set_xlabel(f"{_seconds(findings)} from capture to acknowledgement")
     axis.set_ylabel("of the records")
     axis.grid(alpha=0.25)
     axis.legend(frameon=False, loc="upper left")
@@ -137,8 +141,9 @@ def _latency(findings: Findings) -> Figure:
 
 
 def _machine(findings: Findings) -> Figure:
-    """How fast time went, and what that took."""
-    figure, (speed, busy) = _panels(findings, (2.0, 2.0))
+    """How fast time went where it is simulated, and what that took."""
+    figure, panels = _panels(findings, (2.4,) if _is_real(findings) else (2.0, 2.0))
+    busy = panels[-1]
     unit_s, unit = _unit(findings)
     samples = list(findings.samples)
     # so that a step takes some real time, or the processor's clock is too coarse
@@ -149,29 +154,47 @@ def _machine(findings: Findings) -> Figure:
     pairs = list(itertools.pairwise(kept))
     times = [after.at_s / unit_s for _, after in pairs]
     spans = [after.real_s - before.real_s for before, after in pairs]
-    speed.step(times, [(b.at_s - a.at_s) / span for (a, b), span in zip(pairs, spans, strict=True)], color=_BLUE)
-    speed.axhline(1, color=_GREY, linewidth=1, linestyle=":")
-    speed.set_yscale("log")
-    _plain(speed.yaxis)
-    speed.set_ylabel("simulated seconds\na second")
-    parts = {
-        "fleet": ([(b.fleet_cpu_s - a.fleet_cpu_s) for a, b in pairs], _GREEN),
-        "ingest": ([(b.ingest_cpu_s - a.ingest_cpu_s) for a, b in pairs], _BLUE),
-        "broker": ([(b.broker_cpu_s - a.broker_cpu_s) for a, b in pairs], _ORANGE),
-    }
-    shares = [[max(0.0, spent) / span for spent, span in zip(part, spans, strict=True)] for part, _ in parts.values()]
-    busy.stackplot(times, shares, labels=list(parts), colors=[colour for _, colour in parts.values()], alpha=0.8)
+    if not _is_real(findings):
+        _draw_speed(panels[0], times, [(b.at_s - a.at_s) / span for (a, b), span in zip(pairs, spans, strict=True)])
+    names = list(samples[-1].cpu_s)
+    shares = [
+        [max(0.0, b.cpu_s[name] - a.cpu_s.get(name, 0.0)) / span for (a, b), span in zip(pairs, spans, strict=True)]
+        for name in names
+    ]
+    busy.stackplot(times, shares, labels=names, colors=[_GREEN, _BLUE, _ORANGE, _GREY][: len(names)], alpha=0.8)
     busy.set_ylabel("cores busy")
     busy.set_ylim(bottom=0)
-    busy.set_xlabel(f"simulated time, {unit}")
-    busy.legend(frameon=False, loc="upper right", ncols=3)
-    figure.suptitle(f"{_title(findings)}: {findings.factor:.1f} x time over all")
+    busy.set_xlabel(f"{_time(findings)}, {unit}")
+    busy.legend(frameon=False, loc="upper right", ncols=4)
+    over_all = "" if _is_real(findings) else f": {findings.factor:.1f} x time over all"
+    figure.suptitle(f"{_title(findings)}{over_all}")
     return figure
+
+
+def _draw_speed(axis: Axes, times: Sequence[float], factors: Sequence[float]) -> None:
+    axis.step(times, factors, color=_BLUE)
+    axis.axhline(1, color=_GREY, linewidth=1, linestyle=":")
+    axis.set_yscale("log")
+    _plain(axis.yaxis)
+    axis.set_ylabel("simulated seconds\na second")
 
 
 def _title(findings: Findings) -> str:
     many = findings.scenario.gateways
-    return f"{findings.scenario.name}: {many.count:,} light gateways, seed {findings.seed}"
+    return f"{findings.scenario.name}: {many.count:,} {_KINDS[many.kind]}, seed {findings.seed}"
+
+
+def _is_real(findings: Findings) -> bool:
+    """Whether its time is everybody's."""
+    return findings.scenario.gateways.kind == "process"
+
+
+def _time(findings: Findings) -> str:
+    return "time" if _is_real(findings) else "simulated time"
+
+
+def _seconds(findings: Findings) -> str:
+    return "seconds" if _is_real(findings) else "simulated seconds"
 
 
 def _unit(findings: Findings) -> tuple[float, str]:
@@ -194,24 +217,30 @@ def _binned(findings: Findings) -> "np.ndarray[tuple[int, int], np.dtype[np.floa
 
 def _draw_strikes(axis: Axes, findings: Findings, unit_s: float) -> None:
     """A row for each fault, and a bar for each time that it happened."""
-    titles = list(dict.fromkeys(strike.fault.title for strike in findings.strikes))[:_FAULTS]
-    least_s = findings.simulated_s / 500
+    rows = _rows(findings)
+    least_s = findings.simulated_s / 400
     for strike in findings.strikes:
-        if strike.fault.title in titles:
+        if strike.fault.title in rows:
             length_s = max(least_s, min(strike.end_s, findings.scenario.duration_s) - strike.begin_s)
-            row = titles.index(strike.fault.title)
+            row = rows.index(strike.fault.title)
             axis.barh(row, length_s / unit_s, left=strike.begin_s / unit_s, height=0.6, color=_RED, alpha=0.6)
-    axis.set_yticks(range(len(titles)), titles, fontsize=8.5)
-    axis.set_ylim(len(titles) - 0.4, -0.6)
+    axis.set_yticks(range(len(rows)), rows, fontsize=8.5)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.tick_params(axis="both", length=0, labelbottom=False)
     for spine in axis.spines.values():
         spine.set_visible(False)
 
 
+def _rows(findings: Findings) -> list[str]:
+    """The titles of faults that have a row, and how many more there are."""
+    titles = list(dict.fromkeys(strike.fault.title for strike in findings.strikes))
+    return titles if len(titles) <= _FAULTS else [*titles[: _FAULTS - 1], f"and {len(titles) - _FAULTS + 1} more"]
+
+
 def _panels(findings: Findings, heights: Sequence[float], *, width: float = 11) -> tuple[Figure, list[Axes]]:
     """Panels on one axis of time, below a narrow one that shows what was wrong when."""
-    titles = {strike.fault.title for strike in findings.strikes}
-    strip = 0.25 * min(_FAULTS, len(titles)) + 0.1 if titles else 0.0
+    rows = _rows(findings)
+    strip = 0.25 * len(rows) + 0.1 if rows else 0.0
     all_heights = [*([strip] if strip else []), *heights]
     figure, axes = plt.subplots(
         len(all_heights),
@@ -238,5 +267,5 @@ def _short(value: float) -> str:
 
 def _plain(axis: Axis) -> None:
     """Ticks of a logarithmic axis as people write them: 60 and not 6 x 10^1."""
-    axis.set_major_formatter(LogFormatter())
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))

@@ -5,33 +5,28 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from simulator.light.findings import Findings, Recovery
-from simulator.light.fleet import LightFleet
+from simulator.light.findings import Findings, Now, Recovery
 from simulator.light.ledger import Tally, quantile
 
 _EVENT_CHARACTERS = 220
 
 
-def live_table(fleet: LightFleet, real_s: float) -> Table:
+def live_table(now: Now) -> Table:
     """The fleet now."""
-    clock, ledger, traffic = fleet.clock, fleet.ledger, fleet.traffic
-    gateways = fleet.gateways.values()
-    cpu = fleet.cloud.cpu_s()
-    table = Table(title=f"{fleet.scenario.name}, seed {fleet.seed}", show_header=False, min_width=64)
-    table.add_row("simulated time", f"{clock_text(clock.now)} of {clock_text(fleet.scenario.duration_s)}")
-    table.add_row("speed", f"{clock.now / max(real_s, 0.1):.1f} x, {clock_text(real_s)} so far")
-    connected = sum(gateway.link.is_up for gateway in gateways)
+    scenario, real_s = now.scenario, max(now.real_s, 0.1)
+    table = Table(title=f"{scenario.name}, seed {now.seed}", show_header=False, min_width=64)
+    is_light = scenario.gateways.kind == "light"
     table.add_row(
-        "gateways", f"{connected} connected, {sum(gateway.is_on for gateway in gateways)} on, {len(gateways)}"
+        "simulated time" if is_light else "time", f"{clock_text(now.at_s)} of {clock_text(scenario.duration_s)}"
     )
-    waiting = ledger.recorded - ledger.acknowledged_records
-    table.add_row("records", f"{ledger.recorded:,} recorded, {waiting:,} wait")
-    table.add_row("detections", f"{ledger.detections:,}, {ledger.detections / max(real_s, 0.1):,.0f} a second")
-    table.add_row("messages", f"{traffic.messages:,}, {traffic.bytes / 1e6:,.1f} MB, {traffic.resent:,} resent")
-    busy = ", ".join(f"{name} {100 * spent / max(real_s, 0.1):.0f} %" for name, spent in cpu.items())
-    table.add_row("processor", busy)
-    wrong = [s.fault.title for s in fleet.strikes if s.begin_s <= clock.now < s.end_s]
-    table.add_row("wrong now", ", ".join(sorted(set(wrong))) or "nothing")
+    if is_light:
+        table.add_row("speed", f"{now.at_s / real_s:.1f} x, {clock_text(now.real_s)} so far")
+    table.add_row("gateways", f"{now.connected} connected, {now.on} on, {scenario.gateways.count}")
+    table.add_row("records", f"{now.recorded:,} recorded, {now.waiting:,} wait")
+    table.add_row("detections", f"{now.detections:,}, {now.detections / real_s:,.0f} a second")
+    table.add_row("messages", f"{now.messages:,}, {now.bytes / 1e6:,.1f} MB, {now.resent:,} resent")
+    table.add_row("processor", ", ".join(f"{name} {100 * spent / real_s:.0f} %" for name, spent in now.cpu_s.items()))
+    table.add_row("wrong now", ", ".join(sorted(set(now.wrong))) or "nothing")
     return table
 
 
@@ -47,19 +42,35 @@ def final_table(findings: Findings) -> Table:
         table.add_row("given up", f"{count.given_up:,} (a spool was full; each is in `losses`)")
     for reason, frames in sorted(findings.not_recorded.items()):
         table.add_row("frames not recorded", f"{frames:,} ({reason})")
-    table.add_row(
-        "on the way",
-        f"{traffic.messages:,} messages, {traffic.bytes / 1e6:,.1f} MB; {traffic.resent:,} resent, {traffic.lost:,} "
-        f"vanished, {traffic.doubled:,} doubled, {traffic.overtaken:,} overtaken",
-    )
+    if count.left:
+        table.add_row("left in spools", f"{count.left:,} (recorded while the gateways were shut down)")
+    troubles = {
+        "resent": traffic.resent,
+        "vanished": traffic.lost,
+        "doubled": traffic.doubled,
+        "overtaken": traffic.overtaken,
+    }
+    trouble = "".join(f", {number:,} {name}" for name, number in troubles.items() if number)
+    table.add_row("on the way", f"{traffic.messages:,} messages, {traffic.bytes / 1e6:,.1f} MB{trouble}")
     for lane, tally in findings.lanes.items():
         table.add_row(f"{lane}: to the lake", _latency(tally))
     for recovery in slowest_recoveries(findings):
         took = "not before the end" if recovery.took_s is None else f"{recovery.took_s:.0f} s"
         table.add_row(f"after {recovery.strike.fault.title}", f"{recovery.gateways} gateways had caught up: {took}")
+    for command in findings.commands:
+        ended = "stopped at the end" if command.code is None else f"exit code {command.code}"
+        said = f": {command.said}"[:_EVENT_CHARACTERS] if command.said else ""
+        told = f"{command.words}\n{ended} after {command.took_s:.0f} s{said}"
+        table.add_row(f"command, {clock_text(command.at_s)}", told)
+    if findings.refused_by_aws:
+        calls = ", ".join(f"{operation} {times}" for operation, times in sorted(findings.refused_by_aws.items()))
+        table.add_row("calls refused on purpose", calls)
     for at_s, event in findings.rollouts:
         table.add_row(f"roll-out, {clock_text(at_s)}", f"{event.kind}: {event.text}"[:_EVENT_CHARACTERS])
-    table.add_row("speed", f"{findings.factor:.1f} x time ({clock_text(findings.real_s)})")
+    if findings.setup_s:
+        table.add_row("from nothing to first results", f"{findings.setup_s:.0f} s")
+    if findings.scenario.gateways.kind == "light":
+        table.add_row("speed", f"{findings.factor:.1f} x time ({clock_text(findings.real_s)})")
     busy = (f"{name} {spent:.1f} s" for name, spent in findings.cpu_s.items())
     table.add_row("processor time", ", ".join(busy))
     return table
@@ -75,6 +86,7 @@ def document(findings: Findings) -> dict[str, object]:
         "seed": findings.seed,
         "broker": findings.broker,
         "gateways": scenario.gateways.count,
+        "kind": scenario.gateways.kind,
         "simulated_s": round(findings.simulated_s, 1),
         "real_s": round(findings.real_s, 1),
         "factor": round(findings.factor, 2),
@@ -109,6 +121,9 @@ def document(findings: Findings) -> dict[str, object]:
         "rollouts": [
             {"at_s": round(at_s, 1), "kind": event.kind, "text": event.text} for at_s, event in findings.rollouts
         ],
+        "commands": [asdict(command) for command in findings.commands],
+        "refused_by_aws": dict(findings.refused_by_aws),
+        "setup_s": round(findings.setup_s, 1),
         "cpu_s": {name: round(spent, 2) for name, spent in findings.cpu_s.items()},
         "held_s": round(findings.held_s, 1),
         "behind_s": round(findings.behind_s, 1),

@@ -18,7 +18,7 @@ from cloud.rollout.run import run_rollout
 from models.errors import DeployError, RolloutError
 from simulator.light.fleet import LightFleet
 from simulator.light.gateway import Model
-from simulator.light.scenario import RollOut
+from simulator.light.happenings import RollOut
 
 MODEL, GROUP = "coco", "fleet"
 _ARRIVES_S = (5.0, 40.0)  # after a deployment

@@ -12,7 +12,7 @@ import numpy as np
 from models.errors import TidegateError
 from simulator.light.cloud import LightCloud
 from simulator.light.count import count_lake
-from simulator.light.findings import Findings, Recovery, Sample
+from simulator.light.findings import Findings, Now, Recovery, Sample
 from simulator.light.fleet import LightFleet, Strike
 from simulator.light.gateway import LightGateway
 from simulator.light.rollout import RollOuts
@@ -22,15 +22,15 @@ _SAMPLES = 400  # over the scenario
 _SHOW_S = 0.5  # real
 _CONNECT_S = 120.0
 _LOOK_S = 1.0  # how exactly a recovery is timed
-_CALM = ("clock", "camera", "slow_cpu", "release", "control_down")  # after which nothing has to be caught up
+CALM = ("clock", "camera", "slow_cpu", "release", "control_down")  # after which nothing has to be caught up
 
-Show = Callable[[LightFleet, float], None]
+Show = Callable[[Now], None]
 
 
 def run_scenario(
     scenario: Scenario, out: Path, *, seed: int, embedded_broker: bool | None = None, show: Show | None = None
 ) -> Findings:
-    """Let it happen; lake and logs stay in `out`. `show` is called now and then with the fleet and the real seconds."""
+    """Let it happen; lake and logs stay in `out`. `show` is called now and then."""
     with LightCloud(
         out, commit_s=scenario.commit_s, workers=scenario.workers, embedded_broker=embedded_broker
     ) as cloud:
@@ -74,7 +74,7 @@ async def _connected(fleet: LightFleet) -> None:
 
 async def _show(watcher: "Watcher", show: Show) -> None:
     while True:
-        show(watcher.fleet, watcher.real_s)
+        show(watcher.now())
         await asyncio.sleep(_SHOW_S)
 
 
@@ -106,10 +106,32 @@ class Watcher:
             self._all_in = not self.fleet.waiting
         return self._all_in
 
+    def now(self) -> Now:
+        """The fleet at this moment."""
+        fleet, ledger, traffic = self.fleet, self.fleet.ledger, self.fleet.traffic
+        gateways = fleet.gateways.values()
+        at_s = fleet.clock.now
+        return Now(
+            scenario=fleet.scenario,
+            seed=fleet.seed,
+            at_s=at_s,
+            real_s=self.real_s,
+            connected=sum(gateway.link.is_up for gateway in gateways),
+            on=sum(gateway.is_on for gateway in gateways),
+            recorded=ledger.recorded,
+            waiting=ledger.recorded - ledger.acknowledged_records,
+            detections=ledger.detections,
+            messages=traffic.messages,
+            bytes=traffic.bytes,
+            resent=traffic.resent,
+            cpu_s=fleet.cloud.cpu_s(),
+            wrong=[strike.fault.title for strike in fleet.strikes if strike.begin_s <= at_s < strike.end_s],
+        )
+
     def start(self) -> None:
         self._sample()
         for index, strike in enumerate(self.fleet.strikes):
-            if strike.fault.what not in _CALM and strike.end_s <= self.fleet.scenario.duration_s:
+            if strike.fault.what not in CALM and strike.end_s <= self.fleet.scenario.duration_s:
                 self._recovered[index] = {}
                 for name in strike.gateways:
                     gateway = self.fleet.gateways[name]
@@ -173,7 +195,7 @@ class Watcher:
 
     def _take(self) -> None:
         fleet = self.fleet
-        cpu = fleet.cloud.cpu_s()
+        cpu = dict(fleet.cloud.cpu_s())
         gateways = fleet.gateways.values()
         self._samples.append(
             Sample(
@@ -182,9 +204,7 @@ class Watcher:
                 fleet.ledger.recorded - fleet.ledger.acknowledged_records,
                 sum(gateway.is_on for gateway in gateways),
                 sum(gateway.link.is_up for gateway in gateways),
-                time.process_time() - self._cpu_began,
-                cpu["ingest"],
-                cpu["broker"],
+                {"fleet": time.process_time() - self._cpu_began, **cpu},
                 fleet.traffic.messages,
                 fleet.traffic.bytes,
             )

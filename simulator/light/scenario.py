@@ -1,4 +1,4 @@
-"""A scenario: how many gateways, for how long, and what happens to them; read from TOML."""
+"""A scenario: how many gateways of which kind, for how long, and what happens to them; read from TOML."""
 
 import re
 import tomllib
@@ -8,189 +8,54 @@ from typing import Literal
 
 from models.configuration import parse
 from models.errors import ConfigError
-from simulator.light.link import Weather
+from simulator.light.happenings import KINDS, ONLY, Deploy, Fault, Kind, Pace, RollOut, seconds
 
 SHIPPED = Path(__file__).parents[1] / "scenarios"
-MAX_GATEWAYS = 5_000
-What = Literal[
-    "link",
-    "partition",
-    "broker_down",
-    "ingest_down",
-    "control_down",
-    "power_cut",
-    "disk_full",
-    "clock",
-    "camera",
-    "slow_cpu",
-    "release",
-]
-# which settings go with which fault, besides what, at, lasts, where, times and within
-_SETTINGS: dict[str, tuple[str, ...]] = {
-    "link": ("loss", "double", "delay_s", "jitter_s"),
-    "clock": ("clock_s",),
-    "camera": ("state",),
-    "slow_cpu": ("slow",),
-    "release": ("release", "p95_ms", "errors", "memory_bytes", "refused"),
-}
-OF_ALL = ("broker_down", "ingest_down", "control_down")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_WHERE = re.compile(r"all|one|site-\d+|light-\d{4}|\d+(?:\.\d+)?%")
+MAX_GATEWAYS: dict[Kind, int] = {"light": 5_000, "process": 64}
+_MAX_FPS: dict[Kind, float] = {"light": 5.0, "process": 30.0}
+_MAX_SLOW = 20  # of a process: it gets a twentieth of the time
 
 
 @dataclass(frozen=True, slots=True)
 class Gateways:
-    """`count` gateways at `sites` sites, with cameras of `fps` frames a second (at most the recorded minute's 5).
+    """`count` gateways at `sites` sites, with cameras of `fps` frames a second.
 
-    `kind` light: no process of its own. Each remembers at most `spool_mb` megabytes, and waits `ack_timeout_s` for an
-    answer before it sends again.
+    `kind` light: no process of its own, and at most the recorded minute's 5 fps. Process: a simulated core device with
+    `nucleus` (both: by turns) that runs the real component, in real time. Each remembers at most `spool_mb` megabytes,
+    and waits `ack_timeout_s` for an answer before it sends again.
     """
 
     count: int
-    kind: Literal["light"] = "light"
+    kind: Kind = "light"
     sites: int = 1
     fps: float = 5.0
     spool_mb: float = 256.0
     ack_timeout_s: float = 10.0
+    nucleus: Literal["lite", "java", "both"] = "lite"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count <= MAX_GATEWAYS:
-            raise ValueError(f"count must be in 1..{MAX_GATEWAYS}, got {self.count}")
+        most, most_fps = MAX_GATEWAYS[self.kind], _MAX_FPS[self.kind]
+        if not 1 <= self.count <= most:
+            raise ValueError(f"count must be in 1..{most} for kind {self.kind}, got {self.count}")
         if not 1 <= self.sites <= self.count:
             raise ValueError(f"sites must be in 1..count ({self.count}), got {self.sites}")
-        if not 0.1 <= self.fps <= 5:
-            raise ValueError(f"fps must be in 0.1..5, got {self.fps:g}")
-        if not 0.01 <= self.spool_mb <= 4096:
-            raise ValueError(f"spool_mb must be in 0.01..4096, got {self.spool_mb:g}")
+        if not 0.1 <= self.fps <= most_fps:
+            raise ValueError(f"fps must be in 0.1..{most_fps:g} for kind {self.kind}, got {self.fps:g}")
+        least_mb = 0.01 if self.kind == "light" else 1
+        if not least_mb <= self.spool_mb <= 4096:
+            raise ValueError(f"spool_mb must be in {least_mb:g}..4096, got {self.spool_mb:g}")
         if not 1 <= self.ack_timeout_s <= 600:
             raise ValueError(f"ack_timeout_s must be in 1..600, got {self.ack_timeout_s:g}")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that happens at `at` and `lasts` (for ever if not said), `where`: `all`, `site-2`, `light-0007`, `10%`
-    (the same ones for the whole fault, drawn by the seed) or `one` (another one each time). With `times`, it happens so
-    often, at random moments between `at` and `at` + `within`."""
-
-    what: What
-    at: str
-    lasts: str = ""
-    where: str = "all"
-    times: int = 1
-    within: str = ""
-    loss: float = 0.0
-    double: float = 0.0
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-    clock_s: float = 0.0
-    state: Literal["", "down", "stalled", "frozen", "dark"] = ""
-    slow: float = 1.0
-    release: int = 0
-    p95_ms: float = 45.0
-    errors: float = 0.0
-    memory_bytes: int = 180_000_000
-    refused: str = ""
-
-    def __post_init__(self) -> None:
-        seconds(self.at, what="at")
-        for name in ("lasts", "within"):
-            if getattr(self, name):
-                seconds(getattr(self, name), what=name)
-        if not _WHERE.fullmatch(self.where):
-            raise ValueError(f"where must be all, one, site-N, light-NNNN or N%, got {self.where!r}")
-        if self.what in OF_ALL and self.where != "all":
-            raise ValueError(f"{self.what} is everybody's: leave `where` out, got {self.where!r}")
-        if self.what in OF_ALL and not self.lasts:
-            raise ValueError(f"{self.what} needs `lasts`, or nothing would ever arrive again")
-        if (self.times > 1) != bool(self.within) or not 1 <= self.times <= 10_000:
-            raise ValueError(f"times (1..10000, got {self.times}) and within go together")
-        allowed = _SETTINGS.get(self.what, ())
-        for names in _SETTINGS.values():
-            for name in names:
-                if name not in allowed and getattr(self, name) != type(self).__dataclass_fields__[name].default:
-                    raise ValueError(f"{name} does not go with what = {self.what!r}; it takes {', '.join(allowed)}")
-        if self.what == "camera" and not self.state:
-            raise ValueError("a camera fault needs state: down, stalled, frozen or dark")
-        if self.what == "release" and self.release < 1:
-            raise ValueError(f"release must be at least 1, got {self.release}")
-        if not 1 <= self.slow <= 100:
-            raise ValueError(f"slow must be in 1..100, got {self.slow:g}")
-        if abs(self.clock_s) > 10 * 365 * 86_400:
-            raise ValueError(f"clock_s must be within ten years, got {self.clock_s:g}")
-        if not 0 <= self.errors <= 1:
-            raise ValueError(f"errors must be in 0..1, got {self.errors:g}")
-        Weather(self.loss, self.double, self.delay_s, self.jitter_s)
-
-    @property
-    def at_s(self) -> float:
-        return seconds(self.at, what="at")
-
-    @property
-    def lasts_s(self) -> float:
-        """Infinity: for ever."""
-        return seconds(self.lasts, what="lasts") if self.lasts else float("inf")
-
-    @property
-    def within_s(self) -> float:
-        return seconds(self.within, what="within") if self.within else 0.0
-
-    @property
-    def title(self) -> str:
-        """In a few words, for a plot."""
-        often = f" x{self.times}" if self.times > 1 else ""
-        return f"{self.what.replace('_', ' ')}{often}" + ("" if self.where == "all" else f" ({self.where})")
-
-
-@dataclass(frozen=True, slots=True)
-class RollOut:
-    """At `at` the roll-out of a release begins, ring by ring as `rings` says (tidegate rollout start --rings); the
-    other settings are those of a fault `release`. The fleet runs release 1 before."""
-
-    at: str
-    release: int
-    rings: str = "1,4,rest"
-    p95_ms: float = 45.0
-    errors: float = 0.0
-    memory_bytes: int = 180_000_000
-    refused: str = ""
-
-    def __post_init__(self) -> None:
-        seconds(self.at, what="at")
-        if self.release < 2:
-            raise ValueError(f"release must be at least 2, got {self.release}")
-        if not 0 <= self.errors <= 1:
-            raise ValueError(f"errors must be in 0..1, got {self.errors:g}")
-        if not 0 < self.p95_ms <= 60_000:
-            raise ValueError(f"p95_ms must be above 0 and at most 60000, got {self.p95_ms:g}")
-
-    @property
-    def at_s(self) -> float:
-        return seconds(self.at, what="at")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """From `at` on, `speed` simulated seconds pass in a second; 0 is as fast as possible."""
-
-    at: str
-    speed: float
-
-    def __post_init__(self) -> None:
-        seconds(self.at, what="at")
-        if not 0 <= self.speed <= 10_000:
-            raise ValueError(f"speed must be in 0..10000 (0: as fast as possible), got {self.speed:g}")
-
-    @property
-    def at_s(self) -> float:
-        return seconds(self.at, what="at")
+        if self.kind == "light" and self.nucleus != "lite":
+            raise ValueError("nucleus is for gateways of kind process: a light one has none")
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`duration` is simulated, and then what waits is drained for at most `drain`. Windows are of `window_s` seconds.
     `speed`: simulated seconds a second, 0 for as fast as possible. `variations` of the recorded minute are replayed, so
-    many gateways at most record something different at a time. `commit_s` and `workers` are those of ingest."""
+    many gateways at most record something different at a time. `commit_s` and `workers` are those of ingest. Gateways
+    of processes know neither speed nor variations, and have one worker."""
 
     name: str
     about: str
@@ -199,6 +64,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     paces: tuple[Pace, ...] = ()
     rollouts: tuple[RollOut, ...] = ()
+    deploys: tuple[Deploy, ...] = ()
     drain: str = "15m"
     window_s: float = 60.0
     seed: int = 1
@@ -217,21 +83,51 @@ class Scenario:
             raise ValueError(f"window_s must be in 5..3600, got {self.window_s:g}")
         if not 0 <= self.speed <= 10_000:
             raise ValueError(f"speed must be in 0..10000 (0: as fast as possible), got {self.speed:g}")
-        if not 1 <= self.variations <= MAX_GATEWAYS:
-            raise ValueError(f"variations must be in 1..{MAX_GATEWAYS}, got {self.variations}")
+        most = MAX_GATEWAYS["light"]
+        if not 1 <= self.variations <= most:
+            raise ValueError(f"variations must be in 1..{most}, got {self.variations}")
         if not 0.05 <= self.commit_s <= 60 or not 1 <= self.workers <= 8:
             raise ValueError(
                 f"commit_s must be in 0.05..60 and workers in 1..8, got {self.commit_s:g} and {self.workers}"
             )
+        if self.gateways.kind == "process":
+            self._check_real_time()
+        elif self.deploys:
+            raise ValueError("[[deploys]] is for gateways of kind process: a light one has no component to deploy")
+        for rollout in self.rollouts:
+            rollout.check_for(self.gateways.kind)
+        for at in [what.at for what in self.rollouts] + [what.at for what in self.deploys]:
+            if seconds(at, what="at") > self.duration_s:
+                raise ValueError(f"what begins at {at} is after the end ({self.duration})")
         for fault in self.faults:
-            if fault.at_s > self.duration_s:
-                raise ValueError(f"{fault.what} at {fault.at} is after the end ({self.duration})")
-            site = re.fullmatch(r"site-(\d+)", fault.where)
-            gateway = re.fullmatch(r"light-(\d+)", fault.where)
-            if site and not 1 <= int(site[1]) <= self.gateways.sites:
-                raise ValueError(f"there is no {fault.where}, only site-1 to site-{self.gateways.sites}")
-            if gateway and not 1 <= int(gateway[1]) <= self.gateways.count:
-                raise ValueError(f"there is no {fault.where}, only light-0001 to {name_of(self.gateways.count)}")
+            self._check(fault)
+
+    def _check_real_time(self) -> None:
+        if self.speed not in (0.0, 1.0) or self.paces:
+            raise ValueError("gateways of kind process live in real time: leave out speed and [[paces]]")
+        if self.variations != type(self).__dataclass_fields__["variations"].default or self.workers != 1:
+            raise ValueError("variations and workers are for gateways of kind light; leave them out")
+
+    def _check(self, fault: Fault) -> None:
+        kind, last = self.gateways.kind, self.name_of(self.gateways.count)
+        if fault.at_s > self.duration_s:
+            raise ValueError(f"{fault.what} at {fault.at} is after the end ({self.duration})")
+        for other in KINDS:
+            foreign = [name for name in (fault.what, *fault.settings) if other != kind and name in ONLY[other]]
+            if foreign:
+                raise ValueError(f"{foreign[0]} is for gateways of kind {other}, and these are of kind {kind}")
+        if kind == "process" and fault.slow > _MAX_SLOW:
+            raise ValueError(f"slow must be in 1..{_MAX_SLOW} for gateways of kind process, got {fault.slow:g}")
+        site = re.fullmatch(r"site-(\d+)", fault.where)
+        gateway = re.fullmatch(r"([a-z]+)-(\d{4})", fault.where)
+        if site and not 1 <= int(site[1]) <= self.gateways.sites:
+            raise ValueError(f"there is no {fault.where}, only site-1 to site-{self.gateways.sites}")
+        if gateway and not (gateway[1] == kind and 1 <= int(gateway[2]) <= self.gateways.count):
+            raise ValueError(f"there is no {fault.where}, only {self.name_of(1)} to {last}")
+
+    def name_of(self, number: int) -> str:
+        """Of the gateway with that number, from 1 on."""
+        return f"{self.gateways.kind}-{number:04d}"
 
     @property
     def duration_s(self) -> float:
@@ -261,16 +157,3 @@ def read_scenario(name: str) -> Scenario:
 def shipped() -> list[str]:
     """The scenarios that ship with tidegate."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
-
-
-def seconds(text: str, *, what: str) -> float:
-    """`90s`, `10m`, `1.5h` or `2d` in seconds; ValueError for anything else."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{what} must be like 90s, 10m, 1.5h or 2d, got {text!r}")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def name_of(number: int) -> str:
-    """Of the gateway with that number, from 1 on."""
-    return f"light-{number:04d}"

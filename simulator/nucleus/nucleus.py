@@ -107,6 +107,17 @@ class Nucleus:
         running = self._component(component)
         return running.recipe.version if running is not None else None
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power."""
+        return self._powered is not None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is on and has its connection to the broker."""
+        powered = self._powered
+        return powered is not None and powered.is_connected
+
     # --- faults
 
     def kill(self, component: str) -> None:

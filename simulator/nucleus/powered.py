@@ -93,6 +93,11 @@ class Powered:
         self._jobs.start()
         self._inbox.start()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._connection.connected
+
     def close(self) -> None:
         # before the components go: a deployment at work must not take it for their failure
         self._off.set()

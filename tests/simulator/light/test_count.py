@@ -27,7 +27,7 @@ def recorded(tmp_path: Path) -> tuple[Ledger, Path]:
     assert len(frames.frames) == 10
     ledger = Ledger()
     stretch = LightSpool(seed="x", limit_bytes=1 << 20).append("frames", frames.frames, at_s=0)
-    ledger.note("one", STREAM, "frames", stretch, frames.numbers, frames.times_s)
+    ledger.note("one", STREAM, "frames", stretch.last, frames.numbers, frames.times_s)
     lake = tmp_path / "lake"
     message = encode_batch(batch_of(STREAM, 1, list(frames.frames)))
     DeltaSink(lake).commit([Run("one", (decode_columns(open_envelope(message)),))], at=datetime.now(UTC))

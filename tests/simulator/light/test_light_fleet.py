@@ -11,10 +11,11 @@ import pytest
 
 import tidegate
 from simulator.light.findings import Findings
+from simulator.light.happenings import Fault, RollOut
 from simulator.light.plots import draw_all
 from simulator.light.report import document
 from simulator.light.run import run_scenario
-from simulator.light.scenario import Fault, Gateways, RollOut, Scenario
+from simulator.light.scenario import Gateways, Scenario
 
 ROOT = Path(tidegate.__file__).parent
 HAS_MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin") is not None

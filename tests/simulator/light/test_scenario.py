@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError
-from simulator.light.scenario import Scenario, read_scenario, seconds, shipped
+from simulator.light.happenings import seconds
+from simulator.light.scenario import Scenario, read_scenario, shipped
 
 SMALL = """
 about = "Two gateways."
@@ -37,7 +38,7 @@ def test_every_shipped_scenario_can_be_read(name: str) -> None:
         (SMALL + "speeed = 2", "unknown key 'speeed'; known keys: count, kind"),  # in the table of gateways
         ("sped = 2" + SMALL, "unknown key 'sped'; did you mean 'speed'?"),
         (SMALL.replace("10m", "10 minutes"), "duration must be like 90s"),
-        (SMALL.replace("count = 2", "count = 0"), "count must be in 1..5000, got 0"),
+        (SMALL.replace("count = 2", "count = 0"), "count must be in 1..5000 for kind light, got 0"),
         (SMALL + '[[faults]]\nwhat = "flood"\nat = "1m"', "what must be one of link, partition"),
         (SMALL + '[[faults]]\nwhat = "partition"\nat = "1m"\nloss = 0.5', "loss does not go with what = 'partition'"),
         (SMALL + '[[faults]]\nwhat = "partition"\nat = "11m"', "is after the end (10m)"),
