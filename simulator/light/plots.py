@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from edge.lanes import LANES, Lane
 from simulator.light.findings import Findings
@@ -57,10 +57,11 @@ def _timeline(findings: Findings) -> Figure:
     unit_s, unit = _unit(findings)
     series = _binned(findings)
     times, width_s = series[:, 0] / unit_s, (series[1, 0] - series[0, 0] if len(series) > 1 else BIN_S)
-    # a bin in which the scenario ended is not full
+    # a bin in which the scenario, or all, ended is not full
     whole = times * unit_s + width_s <= findings.scenario.duration_s + 1
     rate.step(times, np.where(whole, series[:, 1] / width_s, np.nan), where="post", color=_GREY, label="recorded")
-    rate.step(times, series[:, 2] / width_s, where="post", color=_BLUE, label="in the lake")
+    seen = times * unit_s + width_s <= findings.simulated_s + 1
+    rate.step(times, np.where(seen, series[:, 2] / width_s, np.nan), where="post", color=_BLUE, label="in the lake")
     rate.set_ylabel("records a second")
     rate.set_ylim(0, 1.25 * float((series[:, 1:3] / width_s).max(initial=1.0)))  # with room for the legend
     rate.legend(frameon=False, loc="upper right", ncols=2)
@@ -215,15 +216,16 @@ def _binned(findings: Findings) -> "np.ndarray[tuple[int, int], np.dtype[np.floa
     return np.array(rows, np.float64)
 
 
-def _draw_strikes(axis: Axes, findings: Findings, unit_s: float) -> None:
-    """A row for each fault, and a bar for each time that it happened."""
+def _draw_what_happened(axis: Axes, findings: Findings, unit_s: float) -> None:
+    """A row for each fault, with a bar for each time that it happened, and for each thing that an operator did."""
     rows = _rows(findings)
-    least_s = findings.simulated_s / 400
-    for strike in findings.strikes:
-        if strike.fault.title in rows:
-            length_s = max(least_s, min(strike.end_s, findings.scenario.duration_s) - strike.begin_s)
-            row = rows.index(strike.fault.title)
-            axis.barh(row, length_s / unit_s, left=strike.begin_s / unit_s, height=0.6, color=_RED, alpha=0.6)
+    end_s, least_s = findings.scenario.duration_s, findings.simulated_s / 400
+    faults = [(strike.fault.title, strike.begin_s, strike.end_s, _RED) for strike in findings.strikes]
+    for title, begin_s, until_s, colour in faults + [(*act, _BLUE) for act in _acts(findings)]:
+        if title in rows:
+            length_s = max(least_s, min(until_s, end_s) - begin_s)
+            left, row = begin_s / unit_s, rows.index(title)
+            axis.barh(row, length_s / unit_s, left=left, height=0.6, color=colour, alpha=0.6, linewidth=0)
     axis.set_yticks(range(len(rows)), rows, fontsize=8.5)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.tick_params(axis="both", length=0, labelbottom=False)
@@ -232,9 +234,27 @@ def _draw_strikes(axis: Axes, findings: Findings, unit_s: float) -> None:
 
 
 def _rows(findings: Findings) -> list[str]:
-    """The titles of faults that have a row, and how many more there are."""
+    """The titles of what has a row, and how many faults there are besides."""
     titles = list(dict.fromkeys(strike.fault.title for strike in findings.strikes))
-    return titles if len(titles) <= _FAULTS else [*titles[: _FAULTS - 1], f"and {len(titles) - _FAULTS + 1} more"]
+    if len(titles) > _FAULTS:
+        titles = [*titles[: _FAULTS - 1], f"and {len(titles) - _FAULTS + 1} more"]
+    return [*titles, *dict.fromkeys(title for title, _, _ in _acts(findings))]
+
+
+def _acts(findings: Findings) -> list[tuple[str, float, float]]:
+    """What an operator did, from when to when."""
+    acts = [
+        (title, command.at_s, command.at_s + command.took_s)
+        for command in findings.commands
+        for title in ("rollout start", "deploy")
+        if command.words.startswith(f"tidegate {title}")
+    ]
+    if findings.scenario.gateways.kind == "light":
+        begins = [rollout.at_s for rollout in findings.scenario.rollouts]
+        for begin_s, next_s in itertools.pairwise([*begins, math.inf]):
+            moments = [at_s for at_s, _ in findings.rollouts if begin_s <= at_s < next_s]
+            acts.append(("roll-out", begin_s, max(moments, default=begin_s)))
+    return acts
 
 
 def _panels(findings: Findings, heights: Sequence[float], *, width: float = 11) -> tuple[Figure, list[Axes]]:
@@ -253,7 +273,8 @@ def _panels(findings: Findings, heights: Sequence[float], *, width: float = 11) 
     )
     panels = list(axes[:, 0])
     if strip:
-        _draw_strikes(panels.pop(0), findings, _unit(findings)[0])
+        _draw_what_happened(panels.pop(0), findings, _unit(findings)[0])
+    panels[-1].xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 3, 6, 10]))  # as hours and minutes are divided
     panels[-1].set_xlim(0, findings.simulated_s / _unit(findings)[0])
     return figure, panels
 

@@ -76,8 +76,9 @@ class Scenario:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", self.name):
             raise ValueError(f"name must be of a-z, 0-9 and -, got {self.name!r}")
-        if not 60 <= seconds(self.duration, what="duration") <= 32 * 86_400:
-            raise ValueError(f"duration must be from 1m to 32d, got {self.duration}")
+        least_s = 60 if self.gateways.kind == "light" else 10
+        if not least_s <= seconds(self.duration, what="duration") <= 32 * 86_400:
+            raise ValueError(f"duration must be from {least_s}s to 32d, got {self.duration}")
         seconds(self.drain, what="drain")
         if not 5 <= self.window_s <= 3600:
             raise ValueError(f"window_s must be in 5..3600, got {self.window_s:g}")
@@ -94,8 +95,10 @@ class Scenario:
             self._check_real_time()
         elif self.deploys:
             raise ValueError("[[deploys]] is for gateways of kind process: a light one has no component to deploy")
-        for rollout in self.rollouts:
+        for number, rollout in enumerate(self.rollouts, start=2):
             rollout.check_for(self.gateways.kind)
+            if self.gateways.kind == "process" and rollout.release != number:
+                raise ValueError(f"roll-outs to process gateways are of releases 2, 3 ...: got {rollout.release}")
         for at in [what.at for what in self.rollouts] + [what.at for what in self.deploys]:
             if seconds(at, what="at") > self.duration_s:
                 raise ValueError(f"what begins at {at} is after the end ({self.duration})")

@@ -104,17 +104,16 @@ class ProcessFleet:
     def deploy(self) -> None:
         """The devices start, and get the gateway's code and release 1; returns when each has a result in the lake."""
         self.fleet.start()
-        code = self.build_code()
-        release, component = self.build_release("")
-        run = self.operator.prepare
-        run("deploy", "--components", str(code), "--group", GROUP, "--json")
-        run("deploy", "--components", str(component), "--json")
-        rollouts = self.scenario.rollouts
+        release = self.release("")
+        components = str(self.build(code=True, release=release))
+        run, rollouts = self.operator.prepare, self.scenario.rollouts
         if rollouts:
+            run("deploy", "--components", components, "--only", GATEWAY, "--group", GROUP, "--json")
+            run("deploy", "--components", components, "--only", f"tidegate.Model.{MODEL}", "--json")
             first = ("--fleet", GROUP, "--first", "--rings", rollouts[0].rings)
             run("rollout", "start", release, *first, *self.rollout_words, "--json")
         else:
-            run("deploy", "--components", str(component), "--group", GROUP, "--json")
+            run("deploy", "--components", components, "--group", GROUP, "--json")
         self._wait_for_results()
 
     @property
@@ -122,11 +121,31 @@ class ProcessFleet:
         """What `tidegate rollout start` is told of this fleet."""
         return ("--window-s", f"{self.scenario.window_s:g}", "--poll-s", "1")
 
-    def build_code(self) -> Path:
-        """A folder of components with another version of the gateway's code."""
+    def release(self, flaw: Flaw) -> str:
+        """The next release of the model, NAME@NUMBER, signed and published."""
+        number = next(self._releases)
+        run = make_finder(self.out / "runs" / str(number), flaw=flaw, note=f"release {number}")
+        released = self.operator.prepare("release", str(run), "--json")
+        self.fleet.trust_root(MODEL, Path(released["root"]).read_bytes())
+        return str(released["release"])
+
+    def build(self, *, code: bool = False, release: str = "") -> Path:
+        """A folder of components: another version of the gateway's code, a release of the model, or both."""
         number = next(self._builds)
-        many = self.scenario.gateways
-        out = self.out / "components" / f"code-{number}"
+        out = self.out / "components" / str(number)
+        words = ["--out", str(out)]
+        if code:
+            config = self.out / "components" / f"gateway-{number}.json"
+            write_atomic(config, json.dumps(self._settings(number), indent=2).encode())
+            words += ["--gateway", "--development", "--config", str(config), "--python", sys.executable]
+        if release:
+            words += ["--model", release]
+        self.operator.prepare("component", "build", *words, "--json")
+        return out
+
+    def _settings(self, number: int) -> dict[str, Any]:
+        many, window_s = self.scenario.gateways, self.scenario.window_s
+        line = {"name": "middle", "start": [0.5, 0.0], "end": [0.5, 1.0], "anchor": "centre"}
         camera = {
             "name": "belt",
             "uri": f"{self._cameras.url}/{{gateway}}",
@@ -134,37 +153,18 @@ class ProcessFleet:
             "stall_s": 3.0,
             "frozen_s": 3.0,
             "dark_s": 3.0,
-            "analytics": {
-                "aggregate_s": max(5.0, self.scenario.window_s),
-                "lines": [{"name": "middle", "start": [0.5, 0.0], "end": [0.5, 1.0], "anchor": "centre"}],
-            },
+            "analytics": {"aggregate_s": window_s, "lines": [line]},
         }
-        settings: dict[str, Any] = {
+        return {
             "model": MODEL,
             "trust": str(self.fleet.trust),
-            "window_s": self.scenario.window_s,
+            "window_s": window_s,
             "ack_timeout_s": many.ack_timeout_s,
             "spool_limit_bytes": int(many.spool_mb * (1 << 20)),
             "keep_s": 60.0 + number,  # a configuration of its own makes a version of its own
             "cameras": [camera],
             "uplink": {"kind": "ipc"},
         }
-        config = self.out / "components" / f"code-{number}.json"
-        write_atomic(config, json.dumps(settings, indent=2).encode())
-        words = ("--gateway", "--development", "--config", str(config), "--python", sys.executable)
-        self.operator.prepare("component", "build", "--out", str(out), *words, "--json")
-        return out
-
-    def build_release(self, flaw: Flaw) -> tuple[str, Path]:
-        """The next release of the model, signed and published, and a folder with its component."""
-        number = next(self._releases)
-        run = make_finder(self.out / "runs" / str(number), flaw=flaw, note=f"release {number}")
-        released = self.operator.prepare("release", str(run), "--json")
-        self.fleet.trust_root(MODEL, Path(released["root"]).read_bytes())
-        release = str(released["release"])
-        out = self.out / "components" / f"release-{number}"
-        self.operator.prepare("component", "build", "--out", str(out), "--model", release, "--json")
-        return release, out
 
     def close_cameras(self) -> None:
         """No more pictures."""

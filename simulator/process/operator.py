@@ -2,7 +2,6 @@
 
 import json
 import logging
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,33 +26,34 @@ class Operator:
     def __init__(self, folder: Path, environment: Mapping[str, str], clock: Callable[[], float]) -> None:
         self.commands: list[Command] = []
         self._folder, self._environment, self._clock = folder, environment, clock
-        self._running: subprocess.Popen[bytes] | None = None
         self._leaves = False
         self._number = 0
 
     def prepare(self, *words: str) -> Any:
-        """Run a command that prints JSON, before the story begins: the document. TidegateError if it fails."""
-        code, out, said = self._run(words, _PATIENCE_S)
+        """Run a command that prints JSON, and is no part of the story: the document. TidegateError if it fails."""
+        code, out, said = self._run(words, _PATIENCE_S, leaves=lambda: False)
         if code != 0:
             raise TidegateError(f"`tidegate {words[0]}` ended with exit code {code}: {said}")
-        return json.loads(out) if "--json" in words else None
+        return json.loads(out)
 
     def run(self, *words: str, patience_s: float = _PATIENCE_S) -> int | None:
         """Run a command as a part of the story, and note how it ended; its exit code, None if it was stopped."""
         if self._leaves:
             return None
         at_s = self._clock()
-        code, _, said = self._run(words, patience_s)
+        code, _, said = self._run(words, patience_s, leaves=lambda: self._leaves)
         shown = f"tidegate {' '.join(words)}".replace(f"{self._folder.parent}/", "")
         self.commands.append(Command(at_s, shown, self._clock() - at_s, code, said))
         log.info("%s: exit code %s: %s", shown, code, said)
         return code
 
     def leave(self) -> None:
-        """Stop what runs, and start nothing more."""
+        """Stop what runs of the story, and start nothing more of it."""
         self._leaves = True
 
-    def _run(self, words: Sequence[str], patience_s: float) -> tuple[int | None, str, str]:
+    def _run(
+        self, words: Sequence[str], patience_s: float, *, leaves: Callable[[], bool]
+    ) -> tuple[int | None, str, str]:
         """Exit code, what was printed, and the last line that says something."""
         self._number += 1
         out = self._folder / f"{self._number:02d}-{words[0]}.out"
@@ -63,11 +63,12 @@ class Operator:
         process = processes.start(command, log=err, environment={**self._environment, "COLUMNS": "200"}, output=out)
         deadline = time.monotonic() + patience_s
         while process.poll() is None:
-            if self._leaves or time.monotonic() > deadline:
+            if leaves() or time.monotonic() > deadline:
                 processes.stop(process)
                 return None, "", "not at its end"
             time.sleep(_LOOK_S)
         printed = out.read_text(errors="replace")
-        told = printed if process.returncode == 0 else err.read_text(errors="replace").partition("\n")[2]
+        complaint = err.read_text(errors="replace").partition("\n")[2]
+        told = complaint if process.returncode != 0 and complaint.strip() else printed
         lines = [line.strip() for line in told.splitlines() if line.strip()]
         return process.returncode, printed, lines[-1] if lines else ""

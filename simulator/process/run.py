@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cloud.rollout.events import Event
+from greengrass.recipe import GATEWAY
 from models.errors import TidegateError
 from simulator import processes
 from simulator.control.faults import Fault as Refusal
@@ -201,17 +202,19 @@ class Story:
     def _plans(self) -> list[tuple[float, str, Callable[[], None]]]:
         """What an operator will do; built before the story begins."""
         plans: list[tuple[float, str, Callable[[], None]]] = []
-        code = self.fleet.out / "components" / "code-1"
+        code = self.fleet.out / "components" / "1"
         for deploy in sorted(self.scenario.deploys, key=lambda deploy: deploy.at_s):
-            code = code if deploy.again else self.fleet.build_code()
+            code = code if deploy.again else self.fleet.build(code=True)
             plans.append((deploy.at_s, "operator", partial(self._deploy, deploy, code)))
         for rollout in sorted(self.scenario.rollouts, key=lambda rollout: rollout.at_s):
-            release, component = self.fleet.build_release(rollout.flaw)
+            release = self.fleet.release(rollout.flaw)
+            component = self.fleet.build(release=release)
             plans.append((rollout.at_s, "operator", partial(self._roll_out, rollout, release, component)))
         return plans
 
     def _deploy(self, deploy: Deploy, code: Path) -> None:
-        words = ["deploy", "--components", str(code), "--group", GROUP, "--wait", f"{deploy.wait_s:g}"]
+        words = ["deploy", "--components", str(code), "--only", GATEWAY, "--group", GROUP]
+        words += ["--wait", f"{deploy.wait_s:g}"]
         self.fleet.operator.run(*words, *(["--again"] if deploy.again else []))
 
     def _roll_out(self, rollout: RollOut, release: str, component: Path) -> None:

@@ -121,26 +121,22 @@ def count_not_recorded(watching: Watching, fleet: ProcessFleet, strikes: Sequenc
             watching.ledger.missed(reason, frames)
 
 
-_AFTERMATH_S = 20.0  # a gateway that was off, or whose processor was slow, is not back at once
+_AFTERMATH_S = 20.0  # a gateway that was off, killed or slow is not back at once
+_REASONS = {"power_cut": "no power", "kill": "killed", "slow_cpu": "processor too slow", "disk_full": "disk full"}
 
 
 def _by_reason(times_s: npt.NDArray[np.float64], strikes: Sequence[Strike]) -> dict[str, int]:
-    reasons = {
-        "power_cut": "no power",
-        "kill": "killed",
-        "slow_cpu": "processor too slow",
-        "disk_full": "disk full",
-    }
+    """How many of these frames fell into a strike, else into what comes of one, by what was wrong."""
     found: dict[str, int] = {}
     left = np.ones(len(times_s), bool)
-    for strike in strikes:
-        fault = strike.fault
-        reason = f"camera {fault.state}" if fault.what == "camera" else reasons.get(fault.what)
-        if reason is None:
-            continue
-        end_s = strike.begin_s if fault.what == "kill" else strike.end_s
-        hit = left & (times_s >= strike.begin_s - 1) & (times_s <= end_s + _AFTERMATH_S)
-        found[reason] = found.get(reason, 0) + int(hit.sum())
-        left &= ~hit
+    for after_s in (0.0, _AFTERMATH_S):
+        for strike in strikes:
+            fault = strike.fault
+            reason = f"camera {fault.state}" if fault.what == "camera" else _REASONS.get(fault.what)
+            if reason is not None:
+                # a second before: what is not committed yet goes with the power
+                hit = left & (times_s >= strike.begin_s - 1) & (times_s <= strike.end_s + after_s)
+                found[reason] = found.get(reason, 0) + int(hit.sum())
+                left &= ~hit
     found["component restarted, or a frame skipped"] = int(left.sum())
     return found

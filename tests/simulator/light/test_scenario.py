@@ -16,6 +16,16 @@ count = 2
 """
 
 
+REAL = """
+about = "Two process gateways."
+duration = "1m"
+[gateways]
+kind = "process"
+count = 2
+"""
+FAULT = '[[faults]]\nat = "1s"\n'
+
+
 def read(folder: Path, text: str) -> Scenario:
     path = folder / "mine.toml"
     path.write_text(text)
@@ -49,6 +59,30 @@ def test_every_shipped_scenario_can_be_read(name: str) -> None:
             SMALL + '[[faults]]\nwhat = "partition"\nat = "1m"\ntimes = 3',
             "times (1..10000, got 3) and within go together",
         ),
+        (SMALL.replace("count = 2", "count = 2\nkind = 'proces'"), "kind must be one of light, process"),
+        (SMALL + 'nucleus = "java"', "nucleus is for gateways of kind process"),
+        (SMALL + FAULT + 'what = "kill"', "kill is for gateways of kind process, and these are of kind light"),
+        (SMALL + FAULT + 'what = "control_down"\nlasts = "9s"\nshare = 0.5', "share is for gateways of kind process"),
+        (SMALL + '[[deploys]]\nat = "1s"', "[[deploys]] is for gateways of kind process"),
+        (
+            SMALL + '[[rollouts]]\nat = "1s"\nrelease = 2\nflaw = "slow"',
+            "a roll-out's flaw is not for gateways",
+        ),
+        (REAL.replace("count = 2", "count = 65"), "count must be in 1..64 for kind process"),
+        ("speed = 5" + REAL, "gateways of kind process live in real time: leave out speed and [[paces]]"),
+        (REAL + '[[paces]]\nat = "1s"\nspeed = 5', "gateways of kind process live in real time"),
+        ("workers = 2" + REAL, "variations and workers are for gateways of kind light"),
+        (REAL + FAULT + 'what = "release"\nrelease = 2', "release is for gateways of kind light, and these"),
+        (REAL + FAULT + 'what = "link"\njitter_s = 2', "jitter_s is for gateways of kind light, and these"),
+        (REAL + FAULT + 'what = "kill"\nlasts = "9s"', "kill happens at once: leave `lasts` out"),
+        (
+            REAL + FAULT + 'what = "kill"\nwhere = "light-0001"',
+            "there is no light-0001, only process-0001 to",
+        ),
+        (REAL + FAULT + 'what = "slow_cpu"\nslow = 50', "slow must be in 1..20 for gateways of kind process"),
+        (REAL + '[[rollouts]]\nat = "1s"\nrelease = 2\np95_ms = 90', "a roll-out's p95_ms is not for gateways of kind"),
+        (REAL + '[[rollouts]]\nat = "1s"\nrelease = 4', "roll-outs to process gateways are of releases 2, 3"),
+        (REAL + '[[deploys]]\nat = "2m"', "what begins at 2m is after the end (1m)"),
         ("duration = ", "is not TOML"),
         ('duration = "10m"\nabout = "x"', "missing key 'gateways'"),
     ],
