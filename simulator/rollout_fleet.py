@@ -156,24 +156,24 @@ class RolloutFleet:
     def release_of(self, group: str, model: str) -> int | None:
         return self.pins.get(group, (None, ""))[0]
 
-    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def deploy(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
         self._check_up()
         if group not in self.groups:
             raise DeployError(f"there is no thing group {group!r}")
         pinned, deployment = self.pins.get(group, (None, ""))
-        if deployment and pinned == release and group not in self.shadows and not again:
+        if deployment and pinned == release and group not in self.shadows and deployment != instead_of:
             return deployment
         self.shadows.pop(group, None)
         return self._make(group, release)
 
-    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def shadow(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
         self._check_up()
         if group not in self.groups:
             raise DeployError(f"there is no thing group {group!r}")
         if release is not None and not self.registered(model, release):
             raise DeployError(f"{model}@{release} is not registered")
         pinned, deployment = self.pins.get(group, (None, ""))
-        if deployment and self.shadows.get(group) == release and not again:
+        if deployment and self.shadows.get(group) == release and deployment != instead_of:
             return deployment
         if release is None:
             self.shadows.pop(group, None)

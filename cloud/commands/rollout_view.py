@@ -13,10 +13,16 @@ from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Plan, waves_of
 from cloud.rollout.state import Rollout
 
+_STATES = ("wait", "hold")  # which are told below the table, as long as they last
 MAX_ROWS = 30  # a terminal's height; the touched rings come first
 
 _STYLES: dict[Kind, str] = {
     "advance": "bold",
+    "paused": "bold yellow",
+    "hold": "bold yellow",
+    "refused": "yellow",
+    "stranger": "bold white on red",
+    "astray": "bold white on red",
     "revert": "bold yellow",
     "reverted": "bold green",
     "revert-failed": "bold white on red",
@@ -32,14 +38,14 @@ def show_events(console: Console, rollout: Rollout, events: Iterator[Event]) -> 
         said = ""
         for event in events:
             if event.text != said:
-                console.print(_line(event), soft_wrap=True)
+                console.print(event_line(event), soft_wrap=True)
             said = event.text
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         rows: tuple[Row, ...] = ()
         for event in events:
-            if event.kind != "wait":
-                live.console.print(_line(event))
+            if event.kind not in _STATES:
+                live.console.print(event_line(event))
             rows = event.rows or rows
             live.update(_watch(rollout.plan, event, rows))
 
@@ -60,29 +66,47 @@ def show_plan(console: Console, plan: Plan, limits: Limits, window_s: float) -> 
     )
 
 
-def show_status(console: Console, rollout: Rollout, events: Sequence[Event], *, at_work: bool) -> None:
-    """Where it stands, and its timeline."""
+def show_status(console: Console, rollout: Rollout, events: Sequence[Event], *, held: str, damage: str) -> None:
+    """Where it stands, and its timeline. `held`: who acts on it, `damage`: of the audit log; both may be empty."""
     plan = rollout.plan
-    console.print(f"{plan.candidate} to {plan.fleet}: {rollout.phase}", style="bold", highlight=False)
-    if not rollout.ended and not at_work:
-        console.print(
-            f"it stands still: `tidegate rollout start {plan.candidate} --fleet {plan.fleet}` goes on",
-            style="yellow",
-            highlight=False,
-        )
+    style = next((style for kind, style in _STYLES.items() if kind == rollout.phase), "bold")
+    console.print(f"{plan.candidate} to {plan.fleet}: {rollout.phase}", style=style, highlight=False)
+    if damage:
+        console.print(Text(f"the audit log is damaged: {damage}", "bold white on red"), soft_wrap=True)
+    if rollout.paused:
+        console.print(f"paused by {rollout.paused}; `tidegate rollout resume` goes on", style="yellow", highlight=False)
+    if held:
+        console.print(held, highlight=False, soft_wrap=True)
+    elif not rollout.ended:
+        console.print(_unwatched(rollout), style="yellow", highlight=False, soft_wrap=True)
+    if rollout.successor is not None:
+        console.print(f"{plan.model}@{rollout.successor.release} comes next", highlight=False)
     if rollout.outcome:
         console.print(Text(rollout.outcome), soft_wrap=True)
+    if rollout.watched:
+        console.print(f"watched until they come back: {', '.join(rollout.watched)}", highlight=False)
     for index, ring in enumerate(plan.rings):
         touched = waves_of(plan, index).start < len(rollout.touched)
         console.print(f"  ring {index} {'touched' if touched else 'not touched'}: {', '.join(ring.names)}")
     for event in events:
-        if event.kind not in ("wait", "trouble"):
-            console.print(_line(event), soft_wrap=True)
-    if events and not rollout.ended:
-        console.print(_line(events[-1]), soft_wrap=True)
+        if event.kind not in ("wait", "hold", "trouble"):
+            console.print(event_line(event), soft_wrap=True)
+    if rollout.waits_for and not rollout.ended:
+        console.print(Text.assemble(("now      ", "dim"), rollout.waits_for), soft_wrap=True)
 
 
-def _line(event: Event) -> Text:
+def _unwatched(rollout: Rollout) -> str:
+    plan = rollout.plan
+    since = (
+        f" since {datetime.fromtimestamp(rollout.looked_us / 1e6).astimezone():%H:%M:%S}" if rollout.looked_us else ""
+    )
+    return (
+        f"nobody acts on it{since}: the next `tidegate rollout tick` does, or `tidegate rollout start {plan.candidate} "
+        f"--fleet {plan.fleet}`"
+    )
+
+
+def event_line(event: Event) -> Text:
     at = datetime.fromtimestamp(event.at_us / 1e6).astimezone()
     return Text.assemble(
         (f"{at:%H:%M:%S} ", "dim"), (f"{event.kind:<13} ", _STYLES.get(event.kind, "")), (event.text, "")

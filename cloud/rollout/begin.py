@@ -1,15 +1,8 @@
-"""Beginning a roll-out, and turning one round: what is written down before anything is done."""
+"""Looking at a fleet before anything is begun: the plan for a release, or why there can be none."""
 
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-
-from cloud.rollout.events import Event
 from cloud.rollout.fleet import Fleet
-from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Plan, Wishes
 from cloud.rollout.rings import DEFAULT_RINGS, make_plan, ring_group
-from cloud.rollout.state import Rollout, Undo, append_audit, clear_request, lease, read_rollout, write_rollout
 from greengrass.recipe import model_component
 from models.errors import RolloutError
 
@@ -71,43 +64,3 @@ def survey(
         shares=shares,
         wishes=wishes,
     )
-
-
-def begin(folder: Path, plan: Plan, *, limits: Limits, window_s: float, now_us: int) -> Rollout:
-    """Write a new roll-out down, planned; nothing is done yet. RolloutError while another is unfinished."""
-    with lease(folder):
-        last = read_rollout(folder)
-        if last is not None and last.phase in ("planned", "rolling", "reverting"):
-            raise RolloutError(
-                f"the roll-out of {last.plan.candidate} to {plan.fleet} is unfinished; finish it with `tidegate "
-                f"rollout start {last.plan.candidate}`, or undo it with `tidegate rollout revert {last.plan.model}`"
-            )
-        began = datetime.fromtimestamp(now_us / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        rollout = Rollout(f"{plan.candidate}-{began}", plan, limits, window_s, now_us)
-        clear_request(folder)
-        write_rollout(folder, rollout)
-    return rollout
-
-
-def ask_to_revert(folder: Path, because: str, now_us: int) -> Rollout:
-    """Turn a finished or unfinished roll-out round; `run_rollout` then goes back.
-
-    LeaseHeldError while a process acts on it: ask that one, by `request_revert`.
-    """
-    with lease(folder):
-        rollout = read_rollout(folder)
-        if rollout is None:
-            raise RolloutError(f"there is no roll-out to revert in {folder}")
-        if rollout.phase == "reverted":
-            raise RolloutError(f"the roll-out of {rollout.plan.candidate} is reverted already: {rollout.outcome}")
-        if rollout.phase != "reverting":
-            append_audit(folder, Event(now_us, rollout.id, "revert", because))
-            rollout = replace(
-                rollout,
-                phase="reverting",
-                undo=Undo(because, again=rollout.phase == "revert-failed"),
-                ended_us=0,
-                outcome="",
-            )
-            write_rollout(folder, rollout)
-    return rollout

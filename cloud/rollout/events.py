@@ -7,16 +7,28 @@ from typing import Any, Literal
 from models.configuration import parse
 
 Kind = Literal[
-    "planned",  # the rings' thing groups are as planned
-    "advance",  # decided: the ring gets the candidate
-    "deployed",  # the ring's deployment is made
+    "begun",  # written down, by whom
+    "planned",  # the waves' thing groups are as planned
+    "shadow",  # decided: ring 0 runs the candidate beside the incumbent
+    "shadowed",  # a wave's deployment of the shadow is made
+    "advance",  # decided: the wave gets the candidate
+    "deployed",  # the wave's deployment is made
     "wait",
-    "revert",  # decided: every touched ring goes back
-    "undeployed",  # the ring's deployment of the incumbent is made
+    "hold",  # waits for an operator's approval
+    "paused",
+    "resumed",
+    "approved",
+    "superseded",  # a newer release comes next
+    "refused",  # an operator's request that came too late, or makes no sense
+    "stranger",  # a gateway reports a digest that nobody released
+    "revert",  # decided: every touched wave goes back
+    "undeployed",  # the wave's deployment of the incumbent is made
     "reverted",  # every touched gateway that can be reached says so
     "revert-failed",
     "done",
-    "trouble",  # the lake or the control plane did not answer
+    "returned",  # a gateway that was away at the end is back, and runs what it should
+    "astray",  # ... and does not
+    "trouble",  # the lake, the store or the control plane did not answer
 ]
 
 
@@ -45,7 +57,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`text` is one sentence with the figures behind it. `ring` is -1 where none is meant."""
+    """`text` is one sentence with the figures behind it. `ring` is -1 where none is meant. `by`: who did it, or asked
+    for it."""
 
     at_us: int
     rollout: str
@@ -53,6 +66,7 @@ class Event:
     text: str
     ring: int = -1
     rows: tuple[Row, ...] = field(default=())
+    by: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -31,15 +31,15 @@ class Fleet(Protocol):
         """The release that the group is to run, None when it is given none."""
         ...
 
-    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def deploy(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
         """Give the group a release (None: take the model away), and end a shadow there; the deployment's id.
 
-        Repeating it makes no second deployment, and answers with the first one's id; unless `again` is said, for
-        gateways on which that one failed.
+        Repeating it makes no second deployment, and answers with the first one's id; unless that is
+        the one to be made anew (`instead_of`), for gateways on which it failed.
         """
         ...
 
-    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def shadow(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
         """Have a release look on beside the one that answers in the group (None: no more); the deployment's id.
 
         What it would have said is compared in the gateways' health (`challenge_*`, with its release and digest) and is

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cloud.rollout.fleet import Progress
 from cloud.rollout.plan import Gateway
-from greengrass.deploy import Pin, current_pins, deploy
+from greengrass.deploy import Pin, current_deployment, current_pins, deploy
 from greengrass.devices import progress
 from greengrass.groups import ensure_group, things_in
 from greengrass.recipe import challenger_component, model_component, model_version
@@ -31,13 +31,15 @@ class GreengrassFleet:
         pin = current_pins(group).get(model_component(model))
         return None if pin is None else _release(model, pin.version)
 
-    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def deploy(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
+        again = _failed(group, instead_of)
         component, challenger = model_component(model), challenger_component(model)
         if release is None:
             return deploy(group, {}, remove=(component, challenger), again=again)
         return deploy(group, {component: Pin(model_version(release))}, remove=(challenger,), again=again)
 
-    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def shadow(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
+        again = _failed(group, instead_of)
         challenger = challenger_component(model)
         if release is None:
             return deploy(group, {}, remove=(challenger,), again=again)
@@ -46,6 +48,11 @@ class GreengrassFleet:
 
     def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
         return progress(deployment, things)
+
+
+def _failed(group: str, instead_of: str) -> bool:
+    # once it was made anew, another is the group's
+    return bool(instead_of) and current_deployment(group) == instead_of
 
 
 def _release(model: str, version: str) -> int:

@@ -1,39 +1,14 @@
-"""Where a roll-out stands, on disk: written before anything is done, so that whoever finds it can go on.
+"""What a roll-out remembers. Written before anything is done, so that whoever finds it can go on."""
 
-A folder per fleet and model holds
-
-    state.json    the roll-out that is under way, or the last one
-    audit.jsonl   what was decided and done, by every roll-out; only ever added to
-    revert        an operator asks the roll-out under way to go back
-    lock          held by the process that acts
-"""
-
-import dataclasses
-import fcntl
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Literal
 
-from cloud.rollout.events import Event
 from cloud.rollout.limits import Limits
-from cloud.rollout.plan import Plan
-from models.configuration import parse
-from models.durable import sync_folder, write_atomic
-from models.errors import ConfigError, RolloutError
+from cloud.rollout.plan import Plan, Wishes
 
 Phase = Literal["planned", "rolling", "reverting", "done", "reverted", "revert-failed"]
 ENDED: frozenset[Phase] = frozenset({"done", "reverted", "revert-failed"})
-
-
-class LeaseHeldError(RolloutError):
-    """Another process acts on this roll-out."""
-
-
-_STATE, _AUDIT, _REVERT, _LOCK = "state.json", "audit.jsonl", "revert", "lock"
+FORMAT = 2  # 1: touched by ring, a folder per roll-out on disk alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +26,92 @@ class Touched:
 
 
 @dataclass(frozen=True, slots=True)
-class Undo:
-    """A roll-out going back: why, and the deployments made so far, one per touched wave.
+class Beside:
+    """Ring 0 in shadow: the candidate looks on beside the incumbent.
 
-    `marks` as in Touched, and `since_us`, are there once all deployments are made. `again`: an earlier attempt failed,
-    so deployments that were made are made once more.
+    `deployments` made so far, one for each of ring 0's waves; `since_us` is 0 until all are made, `marks` as in
+    Touched.
     """
 
-    because: str
-    again: bool = False
     deployments: tuple[str, ...] = ()
-    marks: dict[str, int] | None = None
+    marks: dict[str, int] = field(default_factory=dict)
     since_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """A roll-out going back: why, and the deployments made so far, one for each of `Rollout.to_undo`.
+
+    `marks` as in Touched, and `since_us`, are there once all deployments are made. `attempt` counts from 1;
+    `instead_of` are the deployments of the attempt before, which failed, so they are made once more. `again_us`: when
+    the next attempt is due, once this one has failed.
+    """
+
+    because: str
+    deployments: tuple[str, ...] = ()
+    marks: dict[str, int] | None = None
+    since_us: int = 0
+    attempt: int = 1
+    instead_of: tuple[str, ...] = ()
+    again_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an operator (`by`) asks for: a release, how, and what the registry says of it (as in Rollout)."""
+
+    release: int
+    by: str
+    shares: str
+    wishes: Wishes = field(default_factory=Wishes)
+    limits: Limits = field(default_factory=Limits)
+    digests: dict[str, int] = field(default_factory=dict)
+    released: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When each gateway last had something new to say, by our own clock, and what that was, by its own."""
+
+    at_us: dict[str, int] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
-    """One roll-out. Times are UTC microseconds; `window_s` is how often the fleet's gateways report health. `touched`
-    has one for each wave, counted as `Plan.waves` are."""
+    """One roll-out. Times are UTC microseconds; `window_s` is how often the fleet's gateways report health.
+
+    `touched` has one for each wave, counted as `Plan.waves` are. `by` started it, `paused` says who holds it (empty:
+    nobody), `approved` are the rings let through, `answered` is the newest request that was seen to. `digests`: of
+    which of the two releases a digest is, and `released` all numbers there, as the registry says; empty where nobody
+    said which registry. `incumbent_digests`: what gateways said the incumbent was before they were touched.
+    `watched`: gateways that were away at the end, and when they were first heard again (0: not yet). `looked_us`:
+    when somebody last acted on it. `waits_for`: why nothing happens.
+    """
 
     id: str
     plan: Plan
     limits: Limits
     window_s: float
     started_us: int
+    by: str = ""
     phase: Phase = "planned"
+    beside: Beside | None = None
     touched: tuple[Touched, ...] = ()
     undo: Undo | None = None
+    paused: str = ""
+    approved: tuple[int, ...] = ()
+    answered: tuple[str, ...] = ()
+    successor: Order | None = None
+    digests: dict[str, int] = field(default_factory=dict)
+    released: tuple[int, ...] = ()
+    incumbent_digests: tuple[str, ...] = ()
+    looked_us: int = 0
+    heard: Heard = field(default_factory=Heard)
+    watched: dict[str, int] = field(default_factory=dict)
+    waits_for: str = ""
     ended_us: int = 0
     outcome: str = ""
-    format: int = 2
 
     @property
     def ended(self) -> bool:
@@ -91,111 +122,8 @@ class Rollout:
         """How long a gateway may say nothing."""
         return self.limits.silence_windows * self.window_s
 
-
-def rollout_folder(state: Path, fleet: str, model: str) -> Path:
-    """The folder of a fleet's and model's roll-outs."""
-    return state / fleet / model
-
-
-def read_rollout(folder: Path) -> Rollout | None:
-    """The roll-out under way or the last one; None when there never was one."""
-    path = folder / _STATE
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as exc:
-        raise RolloutError(f"{path} cannot be read: {exc}; restore it, or move it away and revert by hand") from exc
-    if not isinstance(document, dict) or document.get("format") != 2:
-        raise RolloutError(f"{path} is not a roll-out's state that this tidegate knows (format 2)")
-    try:
-        return parse(Rollout, document, where=str(path))
-    except ConfigError as exc:
-        raise RolloutError(str(exc)) from exc
-
-
-def write_rollout(folder: Path, rollout: Rollout) -> None:
-    """Replace the state, durably."""
-    text = json.dumps(dataclasses.asdict(rollout), indent=1, sort_keys=True)
-    write_atomic(folder / _STATE, text.encode() + b"\n")
-
-
-def append_audit(folder: Path, event: Event) -> None:
-    """Add a line to the audit log, durably."""
-    path = folder / _AUDIT
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        if file.tell() and not _ends_in_newline(path):
-            file.write(b"\n")  # whoever wrote the last line was killed in the middle of it
-        file.write(json.dumps(event.as_dict(), sort_keys=True).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
-
-
-def read_audit(folder: Path, rollout: str | None = None) -> list[Event]:
-    """The log's events in order, of one roll-out or of all."""
-    try:
-        lines = (folder / _AUDIT).read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    events = []
-    for line in lines:
-        try:
-            event = Event.from_dict(json.loads(line))
-        except (ValueError, ConfigError):
-            continue  # half a line: its writer was killed, and decided again when it was back
-        if rollout is None or event.rollout == rollout:
-            events.append(event)
-    return events
-
-
-def request_revert(folder: Path, who: str) -> None:
-    """Ask the process that holds the lease to go back."""
-    write_atomic(folder / _REVERT, who.encode())
-
-
-def revert_requested(folder: Path) -> str | None:
-    """Who asked to go back, None where nobody did."""
-    try:
-        return (folder / _REVERT).read_text(errors="replace")
-    except FileNotFoundError:
-        return None
-
-
-def clear_request(folder: Path) -> None:
-    (folder / _REVERT).unlink(missing_ok=True)
-
-
-@contextmanager
-def lease(folder: Path) -> Iterator[None]:
-    """Only one process on this machine acts on a roll-out; LeaseHeldError while another does. Dying gives it back."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            file.seek(0)
-            raise LeaseHeldError(
-                f"another process (pid {file.read().strip() or 'unknown'}) is rolling out here; watch it with "
-                f"`tidegate rollout status`, or end it and start again ({folder})"
-            ) from exc
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def is_held(folder: Path) -> bool:
-    """Whether some process acts on the roll-out now."""
-    try:
-        with lease(folder):
-            return False
-    except LeaseHeldError:
-        return True
-
-
-def _ends_in_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+    @property
+    def to_undo(self) -> tuple[int, ...]:
+        """The waves that got anything of the candidate, also only its shadow."""
+        shadowed = len(self.plan.rings[0].waves) if self.beside is not None else 0
+        return tuple(range(max(len(self.touched), shadowed)))

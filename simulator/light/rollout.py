@@ -9,12 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cloud.lake.lake import Lake
-from cloud.rollout.begin import begin, survey
+from cloud.rollout.begin import survey
 from cloud.rollout.events import Event
 from cloud.rollout.fleet import Progress
-from cloud.rollout.limits import Limits
+from cloud.rollout.place import Place
 from cloud.rollout.plan import Gateway
-from cloud.rollout.run import run_rollout
+from cloud.rollout.run import IDLE, run_rollout
+from cloud.rollout.starting import start
+from cloud.rollout.state import Order
+from cloud.rollout.steps import World
+from greengrass.objects import DiskStore
 from models.errors import DeployError, RolloutError
 from simulator.light.fleet import LightFleet
 from simulator.light.gateway import Model
@@ -24,6 +28,7 @@ MODEL, GROUP = "coco", "fleet"
 _ARRIVES_S = (5.0, 40.0)  # after a deployment
 _POLL_S = 60.0
 _SOON_S = 1.0
+_WHO = "scenario"
 
 
 class LightGroups:
@@ -64,18 +69,18 @@ class LightGroups:
     def release_of(self, group: str, model: str) -> int | None:
         return self._given.get(group, (None, ""))[0]
 
-    def deploy(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def deploy(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
         self._check()
         given, deployment = self._given.get(group, (None, ""))
-        if deployment and given == release and group not in self._shadows and not again:
+        if deployment and given == release and group not in self._shadows and deployment != instead_of:
             return deployment
         self._shadows.pop(group, None)
         return self._give(group, release, None)
 
-    def shadow(self, group: str, model: str, release: int | None, *, again: bool = False) -> str:
+    def shadow(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
         self._check()
         given, deployment = self._given.get(group, (None, ""))
-        if deployment and self._shadows.get(group) == release and not again:
+        if deployment and self._shadows.get(group) == release and deployment != instead_of:
             return deployment
         if release is None:
             self._shadows.pop(group, None)
@@ -133,17 +138,17 @@ class RollOuts:
         model = Model(rollout.release, rollout.p95_ms, rollout.errors, rollout.memory_bytes, rollout.refused)
         self._groups.register(model)
         now_us = self._fleet.clock.now_us
-        folder = self._folder / str(number)
+        store = DiskStore(self._folder / str(number))
         try:
             plan = survey(self._groups, model=MODEL, release=rollout.release, group=GROUP, shares=rollout.rings)
-            begin(folder, plan, limits=Limits(), window_s=self._fleet.scenario.window_s, now_us=now_us)
+            order = Order(rollout.release, _WHO, rollout.rings)
+            start(store, plan, order, window_s=self._fleet.scenario.window_s, now_us=now_us)
         except RolloutError as exc:
             self._note(Event(now_us, "", "trouble", str(exc)))
             return
         story = run_rollout(
-            folder,
-            self._groups,
-            lambda since_us: Lake(self._lake).health(since_us),
+            World(store, Place(GROUP, MODEL), self._groups, lambda since_us: Lake(self._lake).health(since_us)),
+            who=_WHO,
             poll_s=_POLL_S,
             clock=lambda: self._fleet.clock.now_us,
             pause=lambda seconds: None,  # simulated time passes between two steps
@@ -159,7 +164,7 @@ class RollOuts:
         if event is None:
             return
         self._note(event)
-        pause_s = _POLL_S if event.kind in ("wait", "trouble") else _SOON_S
+        pause_s = _POLL_S if event.kind in IDLE else _SOON_S
         self._fleet.clock.at(self._fleet.clock.now + pause_s, lambda: self._step(story))
 
     def _note(self, event: Event) -> None:

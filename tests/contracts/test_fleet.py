@@ -86,7 +86,9 @@ def test_the_same_again_is_the_same_deployment(fleet: Fleet) -> None:
     first = fleet.deploy(RING, MODEL, 1)
 
     assert fleet.deploy(RING, MODEL, 1) == first
-    assert fleet.deploy(RING, MODEL, 1, again=True) != first
+    second = fleet.deploy(RING, MODEL, 1, instead_of=first)
+    assert second != first
+    assert fleet.deploy(RING, MODEL, 1, instead_of=first) == second
 
 
 def test_an_earlier_release_can_be_given_back(fleet: Fleet) -> None:
@@ -114,7 +116,7 @@ def test_a_release_looks_on_beside_the_one_that_answers(fleet: Fleet) -> None:
 
     assert looks_on not in ("", answers)
     assert fleet.shadow(RING, MODEL, 2) == looks_on
-    assert fleet.shadow(RING, MODEL, 2, again=True) != looks_on
+    looks_on = fleet.shadow(RING, MODEL, 2, instead_of=looks_on)
     assert fleet.release_of(RING, MODEL) == 1
     assert fleet.progress(looks_on, ("one",)) == {"one": "pending"}
 

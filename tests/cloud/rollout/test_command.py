@@ -18,11 +18,13 @@ import tidegate
 from cloud.lake.delta import DeltaSink, create_lake
 from cloud.lake.lake import Lake
 from cloud.rollout.greengrass_fleet import GreengrassFleet
+from cloud.rollout.place import Place
+from cloud.rollout.record import find
+from cloud.rollout.requests import Request, post
 from cloud.rollout.run import utc_us
-from cloud.rollout.state import read_audit, request_revert
 from greengrass.component import build_model
 from greengrass.groups import ensure_group
-from greengrass.objects import S3Store
+from greengrass.objects import DiskStore, S3Store
 from greengrass.register import register
 from models.health import Health
 from simulator.aws import Aws
@@ -204,11 +206,17 @@ def test_a_dry_run_changes_nothing(shop: Shop, capsys: pytest.CaptureFixture[str
 def test_a_request_to_a_dead_process_is_seen_to_by_the_next(shop: Shop) -> None:
     with shop.at_work():
         assert tidegate_rollout("start", "flange@1", "--fleet", FLEET, "--first", *START) == 0
-        request_revert(shop.state / FLEET / MODEL, "ann@desk")  # too late for that one
+        store, place = DiskStore(shop.state), Place(FLEET, MODEL)
+        found = find(store, place)
+        assert found is not None
+        post(store, place, Request("abort", "ann@desk", 1, found.record.rollout.id))  # too late for that one
         assert tidegate_rollout("start", "flange@2", "--fleet", FLEET, *START) == 0
 
-    kinds = [event.kind for event in read_audit(shop.state / FLEET / MODEL)]
+    found = find(store, place)
+    assert found is not None
+    kinds = [event.kind for event in found.log(store, place).events]
     assert "revert" not in kinds
+    assert kinds.count("refused") == 1
 
 
 @pytest.mark.parametrize(

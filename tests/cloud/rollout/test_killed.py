@@ -1,107 +1,61 @@
 """Killed at every step, a roll-out goes on to the same end."""
 
-from collections.abc import Callable
-from functools import wraps
+import copy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cloud.rollout import run
-from cloud.rollout.run import run_rollout
+from simulator.killed_rollout import live
 from simulator.rollout_fleet import Behaviour, RolloutFleet, worse
-from tests.cloud.rollout.stories import GOOD, fleet_running, running, start, state
+from tests.cloud.rollout.stories import GOOD, PLACE, fleet_running, kinds, log, running, start, state, world
+
+STEP = 11  # every so many moments here; benchmarks/rollout_kills.py goes through all of them
+RINGS = "1,rest"
+BROKEN = worse(GOOD, refused="golden frames disagree")
 
 
-class Killed(BaseException):
-    """Nobody catches it, as nobody catches SIGKILL."""
-
-
-class Reaper:
-    """Kills at the n-th moment; a moment is just before or just after something is written or called."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.moments = at, 0
-
-    def around(self, act: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(act)
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            self._moment()
-            result = act(*args, **kwargs)
-            self._moment()
-            return result
-
-        return watched
-
-    def _moment(self) -> None:
-        self.moments += 1
-        if self.moments == self.at:
-            raise Killed
-
-
-class Restless(Reaper):
-    """Dies again and again, each time a little later than the time before."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    def _moment(self) -> None:
-        self.moments += 1
-        if self.moments == self.at:
-            self.moments, self.at = 0, self.at + 1
-            raise Killed
-
-
-def live_through(folder: Path, fleet: RolloutFleet, reaper: Reaper) -> int:
-    """Run to the end, begin again when killed; how often that was."""
-    deaths = 0
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("append_audit", "write_rollout"):
-            patch.setattr(run, name, reaper.around(getattr(run, name)))
-        for name in ("deploy", "assign"):
-            patch.setattr(fleet, name, reaper.around(getattr(fleet, name)))
-        while not state(folder).ended:
-            try:
-                for _ in run_rollout(folder, fleet, fleet.reports, poll_s=2.5, clock=fleet.clock, pause=fleet.pause):
-                    pass
-            except Killed:
-                deaths += 1
-    return deaths
-
-
-@pytest.mark.parametrize(
-    ("candidate", "deployments", "releases"),
-    [
-        (GOOD, [("shop_flange-ring-0", 2), ("shop_flange-ring-1", 2)], [2, 2]),
-        (worse(GOOD, refused="broken"), [("shop_flange-ring-0", 2), ("shop_flange-ring-0", 1)], [1, 1]),
-    ],
-    ids=["good", "bad"],
-)
-def test_killed_at_every_step_it_ends_the_same_and_deploys_nothing_twice(
-    tmp_path: Path, candidate: Behaviour, deployments: list[tuple[str, int]], releases: list[int]
+@pytest.mark.parametrize("by_ticks", [True, False], ids=["tick", "start"])
+@pytest.mark.parametrize("candidate", [GOOD, BROKEN], ids=["good", "bad"])
+def test_killed_at_any_moment_it_ends_the_same_and_deploys_nothing_twice(
+    tmp_path: Path, candidate: Behaviour, by_ticks: bool
 ) -> None:
-    at = 0
-    while True:
-        at += 1
-        folder = tmp_path / str(at)
-        fleet = fleet_running(candidate=candidate, gateways=2, rings="1,rest", windows=5)
-        start(folder, fleet, rings="1,rest")
+    before = fleet_running(candidate=candidate, gateways=6, rings=RINGS, windows=5)
+    undisturbed, moments, _ = _roll_out(tmp_path / "undisturbed", before, by_ticks=by_ticks)
+    assert moments > 20
 
-        deaths = live_through(folder, fleet, Reaper(at))
+    for moment in range(1, moments + 1, STEP):
+        told, _, deaths = _roll_out(tmp_path / str(moment), before, kill_at=[moment], by_ticks=by_ticks)
 
-        assert fleet.deployments == deployments
-        assert running(fleet) == releases
-        if not deaths:
-            break
-    assert at > 20  # it was killed in many places
+        assert deaths == 1
+        assert told == undisturbed, f"killed at moment {moment}"
 
 
 def test_killed_again_and_again_it_still_arrives(tmp_path: Path) -> None:
-    fleet = fleet_running(gateways=2, rings="1,rest", windows=5)
-    start(tmp_path, fleet, rings="1,rest")
+    before = fleet_running(gateways=6, rings=RINGS, windows=5)
+    undisturbed, _, _ = _roll_out(tmp_path / "undisturbed", before, by_ticks=False)
 
-    deaths = live_through(tmp_path, fleet, Restless())
+    # each time a little later than the time before
+    told, _, deaths = _roll_out(tmp_path / "again", before, kill_at=range(3, 100, 2), by_ticks=False)
 
     assert deaths > 5
-    assert fleet.deployments == [("shop_flange-ring-0", 2), ("shop_flange-ring-1", 2)]
-    assert running(fleet) == [2, 2]
+    assert told == undisturbed
+
+
+def _roll_out(
+    folder: Path, before: RolloutFleet, *, kill_at: Sequence[int] = (), by_ticks: bool
+) -> tuple[object, int, int]:
+    """What a roll-out came to, how many moments the last process had, and how many were killed before."""
+    fleet = copy.deepcopy(before)
+    start(folder, fleet, rings=RINGS)
+    store = world(folder, fleet).store
+    deaths = 0
+    for moment in (*kill_at, 0):
+        life = live(lambda: store, PLACE, fleet, until=moment, by_ticks=by_ticks)
+        deaths += life.killed
+        if not life.killed:
+            break
+    said = log(folder)
+    assert not said.damage
+    told = kinds(said.events, without=("wait", "trouble"))
+    return (state(folder).phase, running(fleet), fleet.deployments, told), life.moments, deaths

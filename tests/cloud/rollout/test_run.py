@@ -4,22 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from cloud.rollout.begin import ask_to_revert, survey
-from cloud.rollout.run import run_rollout
-from cloud.rollout.state import read_audit, request_revert
+from cloud.rollout.begin import survey
+from cloud.rollout.lease import LeaseHeldError
 from models.errors import RolloutError
 from simulator.rollout_fleet import Behaviour, worse
 from tests.cloud.rollout.stories import (
     FLEET,
     GOOD,
     MODEL,
+    ask,
     finish,
     fleet_running,
     kinds,
+    log,
     roll_out,
     running,
     start,
     state,
+    story,
 )
 
 BETTER = worse(GOOD, accuracy=0.99, score=0.97, p95_ms=10.0)
@@ -87,7 +89,7 @@ def test_a_release_that_fails_in_a_later_ring_is_taken_back_from_every_ring_touc
     (second,) = fleet.groups["shop_flange-ring-1"]
     start(tmp_path, fleet)
 
-    for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
+    for event in story(tmp_path, fleet):
         if event.kind == "deployed" and event.ring == 1:
             fleet.gateways[second].load = 3.0  # the release does not agree with this one's hardware
 
@@ -104,7 +106,7 @@ def test_a_load_on_the_whole_site_is_not_the_releases_fault(tmp_path: Path) -> N
     fleet = fleet_running()
     start(tmp_path, fleet)
 
-    for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
+    for event in story(tmp_path, fleet):
         if event.kind == "deployed" and event.ring == 0:
             for gateway in fleet.gateways.values():
                 gateway.load = 2.5
@@ -117,7 +119,7 @@ def test_a_revert_that_does_not_arrive_is_shouted_about_and_can_be_tried_again(t
     (canary,) = fleet.groups["shop_flange-ring-0"]
     start(tmp_path, fleet)
 
-    for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
+    for event in story(tmp_path, fleet):
         if event.kind == "revert":
             fleet.gateways[canary].stubborn = True
 
@@ -125,7 +127,7 @@ def test_a_revert_that_does_not_arrive_is_shouted_about_and_can_be_tried_again(t
     assert f"THE REVERT FAILED on 1 of 1 gateways: {canary} reports release 2" in state(tmp_path).outcome
 
     fleet.gateways[canary].stubborn = False
-    ask_to_revert(tmp_path, "ann asked for it", fleet.clock())
+    ask(tmp_path, "revert")
     finish(tmp_path, fleet)
 
     assert state(tmp_path).phase == "reverted"
@@ -154,7 +156,10 @@ def test_who_was_away_and_stays_away_does_not_stop_a_revert(tmp_path: Path) -> N
     roll_out(tmp_path, fleet)
 
     assert state(tmp_path).phase == "reverted"
-    assert f"on all 1 gateways touched ({away}, silent before and since, cannot be asked)" in state(tmp_path).outcome
+    assert (
+        f"on all 1 gateways touched ({away}, silent before and since, cannot be asked and will be watched)"
+        in state(tmp_path).outcome
+    )
     assert fleet.gateways[present].running == 1
 
 
@@ -214,11 +219,11 @@ def test_an_operator_can_stop_it_from_another_terminal(tmp_path: Path) -> None:
     fleet = fleet_running()
     start(tmp_path, fleet)
 
-    for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
+    for event in story(tmp_path, fleet):
         if event.kind == "deployed" and event.ring == 1:
-            with pytest.raises(RolloutError, match="another process"):
-                ask_to_revert(tmp_path, "bob asked for it", fleet.clock())
-            request_revert(tmp_path, "bob")
+            with pytest.raises(LeaseHeldError, match=r"ann@desk .* acts on it"):
+                next(story(tmp_path, fleet, who="bob"))
+            ask(tmp_path, "revert", by="bob")
 
     assert state(tmp_path).phase == "reverted"
     assert state(tmp_path).outcome.endswith("because bob asked for it")
@@ -229,7 +234,7 @@ def test_a_finished_rollout_can_be_undone(tmp_path: Path) -> None:
     fleet = fleet_running()
     roll_out(tmp_path, fleet)
 
-    ask_to_revert(tmp_path, "ann asked for it", fleet.clock())
+    ask(tmp_path, "revert")
     finish(tmp_path, fleet)
 
     assert state(tmp_path).phase == "reverted"
@@ -245,7 +250,7 @@ def test_after_a_revert_the_next_release_finds_its_way(tmp_path: Path) -> None:
 
     assert kinds(events)[-1] == "done"
     assert running(fleet) == [3, 3, 3, 3]
-    assert {event.rollout.split("-")[0] for event in read_audit(tmp_path)} == {"flange@2", "flange@3"}
+    assert {event.rollout.split("-")[0] for event in log(tmp_path).events} == {"flange@2", "flange@3"}
 
 
 def test_a_cloud_that_is_away_for_a_while_changes_nothing(tmp_path: Path) -> None:
@@ -253,7 +258,7 @@ def test_a_cloud_that_is_away_for_a_while_changes_nothing(tmp_path: Path) -> Non
     start(tmp_path, fleet)
     events = []
 
-    for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
+    for event in story(tmp_path, fleet):
         events.append(event)
         if event.kind == "deployed" and event.ring == 1:
             fleet.down = True
@@ -261,7 +266,7 @@ def test_a_cloud_that_is_away_for_a_while_changes_nothing(tmp_path: Path) -> Non
             fleet.down = False
 
     assert state(tmp_path).phase == "done"
-    assert [event.text for event in read_audit(tmp_path) if event.kind == "trouble"] == ["the simulated cloud is down"]
+    assert [event.text for event in log(tmp_path).events if event.kind == "trouble"] == ["the simulated cloud is down"]
 
 
 def test_a_cloud_that_stays_away_ends_the_command_and_not_the_rollout(tmp_path: Path) -> None:
@@ -269,7 +274,7 @@ def test_a_cloud_that_stays_away_ends_the_command_and_not_the_rollout(tmp_path: 
     start(tmp_path, fleet)
 
     def until_the_end() -> None:
-        for event in run_rollout(tmp_path, fleet, fleet.reports, poll_s=1.0, clock=fleet.clock, pause=fleet.pause):
+        for event in story(tmp_path, fleet):
             fleet.down = fleet.down or event.kind == "deployed"
 
     with pytest.raises(RolloutError, match="the simulated cloud is down; the roll-out of flange@2 stands still"):

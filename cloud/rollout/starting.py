@@ -1,0 +1,104 @@
+"""Beginning a roll-out: what is checked first, and what is written down before anything is done."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cloud.rollout.begin import survey
+from cloud.rollout.events import Event
+from cloud.rollout.fleet import Fleet
+from cloud.rollout.place import Place
+from cloud.rollout.plan import Plan
+from cloud.rollout.record import put_new
+from cloud.rollout.state import Order, Rollout
+from greengrass.objects import ObjectStore
+from greengrass.registry import ReleaseId, fetch_package, releases
+from models.errors import PackageError, RolloutError, StoreError
+from models.manifest import Manifest
+from models.trust import accept, check_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What the registry says: of which release a file of a model is, by its digest, and all numbers it has."""
+
+    digests: dict[str, int]
+    numbers: tuple[int, ...]
+
+
+def read_released(
+    registry: ObjectStore, model: str, release: int, incumbent: int | None, *, root: bytes | None
+) -> Released:
+    """Fetch and verify the two releases. `root`: by whom they must be signed; None: by whomever, but whole.
+
+    RolloutError for a candidate whose signature does not verify. An incumbent that the registry has lost is left out:
+    it runs already.
+    """
+    numbers = tuple(releases(registry, model))
+    digests: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in (release, incumbent):
+            if number is None:
+                continue
+            if number not in numbers and number == incumbent:
+                continue
+            wanted = ReleaseId(model, number)
+            try:
+                package = fetch_package(registry, wanted, Path(folder) / str(number))
+                manifest = _verified(package, root)
+            except (PackageError, StoreError) as exc:
+                if number == release:
+                    raise RolloutError(
+                        f"{wanted} must not be rolled out: {exc}; sign and publish it again with `tidegate release`"
+                    ) from exc
+                continue  # it may have expired meanwhile, which ends nothing that runs
+            digests |= {variant.sha256: number for variant in manifest.variants}
+    return Released(digests, numbers)
+
+
+def new_rollout(plan: Plan, order: Order, *, window_s: float, now_us: int) -> tuple[Rollout, Event]:
+    """A roll-out that was begun and has done nothing, and the event that says so."""
+    began = datetime.fromtimestamp(now_us / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    rollout = Rollout(
+        f"{plan.candidate}-{began}",
+        plan,
+        order.limits,
+        window_s,
+        now_us,
+        by=order.by,
+        digests=order.digests,
+        released=order.released,
+    )
+    instead = f" in place of {plan.model}@{plan.incumbent}" if plan.incumbent is not None else ", the first ever"
+    text = f"{order.by} started {plan.candidate} on {len(plan.names())} gateways of {plan.fleet}{instead}"
+    return rollout, Event(now_us, rollout.id, "begun", text, by=order.by)
+
+
+def follow(fleet: Fleet, ended: Rollout, *, now_us: int) -> tuple[Rollout, Event]:
+    """The roll-out of the release that comes after one that has ended; RolloutError or UsageError where it cannot."""
+    order = ended.successor
+    assert order is not None
+    plan = survey(
+        fleet,
+        model=ended.plan.model,
+        release=order.release,
+        group=ended.plan.fleet,
+        shares=order.shares,
+        wishes=order.wishes,
+    )
+    rollout, event = new_rollout(plan, order, window_s=ended.window_s, now_us=now_us)
+    return replace(rollout, answered=ended.answered), event
+
+
+def start(store: ObjectStore, plan: Plan, order: Order, *, window_s: float, now_us: int) -> Rollout:
+    """Write a new roll-out down; nothing is done yet. RolloutError while another is unfinished."""
+    rollout, event = new_rollout(plan, order, window_s=window_s, now_us=now_us)
+    put_new(store, Place(plan.fleet, plan.model), rollout, event, who=order.by)
+    return rollout
+
+
+def _verified(package: Path, root: bytes | None) -> Manifest:
+    if root is None:
+        return check_whole(package)
+    return accept(package, root=root, into=package.with_name(f"{package.name}-accepted"))
