@@ -18,9 +18,7 @@ from cloud.rollout.history import Story, stories
 def add_verbs(verbs: Verbs) -> None:
     verb = verbs.add_parser("history", help="every roll-out of a model, from the audit log, which is verified")
     add_which(verb)
-    verb.add_argument(
-        "--rollout", metavar="ID", help="show this one's events too; NAME@RELEASE will do"
-    )
+    verb.add_argument("--rollout", metavar="ID", help="show this one's events too; NAME@RELEASE will do")
     add_state(verb)
     verb.set_defaults(act=_history)
 
