@@ -26,7 +26,7 @@ _MERGE = 1 << 16
 _UNSAID_SCENE, _FEW = 0.15, 10.0
 
 # columns of the newest windows; in those of any release the second is the release
-SEQ, P50_MS, FRAMES, ERRORS, MEMORY, PER_S = range(6)
+SEQ, P50_MS, FRAMES, ERRORS, MEMORY, PER_S, P95_MS = range(7)
 RELEASE = 1
 
 
@@ -60,7 +60,7 @@ class Book:
         self.errors = np.zeros((2, n), np.int64)
         self.crashed = np.zeros((2, n), np.int64)
         self.candidate_us = np.full(n, -1)  # the candidate's newest window
-        self.newest = [no_newest(n, 6), no_newest(n, 6)]
+        self.newest = [no_newest(n, 7), no_newest(n, 7)]
         self.last = no_newest(n, 2)  # of any release of the model
         self.failed: dict[int, str] = {}
         self.strange: dict[int, str] = {}
@@ -165,7 +165,7 @@ class Book:
         kept = mine & whole & windows.looking
         per_s = windows.frames[kept] / np.maximum(windows.window_s[kept], 1e-3)
         columns = (windows.seq, windows.p50_ms, windows.frames, windows.errors, windows.memory_bytes)
-        values = np.stack((*(column[kept].astype(np.float64) for column in columns), per_s), axis=1)
+        values = np.stack((*(c[kept].astype(np.float64) for c in columns), per_s, windows.p95_ms[kept]), axis=1)
         self.newest[role] = newest_of(self.newest[role], gateway[kept], at_us[kept], windows.seq[kept], values)
 
     def _read_words(self, windows: Windows, gateway: Int64, since: Bool, candidate: Bool) -> None:

@@ -83,6 +83,17 @@ class Ledger:
         """Take windows into account, in any order; a row that was added before counts once."""
         self._book.add(windows, now_us)
 
+    def hear(self, heard_us: Mapping[str, int]) -> None:
+        """Say when gateways last had something new to say, by our clock, where somebody remembers it better."""
+        for number, name in enumerate(self.gateways):
+            if name in heard_us:
+                self._book.heard_us[number] = heard_us[name]
+
+    def in_flight(self, now_us: int) -> frozenset[str]:
+        """The gateways that were given the candidate, can be reached, and have not reported it yet."""
+        flying = self._book.touched & (self._book.reports == 0) & self._present(np.arange(len(self.gateways)), now_us)
+        return frozenset(self.gateways[number] for number in np.flatnonzero(flying))
+
     def judge(self, now_us: int, progress: Mapping[str, Progress] | None = None) -> tuple[RingVerdict, ...]:
         """How each ring is, in order. `progress` is of the touched gateways' deployments, as far as asked for."""
         count = int(self.rings.max(initial=-1)) + 1
@@ -310,7 +321,7 @@ class Ledger:
         figures: dict[str, float] = {}
         for role, tail in ((CANDIDATE, ""), (INCUMBENT, "_was")):
             newest = book.newest[role]
-            for name, column in (("fps", columns.PER_S), ("p50_ms", columns.P50_MS), ("memory_bytes", columns.MEMORY)):
+            for name, column in (("fps", columns.PER_S), ("p95_ms", columns.P95_MS), ("memory_bytes", columns.MEMORY)):
                 figures[name + tail] = float(newest_median(newest, column, least=1)[number])
             detections, frames = sums[role, 3], sums[role, 2]
             figures["per_frame" + tail] = detections / frames if frames else 0.0
