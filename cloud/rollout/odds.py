@@ -125,7 +125,8 @@ def ring_odds(
     centre = pooled(estimate, noise, np.broadcast_to(scene, noise.shape), promise_made.shared + around.variance, sets)
     tolerance = np.array([figure.tolerance for figure in figures])
     size = np.array([figure.size for figure in figures])
-    each = log_e(centre.estimate, centre.variance, tolerance=tolerance, size=size)
+    harm = np.array([figure.harm for figure in figures])
+    each = log_e(centre.estimate, centre.variance, tolerance=tolerance, size=size, harm=harm)
     parts = np.array([_WHOLE_DAY, *[(1 - _WHOLE_DAY) / (PARTS - 1)] * (PARTS - 1)])
     weight = stakes[:, None, None] * parts[:, None] * np.array([figure.weight for figure in figures])
     log10 = float(log_mean(each.ravel(), weight.ravel())) / math.log(10)
@@ -259,7 +260,8 @@ def _lacking(
     for figure, centre, width, most in zip(figures, estimate, widths, margin, strict=True):
         if not math.isfinite(centre):
             continue
-        if abs(centre) + width > most:
+        off = abs(centre) if not figure.harm else centre * figure.harm
+        if off + width > most:
             if figure.ratio or figure.column in (account.P50, account.P95):
                 low, high = math.exp(max(-9, centre - width)), math.exp(min(9, centre + width))
                 return (

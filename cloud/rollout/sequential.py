@@ -21,22 +21,30 @@ Float64 = npt.NDArray[np.float64]
 _SIZES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
 
 
-def log_e(estimate: Float64, variance: Float64, *, tolerance: Float64 | float, size: Float64 | float) -> Float64:
+def log_e(
+    estimate: Float64,
+    variance: Float64,
+    *,
+    tolerance: Float64 | float,
+    size: Float64 | float,
+    harm: npt.NDArray[np.int64] | int = 0,
+) -> Float64:
     """Log e-values against |true shift| <= `tolerance`, of estimates with a variance; they broadcast.
 
     An equal part of the stake is on each of six shifts beyond the tolerance, from a quarter of `size` to eight times
-    it, to either side. Where the variance is not finite or not positive, or the estimate is not finite, nothing is
-    known: 0.
+    it, to either side; or all of it to the side of `harm` (1 above, -1 below), where the other is welcome. Where the
+    variance is not finite or not positive, or the estimate is not finite, nothing is known: 0.
     """
     estimate, variance = np.asarray(estimate, np.float64), np.asarray(variance, np.float64)
     known = np.isfinite(estimate) & np.isfinite(variance) & (variance > 0)
-    excess = np.abs(np.where(known, estimate, 0.0)) - tolerance
-    other = -np.abs(np.where(known, estimate, 0.0)) - tolerance
+    value = np.where(known, estimate, 0.0)
+    above = np.where(np.asarray(harm) < 0, -value, value) - tolerance
+    below = np.where(np.asarray(harm) == 0, -value, above + tolerance) - tolerance
     variance = np.where(known, variance, 1.0)
     bets = _SIZES * np.asarray(size, np.float64)[..., None]
     drag = bets**2 / (2 * variance[..., None])
-    up = bets * excess[..., None] / variance[..., None] - drag
-    down = bets * other[..., None] / variance[..., None] - drag
+    up = bets * above[..., None] / variance[..., None] - drag
+    down = bets * below[..., None] / variance[..., None] - drag
     both = np.concatenate(np.broadcast_arrays(up, down), axis=-1)
     return np.where(known, log_mean(both, axis=-1), 0.0)
 

@@ -37,6 +37,7 @@ class Figure:
     weight: float
     wander: float  # how far it drifts apart on gateways to which nothing was done, at least
     label: str = ""
+    harm: int = 0  # 1: only more is worse, -1: only less, 0: either
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +207,7 @@ def _columns(figures: Sequence[Figure]) -> Int64:
 
 def _parts(hours: Float64) -> Float64:
     """Sums over the day and over its quarters: (gateways, 24, n) -> (gateways, PARTS, n)."""
-    quarters = hours.reshape(len(hours), 4, 6, -1).sum(axis=2)
+    quarters = hours.reshape(len(hours), 4, 6, hours.shape[-1]).sum(axis=2)
     return np.concatenate((quarters.sum(axis=1, keepdims=True), quarters), axis=1)
 
 
