@@ -100,6 +100,24 @@ def deploy(
     raise DeployError(f"others deploy to {group} all the time; agree on who does, then call this again")
 
 
+def copy_deployment(source: str, target: str, *, aws: Aws | None = None) -> str | None:
+    """Have a thing group's devices run what those of another one run, all of it, under the same policies; the
+    deployment's id, None where the source has none. Repeating it makes no second deployment."""
+    aws = aws or connect()
+    wanted, found = current(source, aws=aws), current(target, aws=aws)
+    if not wanted.revision:
+        return None
+    if found.id is not None and (found.components, found.policies) == (wanted.components, wanted.policies):
+        return found.id
+    with spoken_of(f"deployment to {target}"):
+        return aws.greengrass.create_deployment(
+            targetArn=group_arn(target, aws=aws),
+            deploymentName=f"tidegate {target}",
+            components=cast(Any, wanted.components),
+            deploymentPolicies=cast(Any, dict(wanted.policies)),
+        )["deploymentId"]
+
+
 def merge_components(current: Components, pins: Mapping[str, Pin], remove: Collection[str] = ()) -> Components:
     """The component set that a deployment must name: what is left out of it would be uninstalled."""
     merged: Components = {name: component for name, component in current.items() if name not in remove}

@@ -48,6 +48,20 @@ def ensure_group(group: str, things: Collection[str] = (), *, aws: Aws | None = 
                 raise
 
 
+def move_thing(thing: str, *, into: str | None, out_of: Collection[str] = (), aws: Aws | None = None) -> None:
+    """Put a thing into a group (None: into none) and take it out of others, in one call: it is never in neither.
+
+    Repeating it changes nothing. DeployError when there is no such thing or group.
+    """
+    aws = aws or connect()
+    with spoken_of(f"thing {thing} into group {into}" if into else f"thing {thing} out of {', '.join(out_of)}"):
+        aws.iot.update_thing_groups_for_thing(
+            thingName=thing,
+            thingGroupsToAdd=[into] if into else [],
+            thingGroupsToRemove=sorted(set(out_of) - {into}),
+        )
+
+
 def group_arn(group: str, *, aws: Aws | None = None) -> str:
     """The group's ARN; DeployError when there is no such group."""
     aws = aws or connect()

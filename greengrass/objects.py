@@ -88,6 +88,16 @@ def open_store(uri: str) -> ObjectStore:
     return DiskStore(Path(uri))
 
 
+def size_of(uri: str, *, client: "S3Client | None" = None) -> int:
+    """The bytes of the object at `s3://BUCKET/KEY`; StoreError where there is none, or it may not be read."""
+    parts = urlparse(uri)
+    if parts.scheme != "s3":
+        raise StoreError(f"{uri!r}: expected s3://BUCKET/KEY")
+    with _as_store_error(uri):
+        found = (client or _s3_client()).head_object(Bucket=parts.netloc, Key=unquote(parts.path.lstrip("/")))
+    return found["ContentLength"]
+
+
 class DiskStore:
     """An object store in a folder, which is made when first written to."""
 

@@ -21,7 +21,7 @@ from greengrass.groups import ensure_group
 from models.errors import DeployError, UsageError
 
 _DETACHED_AFTER_S = 10
-_RING = re.compile(r"(.+)-ring-\d+")
+_RING = re.compile(r"(.+)-ring-\d+(?:-wave-\d+)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from greengrass.aws import Aws, connect, is_missing, spoken_of
 from greengrass.component import BuiltComponent, content_digest
-from greengrass.objects import ObjectStore
+from greengrass.objects import ObjectStore, size_of
 from greengrass.recipe import (
     Recipe,
     artifact_uris,
@@ -116,6 +116,18 @@ def versions_of(component: str, *, aws: Aws | None = None) -> tuple[str, ...]:
     with spoken_of(f"component {component}"):
         pages = aws.greengrass.get_paginator("list_component_versions").paginate(arn=arn)
         return tuple(item["componentVersion"] for page in pages for item in page["componentVersions"])
+
+
+def download_bytes(component: str, version: str, *, aws: Aws | None = None) -> int:
+    """What a device downloads for a registered component version: its artifacts. DeployError where it is not
+    registered, StoreError where an artifact cannot be asked about."""
+    aws = aws or connect()
+    found = _describe(_Version(component, version, ""), aws)
+    if found is None:
+        raise DeployError(f"component {component} {version} is not registered; register it with `tidegate deploy`")
+    with spoken_of(f"component {component} {version}"):
+        read = aws.greengrass.get_component(arn=found["arn"], recipeOutputFormat="JSON")["recipe"]
+    return sum(size_of(uri) for uri in set(artifact_uris(json.loads(read))))
 
 
 def _register(

@@ -6,6 +6,7 @@ are in control/, by subject. `faults` makes any of them fail.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +41,8 @@ from simulator.restjson import (
 )
 
 log = logging.getLogger(__name__)
+
+_MY_GROUPS = re.compile(r"/greengrass/v2/coreDevices/([^/]+)/thingGroups")  # ListThingGroupsForCoreDevice
 
 __all__ = ["LOOPBACK", "ControlPlane"]
 
@@ -100,6 +103,8 @@ class ControlPlane:
         """The response to a request to Greengrass or the jobs' data plane, None where it gets lost; never raises."""
         if request.target.startswith(FLEET_STATUS):
             return self._take_report(request)
+        if (asking := _MY_GROUPS.fullmatch(request.target)) and request.method == "GET":
+            return self._my_groups(unquote(asking[1]))
 
         def act(operation: OperationModel, labels: Mapping[str, str]) -> Response:
             known = self._operations.get(operation.name)
@@ -115,6 +120,7 @@ class ControlPlane:
         def act(operation: OperationModel, labels: Mapping[str, str]) -> Response:
             known = self.iot.operations.get(operation.name)
             if known is None:
+                self.iot.check_quotas(operation.name, parse_request(operation, labels, request))
                 return self.iot.forward(operation.name, request)
             return serialize(operation, known(parse_request(operation, labels, request)))
 
@@ -139,6 +145,13 @@ class ControlPlane:
         except Exception as exc:  # a server outlives its bugs, and says so to both sides
             log.exception("%s %s failed", request.method, request.target)
             return serialize_error(ApiError("InternalServerException", f"{type(exc).__name__}: {exc}", status=500))
+
+    def _my_groups(self, thing: str) -> Response:
+        try:
+            found = json.dumps({"thingGroups": self._core_devices.thing_groups(thing)})
+        except ApiError as exc:
+            return serialize_error(exc)
+        return Response(200, {"Content-Type": "application/json"}, found.encode())
 
     def _take_report(self, request: Request) -> Response:
         thing = unquote(urlsplit(request.target).path.removeprefix(FLEET_STATUS))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cloud.rollout.fleet import Progress
+from cloud.rollout.fleet import GROUPS_OF_A_THING, Progress
 from cloud.rollout.plan import Gateway
 from models.errors import DeployError
 from models.health import SCORE_BINS, Challenge, Health
@@ -97,6 +97,8 @@ class RolloutFleet:
             for index, name in enumerate(gateways)
         }
         self.groups: dict[str, tuple[str, ...]] = {group: tuple(gateways)}
+        self.described: dict[str, Gateway] = {}  # what their attributes say
+        self.sizes: dict[int, int] = {}  # what a release downloads
         self.pins: dict[str, tuple[int | None, str]] = {}
         self.shadows: dict[str, int] = {}  # the release that looks on, by group
         self.deployments: list[tuple[str, int | None]] = []  # every one that was made: group, release
@@ -141,17 +143,40 @@ class RolloutFleet:
         return None if things is None else tuple(sorted(things))
 
     def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
-        return tuple(Gateway(name) for name in things)
+        return tuple(self.described.get(name, Gateway(name)) for name in things)
+
+    def count_groups(self, thing: str) -> int:
+        return sum(thing in things for things in self.groups.values())
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         self._check_up()
-        self.groups[group] = tuple(sorted({*self.groups.get(group, ()), *things}))
-        release, deployment = self.pins.get(group, (None, ""))
-        if release is not None:
-            self._order(things, release, self.shadows.get(group), deployment)
+        self._join(group, things)
+
+    def move(self, thing: str, *, into: str | None, out_of: tuple[str, ...] = ()) -> None:
+        self._check_up()
+        if into is not None and into not in self.groups:
+            raise DeployError(f"there is no thing group {into!r}")
+        for group in {*out_of} - {into}:
+            self.groups[group] = tuple(name for name in self.groups.get(group, ()) if name != thing)
+        if into is not None:
+            self._join(into, (thing,))
+
+    def copy(self, group: str, to: str) -> None:
+        self._check_up()
+        if to not in self.groups:
+            raise DeployError(f"there is no thing group {to!r}")
+        release, _ = self.pins.get(group, (None, ""))
+        same = self.pins.get(to, (None, ""))[0] == release and self.shadows.get(to) == self.shadows.get(group)
+        if release is not None and not same:
+            if group in self.shadows:
+                self.shadows[to] = self.shadows[group]
+            self._make(to, release)
 
     def registered(self, model: str, release: int) -> bool:
         return model == self.model and release in self.behaviours
+
+    def download_bytes(self, model: str, release: int) -> int:
+        return self.sizes.get(release, 0)
 
     def release_of(self, group: str, model: str) -> int | None:
         return self.pins.get(group, (None, ""))[0]
@@ -195,6 +220,18 @@ class RolloutFleet:
     def _check_up(self) -> None:
         if self.down:
             raise DeployError("the simulated cloud is down")
+
+    def _join(self, group: str, things: tuple[str, ...]) -> None:
+        newcomers = sorted(set(things).difference(self.groups.get(group, ())))
+        for name in newcomers:
+            if name not in self.gateways:
+                raise DeployError(f"there is no thing {name!r}")
+            if self.count_groups(name) >= GROUPS_OF_A_THING:
+                raise DeployError(f"{name} is in {GROUPS_OF_A_THING} thing groups already")
+        self.groups[group] = tuple(sorted({*self.groups.get(group, ()), *things}))
+        release, deployment = self.pins.get(group, (None, ""))
+        if release is not None:
+            self._order(newcomers, release, self.shadows.get(group), deployment)
 
     def _make(self, group: str, release: int | None) -> str:
         deployment = f"deployment-{len(self.deployments)}"

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from cloud.rollout.plan import Gateway
 
+GROUPS_OF_A_THING = 10  # AWS IoT's quota
 Progress = Literal["pending", "succeeded", "failed"]
 
 
@@ -16,15 +17,33 @@ class Fleet(Protocol):
         ...
 
     def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
-        """These gateways, in this order, as their attributes describe them."""
+        """These gateways, in this order, as their attributes describe them. UsageError names one whose time zone
+        nobody knows."""
+        ...
+
+    def count_groups(self, thing: str) -> int:
+        """In how many groups a gateway is, of whatever kind: the cloud allows no more than `GROUPS_OF_A_THING`."""
         ...
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         """Make the group if need be and put `things` into it. Repeating it changes nothing."""
         ...
 
+    def move(self, thing: str, *, into: str | None, out_of: tuple[str, ...] = ()) -> None:
+        """Put a gateway into a group that is there (None: into none) and take it out of others, at once: in between it
+        is never in none of them. Repeating it changes nothing."""
+        ...
+
+    def copy(self, group: str, to: str) -> None:
+        """Have the group `to` be given all that `group` is given. Repeating it makes no second deployment."""
+        ...
+
     def registered(self, model: str, release: int) -> bool:
         """Whether the release can be deployed."""
+        ...
+
+    def download_bytes(self, model: str, release: int) -> int:
+        """What a gateway downloads for a registered release, in bytes; 0 where nobody can tell."""
         ...
 
     def release_of(self, group: str, model: str) -> int | None:

@@ -1,15 +1,19 @@
 """A fleet behind Greengrass: thing groups, and the model component's versions deployed to them."""
 
+import logging
 from collections.abc import Mapping
 
 from cloud.rollout.fleet import Progress
 from cloud.rollout.plan import Gateway
-from greengrass.deploy import Pin, current_deployment, current_pins, deploy
+from greengrass.deploy import Pin, copy_deployment, current_deployment, current_pins, deploy
 from greengrass.devices import progress
-from greengrass.groups import ensure_group, things_in
+from greengrass.groups import ensure_group, move_thing, things_in
 from greengrass.recipe import challenger_component, model_component, model_version
-from greengrass.register import register_challenger, versions_of
-from models.errors import RolloutError
+from greengrass.register import download_bytes, register_challenger, versions_of
+from greengrass.things import Description, count_groups, describe
+from models.errors import RolloutError, StoreError
+
+log = logging.getLogger(__name__)
 
 
 class GreengrassFleet:
@@ -19,13 +23,30 @@ class GreengrassFleet:
         return things_in(group)
 
     def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
-        return tuple(Gateway(name) for name in things)
+        found = describe(things)
+        return tuple(_gateway(name, found.get(name, Description())) for name in things)
+
+    def count_groups(self, thing: str) -> int:
+        return count_groups(thing)
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         ensure_group(group, things)
 
+    def move(self, thing: str, *, into: str | None, out_of: tuple[str, ...] = ()) -> None:
+        move_thing(thing, into=into, out_of=out_of)
+
+    def copy(self, group: str, to: str) -> None:
+        copy_deployment(group, to)
+
     def registered(self, model: str, release: int) -> bool:
         return model_version(release) in versions_of(model_component(model))
+
+    def download_bytes(self, model: str, release: int) -> int:
+        try:
+            return download_bytes(model_component(model), model_version(release))
+        except StoreError as exc:
+            log.warning("how much a gateway downloads is not known: %s", exc)
+            return 0
 
     def release_of(self, group: str, model: str) -> int | None:
         pin = current_pins(group).get(model_component(model))
@@ -53,6 +74,10 @@ class GreengrassFleet:
 def _failed(group: str, instead_of: str) -> bool:
     # once it was made anew, another is the group's
     return bool(instead_of) and current_deployment(group) == instead_of
+
+
+def _gateway(name: str, found: Description) -> Gateway:
+    return Gateway(name, found.hardware, found.site, found.timezone or "UTC", found.tags)
 
 
 def _release(model: str, version: str) -> int:

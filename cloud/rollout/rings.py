@@ -1,26 +1,41 @@
-"""Rings: disjoint thing groups that are filled once, in the order of a stable hash, and then kept."""
+"""Rings: disjoint sets of gateways that are filled once, in the order of a stable hash, and then kept."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from cloud.rollout.plan import Gateway, Plan, Ring, Wave, Wishes
+from cloud.rollout.plan import Gateway
 from models.errors import RolloutError, UsageError
 
 DEFAULT_RINGS = "2%,10%,30%,rest"
-_GROUP = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # what AWS IoT takes as a thing group's name
 _SHARE = re.compile(r"(\d{1,6})(%?)|rest")
+_KINDS = ("hardware", "site", "tag")
 
 
-def ring_group(fleet: str, model: str, ring: int) -> str:
-    """The name of a ring's thing group, of no other fleet's or model's ring: a model's name holds no underscore."""
-    name = f"{fleet}_{model}-ring-{ring}"
-    if not _GROUP.fullmatch(name):
-        raise UsageError(
-            f"a ring's thing group would be called {name!r}; AWS IoT takes 1..128 of A-Z a-z 0-9 : _ -, "
-            f"so choose a fleet name without other characters, or a shorter one"
-        )
-    return name
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Canaries are to be such gateways: of a `hardware` class, at a `site`, with a `tag`."""
+
+    kind: str
+    value: str
+
+    def fits(self, gateway: Gateway) -> bool:
+        if self.kind == "tag":
+            return self.value in gateway.tags
+        return self.value == (gateway.hardware if self.kind == "hardware" else gateway.site)
+
+    def __str__(self) -> str:
+        return f"{self.kind}={self.value}"
+
+
+def parse_preference(text: str) -> Preference:
+    """A preference such as hardware=rpi5; UsageError for anything else."""
+    kind, equals, value = text.partition("=")
+    if kind not in _KINDS or not equals or not value:
+        raise UsageError(f"--prefer takes hardware=CLASS, site=SITE or tag=TAG, got {text!r}")
+    return Preference(kind, value)
 
 
 def ring_sizes(total: int, shares: str) -> tuple[int, ...]:
@@ -54,20 +69,46 @@ def ring_sizes(total: int, shares: str) -> tuple[int, ...]:
 
 
 def fill_rings(
-    model: str, fleet: Iterable[str], kept: Sequence[Sequence[str]], shares: str
+    model: str,
+    fleet: Iterable[Gateway],
+    kept: Sequence[Sequence[str]],
+    shares: str,
+    prefer: Sequence[Preference] = (),
 ) -> tuple[tuple[str, ...], ...]:
-    """The fleet's gateways by ring: as `kept` says where rings exist, else in the order of a stable hash.
+    """The fleet's gateways by ring: as `kept` says where rings exist, else in the order of a stable hash, but for ring
+    0, which takes whom an operator prefers and one of every hardware class where it has room.
 
     Newcomers go to the last ring. A gateway that has left the fleet is in none; a ring it leaves empty stays, empty.
     """
-    names = sorted(set(fleet))
-    if not names:
+    gateways = {gateway.name: gateway for gateway in fleet}
+    if not gateways:
         raise RolloutError("the fleet has no gateway; add things to its thing group first")
-    if not kept:
-        ordered = sorted(names, key=lambda name: _order(model, name))
-        ends = _running_sums(ring_sizes(len(names), shares))
-        starts = (0, *ends[:-1])
-        return tuple(tuple(sorted(ordered[start:end])) for start, end in zip(starts, ends, strict=True))
+    if kept:
+        if prefer:
+            raise UsageError(f"--prefer picks the first canaries, and {model} has its rings already, which are kept")
+        return _keep(model, gateways, kept)
+    for preference in prefer:
+        if not any(preference.fits(gateway) for gateway in gateways.values()):
+            raise UsageError(
+                f"--prefer: no gateway of the fleet has {preference}; say it of one with `tidegate provision describe`"
+            )
+    sizes = ring_sizes(len(gateways), shares)
+    canaries = _canaries(model, gateways, sizes[0], prefer)
+    others = sorted(gateways.keys() - canaries, key=lambda name: _order(model, name))
+    rings = [tuple(sorted(canaries))]
+    for size in sizes[1:]:
+        rings.append(tuple(sorted(others[:size])))
+        others = others[size:]
+    return tuple(rings)
+
+
+def uncovered(rings: Sequence[Iterable[Gateway]]) -> tuple[str, ...]:
+    """The hardware classes of the fleet that ring 0 has no gateway of, in order; "" is a class like any other."""
+    classes = {gateway.hardware for ring in rings for gateway in ring}
+    return tuple(sorted(classes - {gateway.hardware for gateway in rings[0]}))
+
+
+def _keep(model: str, gateways: Mapping[str, Gateway], kept: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     seen: set[str] = set()
     for ring in kept:
         twice = seen.intersection(ring)
@@ -77,37 +118,31 @@ def fill_rings(
                 f"so take it out of one of them"
             )
         seen.update(ring)
-    rings = [sorted(set(ring).intersection(names)) for ring in kept]
-    rings[-1] = sorted({*rings[-1], *(name for name in names if name not in seen)})
+    rings = [sorted(set(ring).intersection(gateways)) for ring in kept]
+    rings[-1] = sorted({*rings[-1], *(name for name in gateways if name not in seen)})
     return tuple(tuple(ring) for ring in rings)
 
 
-def make_plan(
-    *,
-    model: str,
-    release: int,
-    incumbent: int | None,
-    fleet: str,
-    gateways: Iterable[Gateway],
-    kept: Sequence[Sequence[str]] = (),
-    shares: str = DEFAULT_RINGS,
-    wishes: Wishes | None = None,
-) -> Plan:
-    """The plan for a fleet's gateways, whose existing rings hold `kept`."""
-    known = {gateway.name: gateway for gateway in gateways}
-    filled = fill_rings(model, known, kept, shares)
-    rings = tuple(
-        Ring((Wave(ring_group(fleet, model, k), tuple(known[name] for name in ring)),))
-        for k, ring in enumerate(filled)
-        if ring
-    )
-    return Plan(model, release, incumbent, fleet, rings, wishes or Wishes())
+def _canaries(model: str, gateways: Mapping[str, Gateway], count: int, prefer: Sequence[Preference]) -> set[str]:
+    """One after the other: whom the operator prefers, then hardware not covered yet, the commonest first."""
+    common = Counter(gateway.hardware for gateway in gateways.values())
+    chosen: set[str] = set()
+    covered: set[str] = set()
+    for _ in range(count):
+        best = min(
+            gateways.keys() - chosen,
+            key=lambda name: (
+                not any(preference.fits(gateways[name]) for preference in prefer),
+                gateways[name].hardware in covered,
+                0 if gateways[name].hardware in covered else -common[gateways[name].hardware],
+                _order(model, name),
+            ),
+        )
+        chosen.add(best)
+        covered.add(gateways[best].hardware)
+    return chosen
 
 
 def _order(model: str, gateway: str) -> bytes:
     # by model too, so that the same gateway is not every model's canary
     return hashlib.sha256(f"{model}/{gateway}".encode()).digest()
-
-
-def _running_sums(sizes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(sum(sizes[: k + 1]) for k in range(len(sizes)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from cloud.rollout.decide import Action, Advance, Done, Hold, Revert, Shadow, Wait, decide
 from cloud.rollout.events import Event, Kind
 from cloud.rollout.fleet import Fleet
+from cloud.rollout.groups import arrange
 from cloud.rollout.looking import Look, Reports, look
 from cloud.rollout.place import Place
 from cloud.rollout.record import Held, note
@@ -78,10 +79,8 @@ def answer_next(held: Held, store: ObjectStore, place: Place, now_us: int) -> Ev
 
 def _make_groups(held: Held, fleet: Fleet, now_us: int) -> Event:
     rollout = held.rollout
-    # the last wave first: where the first one's group exists all do, for whoever finds the groups but not this state
-    for wave in reversed(rollout.plan.waves):
+    for _ in arrange(rollout.plan, fleet):
         held.renew()
-        fleet.assign(wave.group, wave.names)
     groups = "; ".join(f"{wave.group}: {', '.join(wave.names)}" for wave in rollout.plan.waves)
     text = f"{rollout.plan.candidate} goes to {rollout.plan.fleet} in {len(rollout.plan.rings)} rings ({groups})"
     return _put(held, replace(rollout, phase="rolling"), Event(now_us, rollout.id, "planned", text))

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
+
+from cloud.rollout.hours import zone
 
 
 def names_text(names: Sequence[str]) -> str:
@@ -34,7 +35,7 @@ def bytes_text(count: float) -> str:
 
 def clock_text(now_us: int, timezone: str) -> str:
     """The wall clock there."""
-    return f"{datetime.fromtimestamp(now_us / 1e6, ZoneInfo(timezone)):%H:%M}"
+    return f"{datetime.fromtimestamp(now_us / 1e6, zone(timezone)):%H:%M}"
 
 
 def hours_text(hours: Sequence[int]) -> str:

@@ -26,6 +26,7 @@ from greengrass.provision import (
     issue,
     join_groups,
 )
+from greengrass.things import Description, write_description
 from models.durable import write_atomic
 from models.errors import UsageError
 from models.topics import check_gateway
@@ -44,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--group", action="append", default=[], metavar="GROUP",
         help="its fleet's thing group, and a ring's (may be repeated); made where missing",
     )  # fmt: skip
+    add_description(parser)
     parser.add_argument(
         "--nucleus", choices=("java", "lite", "none"), default="lite",
         help="what runs on it; none: the gateway speaks to AWS IoT Core itself (default: %(default)s)",
@@ -66,14 +68,54 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
+def add_description(parser: argparse.ArgumentParser) -> None:
+    """What roll-outs go by: `read_description` reads it."""
+    said = parser.add_argument_group("what roll-outs go by, kept as the thing's attributes")
+    said.add_argument("--hardware", default="", metavar="CLASS", help="its hardware class, as in model cards: rpi5")
+    said.add_argument("--site", default="", help="where it is: one link, one cap on bytes in flight")
+    said.add_argument("--timezone", default="", metavar="ZONE", help="its local time, as Europe/Berlin (default: UTC)")
+    said.add_argument("--tag", action="append", default=[], help="for `rollout --prefer tag=TAG` (may be repeated)")
+
+
+def read_description(args: argparse.Namespace) -> Description:
+    """What `add_description` was told; UsageError for what AWS IoT would refuse."""
+    return Description(args.hardware, args.site, args.timezone, tuple(args.tag))
+
+
+def describe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("thing", metavar="NAME", help="a device that is there already")
+    add_description(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def describe(args: argparse.Namespace) -> int:
+    """Write down what a device is; what is not said stays as it was."""
+    description = read_description(args)
+    said = description.attributes()
+    if not said:
+        raise UsageError("nothing is said about it; give --hardware, --site, --timezone or --tag")
+    if not args.dry_run:
+        write_description(args.thing, description)
+    if args.json:
+        print(json.dumps({"dry_run": args.dry_run, "thing": args.thing, "attributes": said}, indent=2))
+    else:
+        words = ", ".join(f"{name} {value}" for name, value in said.items())
+        would = "would be described" if args.dry_run else "is described"
+        Console(highlight=False, soft_wrap=True).print(f"{args.thing} {would}: {words}")
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     thing = check_gateway(args.thing)
+    description = read_description(args)
     request = read_csr(args.csr)
     folder = args.out / thing
     check_rings(thing, {*groups_of(thing), *args.group})
     policy = args.policy or (gateway_policy_name() if args.nucleus == "none" else core_device_policy_name())
     found = certificate_for(request, thing, earlier=read_earlier(folder))
     outcome: dict[str, Any] = {"dry_run": args.dry_run, "thing": thing, "policy": policy, "groups": args.group}
+    outcome["attributes"] = description.attributes()
     if args.dry_run:
         outcome |= {
             "new_thing": not has_thing(thing),
@@ -81,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
             "new_groups": [group for group in args.group if things_in(group) is None],
         }
     else:
-        outcome |= _act(args, thing, request, found, policy, folder)
+        outcome |= _act(args, thing, request, found, policy, folder, description)
     if args.json:
         print(json.dumps(outcome, indent=2))
     else:
@@ -126,12 +168,15 @@ def _act(
     found: Certificate | None,
     policy: str,
     folder: Path,
+    description: Description,
 ) -> dict[str, Any]:
     if args.nucleus != "none":
         # first: what is likeliest to be missing
         ensure_role_alias(args.role_alias, args.role_arn)
     places = endpoints()
     home = ensure_thing(thing)
+    if description.attributes():
+        write_description(thing, description)
     document = gateway_policy(home) if args.nucleus == "none" else core_device_policy(home, role_alias=args.role_alias)
     same = ensure_policy(policy, document)
     certificate = found or issue(request)

@@ -79,7 +79,7 @@ class Account:
 
     def targets_of(self, thing: str) -> set[str]:
         """The ARNs that a deployment to this thing may name: its groups and itself."""
-        with _iot_error("thing", thing):
+        with iot_error("thing", thing):
             groups = self.iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
             found = {group["groupArn"] for page in groups for group in page["thingGroups"]}
         return {*found, self.arn("iot", f"thing/{thing}")}
@@ -87,7 +87,7 @@ class Account:
     def members(self, target: str) -> list[str]:
         """The things that a thing's or a group's ARN means."""
         kind, _, name = target.rpartition(":")[2].partition("/")
-        with _iot_error(kind, name):
+        with iot_error(kind, name):
             if kind == "thing":
                 self.iot.describe_thing(thingName=name)
                 return [name]
@@ -117,7 +117,8 @@ class Account:
 
 
 @contextlib.contextmanager
-def _iot_error(kind: str, name: str) -> Iterator[None]:
+def iot_error(kind: str, name: str) -> Iterator[None]:
+    """Turn what IoT's client raises over something into the answer of an operation."""
     try:
         yield
     except ClientError as exc:

@@ -121,6 +121,16 @@ class CoreDevices:
             self._account.save()
         return {}
 
+    def thing_groups(self, thing: str) -> list[dict[str, str]]:
+        """The groups that a core device is in, as it asks for them itself: ListThingGroupsForCoreDevice of the data
+        plane, of which botocore has no model."""
+        arns = self._account.targets_of(thing)
+        return [
+            {"thingGroupArn": arn, "thingGroupName": arn.rpartition("/")[2]}
+            for arn in sorted(arns)
+            if ":thinggroup/" in arn
+        ]
+
     def take_report(self, thing: str, report: Mapping[str, Any]) -> None:
         """What a nucleus says about itself and its components: the fleet status service's message, as real nuclei
         publish it to `$aws/things/THING/greengrassv2/health/json`. ApiError when it is none."""

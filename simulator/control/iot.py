@@ -4,6 +4,7 @@
 - Provisioning templates: moto has none.
 - Jobs: moto's reach no device (control/job_views.py).
 - Endpoints: moto invents names that lead nowhere.
+- Quotas of things: moto has none.
 """
 
 import json
@@ -17,13 +18,15 @@ from cryptography import x509
 from moto.iot.responses import IoTResponse
 
 from simulator.authority import Authority
-from simulator.control.account import Account
+from simulator.control.account import Account, iot_error
 from simulator.control.answers import Clock, Operation, Params, not_found, not_simulated, page, refuse
 from simulator.control.job_views import JobViews
 from simulator.control.templates import check_template
 from simulator.restjson import ApiError, Request, Response
 
 INVALID_REQUEST = "InvalidRequestException"
+GROUPS_OF_A_THING = 10
+_ATTRIBUTES_WITHOUT_TYPE = 3
 _FORWARD_S = 30
 _HOP = ("connection", "content-length", "host", "transfer-encoding")  # headers of one leg only
 
@@ -63,6 +66,38 @@ class Iot:
             raise ApiError("ServiceUnavailableException", f"moto cannot be reached: {exc}", status=503) from exc
         finally:
             connection.close()
+
+    def check_quotas(self, operation: str, params: Params) -> None:
+        """ApiError for what moto would do and AWS IoT refuses: a thing in too many groups, or with too many attributes.
+
+        https://docs.aws.amazon.com/general/latest/gr/iot-core.html#thing-limits
+        """
+        if operation == "AddThingToThingGroup":
+            self._check_groups(params.get("thingName", ""), {params.get("thingGroupName", "")}, set())
+        elif operation == "UpdateThingGroupsForThing":
+            adds, removes = params.get("thingGroupsToAdd", []), params.get("thingGroupsToRemove", [])
+            self._check_groups(params["thingName"], {*adds}, {*removes})
+        elif operation in ("CreateThing", "UpdateThing") and not params.get("thingTypeName"):
+            self._check_attributes(operation, params)
+
+    def _check_groups(self, thing: str, adds: set[str], removes: set[str]) -> None:
+        groups = {arn.rpartition("/")[2] for arn in self._account.targets_of(thing) if ":thinggroup/" in arn}
+        if len((groups | adds) - removes) > GROUPS_OF_A_THING:
+            raise ApiError(INVALID_REQUEST, f"Thing {thing} cannot be in more than {GROUPS_OF_A_THING} thing groups")
+
+    def _check_attributes(self, operation: str, params: Params) -> None:
+        payload = params.get("attributePayload", {})
+        names = {*payload.get("attributes", {})}
+        if operation == "UpdateThing":
+            with iot_error("thing", params["thingName"]):
+                found = self._account.iot.describe_thing(thingName=params["thingName"])
+            if found.get("thingTypeName"):
+                return
+            names |= {*found.get("attributes", {})} if payload.get("merge") else set()
+        if len(names) > _ATTRIBUTES_WITHOUT_TYPE:
+            raise ApiError(
+                INVALID_REQUEST, f"A thing without a thing type has at most {_ATTRIBUTES_WITHOUT_TYPE} attributes"
+            )
 
     def sign(self, csr: str, *, status: str) -> Params:
         """A certificate for the key of a signing request, known to moto; ApiError for a request that is none."""

@@ -5,13 +5,13 @@ What is simulated is how a release reaches a gateway: some seconds after its gro
 
 import functools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cloud.lake.lake import Lake
 from cloud.rollout.begin import survey
 from cloud.rollout.events import Event
-from cloud.rollout.fleet import Progress
+from cloud.rollout.fleet import GROUPS_OF_A_THING, Progress
 from cloud.rollout.place import Place
 from cloud.rollout.plan import Gateway
 from cloud.rollout.run import IDLE, run_rollout
@@ -39,6 +39,7 @@ class LightGroups:
         self._random = random.Random(f"{fleet.seed} deployments")
         self._models = {1: Model()}
         self._groups: dict[str, tuple[str, ...]] = {GROUP: tuple(fleet.gateways)}
+        self.described: dict[str, Gateway] = {}  # what their attributes say
         self._given: dict[str, tuple[int | None, str]] = {}
         self._shadows: dict[str, int] = {}  # the release that looks on, by group
         self._made = 0
@@ -57,20 +58,44 @@ class LightGroups:
         return self._groups.get(group)
 
     def describe(self, things: tuple[str, ...]) -> tuple[Gateway, ...]:
-        return tuple(Gateway(name) for name in things)
+        return tuple(self.described.get(name, Gateway(name)) for name in things)
+
+    def count_groups(self, thing: str) -> int:
+        return sum(thing in things for things in self._groups.values())
 
     def assign(self, group: str, things: tuple[str, ...]) -> None:
         self._check()
-        self._groups[group] = tuple(sorted({*self._groups.get(group, ()), *things}))
+        self._join(group, things)
+
+    def move(self, thing: str, *, into: str | None, out_of: tuple[str, ...] = ()) -> None:
+        self._check()
+        if into is not None:
+            self._check_there(into)
+        for group in {*out_of} - {into}:
+            self._groups[group] = tuple(name for name in self._groups.get(group, ()) if name != thing)
+        if into is not None:
+            self._join(into, (thing,))
+
+    def copy(self, group: str, to: str) -> None:
+        self._check_there(to)
+        release, _ = self._given.get(group, (None, ""))
+        same = self._given.get(to, (None, ""))[0] == release and self._shadows.get(to) == self._shadows.get(group)
+        if release is not None and not same:
+            if group in self._shadows:
+                self._shadows[to] = self._shadows[group]
+            self._give(to, release, self._shadows.get(group))
 
     def registered(self, model: str, release: int) -> bool:
         return model == MODEL and release in self._models
+
+    def download_bytes(self, model: str, release: int) -> int:
+        return 0
 
     def release_of(self, group: str, model: str) -> int | None:
         return self._given.get(group, (None, ""))[0]
 
     def deploy(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
-        self._check()
+        self._check_there(group)
         given, deployment = self._given.get(group, (None, ""))
         if deployment and given == release and group not in self._shadows and deployment != instead_of:
             return deployment
@@ -78,7 +103,9 @@ class LightGroups:
         return self._give(group, release, None)
 
     def shadow(self, group: str, model: str, release: int | None, *, instead_of: str = "") -> str:
-        self._check()
+        self._check_there(group)
+        if release is not None and not self.registered(model, release):
+            raise DeployError(f"{model}@{release} is not registered")
         given, deployment = self._given.get(group, (None, ""))
         if deployment and self._shadows.get(group) == release and deployment != instead_of:
             return deployment
@@ -88,15 +115,30 @@ class LightGroups:
             self._shadows[group] = release
         return self._give(group, given, release)
 
+    def _join(self, group: str, things: tuple[str, ...]) -> None:
+        newcomers = sorted(set(things).difference(self._groups.get(group, ())))
+        for name in newcomers:
+            if name not in self._fleet.gateways:
+                raise DeployError(f"there is no thing {name!r}")
+            if self.count_groups(name) >= GROUPS_OF_A_THING:
+                raise DeployError(f"{name} is in {GROUPS_OF_A_THING} thing groups already")
+        self._groups[group] = tuple(sorted({*self._groups.get(group, ()), *things}))
+        release, deployment = self._given.get(group, (None, ""))
+        if release is not None and not deployment.startswith("settled-"):
+            self._send(newcomers, release, self._shadows.get(group), deployment)
+
     def _give(self, group: str, release: int | None, shadow: int | None) -> str:
         self._made += 1
         deployment = f"deployment-{self._made}"
         self._given[group] = release, deployment
-        for name in self._groups[group]:
+        self._send(self._groups[group], release, shadow, deployment)
+        return deployment
+
+    def _send(self, things: Iterable[str], release: int | None, shadow: int | None, deployment: str) -> None:
+        for name in things:
             at_s = self._fleet.clock.now + self._random.uniform(*_ARRIVES_S)
             arrive = functools.partial(self._arrive, name, release or 1, shadow, deployment)
             self._fleet.gateways[name].time.at(at_s, arrive)
-        return deployment
 
     def progress(self, deployment: str, things: tuple[str, ...]) -> Mapping[str, Progress]:
         self._check()
@@ -115,6 +157,11 @@ class LightGroups:
         gateway.shadow = None if shadow is None else self._models[shadow]
         if gateway.model.release != release:
             gateway.run_model(self._models[release])
+
+    def _check_there(self, group: str) -> None:
+        self._check()
+        if group not in self._groups:
+            raise DeployError(f"there is no thing group {group!r}")
 
     def _check(self) -> None:
         if self._fleet.control_is_down:

@@ -94,6 +94,7 @@ class Cloud:
             return environment.get(f"AWS_ENDPOINT_URL_{service}", environment.get("AWS_ENDPOINT_URL"))
 
         control_plane = environment.get("AWS_ENDPOINT_URL_GREENGRASSV2")
+        self._control_plane = control_plane
         self._fleet_status = f"{control_plane}{FLEET_STATUS}" if control_plane else None
         self._jobs: IoTJobsDataPlaneClient = session.client(
             "iot-jobs-data", endpoint_url=endpoint("IOT_JOBS_DATA_PLANE"), config=config
@@ -134,6 +135,18 @@ class Cloud:
             urlopen(request, timeout=5).close()
         except OSError as exc:
             raise AwayError(f"status of {thing}: {exc}") from exc
+
+    def groups_of(self, thing: str) -> frozenset[str] | None:
+        """The names of the thing groups that the device is in now, None where nobody can be asked: nothing but our
+        control plane has that operation of the data plane here."""
+        if self._control_plane is None:
+            return None
+        self._check_network(f"groups of {thing}")
+        try:
+            with urlopen(f"{self._control_plane}/greengrass/v2/coreDevices/{thing}/thingGroups", timeout=5) as answer:
+                return frozenset(group["thingGroupName"] for group in json.load(answer)["thingGroups"])
+        except (OSError, ValueError, KeyError) as exc:
+            raise AwayError(f"groups of {thing}: {exc}") from exc
 
     def find_component(self, name: str, requirements: Mapping[str, str], platform: Mapping[str, str]) -> FoundComponent:
         """The version that meets what everybody (by name) requires of it, and its recipe."""

@@ -25,6 +25,7 @@ _PATIENCE_S = 0.5, 30.0  # before the first next try, and at most
 
 def carry_out(
     document: str,
+    thing: str,
     device: Device,
     cloud: Cloud,
     *,
@@ -40,7 +41,7 @@ def carry_out(
     try:
         deployment = parse_deployment(document)
         log.info("deployment %s of %s", deployment.id, deployment.target)
-        found = _patiently(deployment, device, cloud, off)
+        found = _patiently(deployment, thing, device, cloud, off)
         ask(deployment)
         after = _after(deployment, device, found)
         check(deployment, after)
@@ -57,12 +58,12 @@ def remove_old_files(device: Device) -> None:
             artifacts.remove(device.root, component, version)
 
 
-def _patiently(deployment: Deployment, device: Device, cloud: Cloud, off: threading.Event) -> "_Resolved":
+def _patiently(deployment: Deployment, thing: str, device: Device, cloud: Cloud, off: threading.Event) -> "_Resolved":
     """`_resolve`, again and again while the cloud is away: what was fetched stays."""
     wait_s, most_s = _PATIENCE_S
     while True:
         try:
-            return _resolve(deployment, device, cloud)
+            return _resolve(deployment, thing, device, cloud)
         except AwayError as exc:
             log.warning("deployment %s waits: %s", deployment.id, exc)
             # jitter: a whole fleet waits for the same cloud
@@ -80,12 +81,19 @@ class _Resolved:
     documents: Mapping[str, Mapping[str, Any]]
 
 
-def _resolve(deployment: Deployment, device: Device, cloud: Cloud) -> _Resolved:
+def _resolve(deployment: Deployment, thing: str, device: Device, cloud: Cloud) -> _Resolved:
     for wanted in deployment.components.values():
         if wanted.run_as:
             find_user(wanted.run_as)
     versions = {name: wanted.version for name, wanted in deployment.components.items()}
-    groups = {**device.state.groups, deployment.target: versions}
+    # both nuclei ask at each deployment, and forget what a group wanted that the device has left
+    mine = cloud.groups_of(thing)
+    kept = {
+        target: wanted
+        for target, wanted in device.state.groups.items()
+        if mine is None or not target.startswith("thinggroup/") or target.removeprefix("thinggroup/") in mine
+    }
+    groups = {**kept, deployment.target: versions}
     documents: dict[str, Mapping[str, Any]] = {}
 
     def find(name: str, requirements: Mapping[str, str]) -> Recipe:

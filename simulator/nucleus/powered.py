@@ -169,7 +169,9 @@ class Powered:
             )
 
         try:
-            outcome = carry_out(job.document, self.device, self._cloud, ask=ask, check=check, off=self._off)
+            outcome = carry_out(
+                job.document, self._thing, self.device, self._cloud, ask=ask, check=check, off=self._off
+            )
         except Exception as exc:  # the thread's entry point: whatever it is, the cloud must hear of it
             log.exception("%s: job %s", self._thing, job.id)
             outcome = Outcome("FAILED_UNABLE_TO_ROLLBACK", repr(exc))

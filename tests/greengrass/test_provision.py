@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from greengrass.csr import make_key, public_key_of, read_request
 from greengrass.groups import things_in
 from greengrass.provision import certificates, groups_of, policies_of
+from greengrass.things import THING_TYPE, Description, describe
 from models.errors import UsageError
 from simulator.aws import Aws
 from simulator.control.faults import Fault
@@ -335,3 +336,62 @@ def test_a_name_that_aws_would_not_take_is_said(
 ) -> None:
     assert main(["provision", "device", thing, "--csr", csr]) in (1, 2)
     assert iot.iot.list_things()["things"] == []
+
+
+def test_what_a_device_is_can_be_said_at_once_and_later(
+    iot: Cloud, csr: str, provision: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provision("device", "line-1", "--csr", csr, "--hardware", "rpi5", "--site", "north")
+    assert describe(["line-1"]) == {"line-1": Description("rpi5", "north")}
+
+    said = provision("describe", "line-1", "--timezone", "Europe/Berlin", "--tag", "roof", "--tag", "dock")
+
+    assert said["attributes"] == {"timezone": "Europe/Berlin", "tags": "dock,roof"}
+    assert describe(["line-1"]) == {"line-1": Description("rpi5", "north", "Europe/Berlin", ("dock", "roof"))}
+    assert main(["provision", "describe", "line-1", "--site", "south", "--dry-run"]) == 0
+    assert "line-1 would be described: site south" in capsys.readouterr().out
+    assert describe(["line-1"])["line-1"].site == "north"
+
+
+def test_what_others_say_of_a_thing_stays(iot: Cloud, provision: Any) -> None:
+    iot.iot.create_thing(thingName="line-9", attributePayload={"attributes": {"owner": "ann", "rack": "7"}})
+
+    provision("describe", "line-9", "--hardware", "rpi5", "--site", "north")
+
+    found = iot.iot.describe_thing(thingName="line-9")
+    assert found["attributes"] == {"owner": "ann", "rack": "7", "hardware": "rpi5", "site": "north"}
+    assert found["thingTypeName"] == THING_TYPE, "without one a thing has three attributes at most"
+
+
+def test_many_things_are_read_in_few_calls(iot: Cloud) -> None:
+    names = [f"many-{number:02d}" for number in range(30)]
+    for name in names:
+        iot.iot.create_thing(thingName=name, attributePayload={"attributes": {"site": name[-1]}})
+
+    found = describe([*names, "nobody"])
+
+    assert found == {name: Description(site=name[-1]) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--timezone", "Berlin"), 2, "'Berlin' is no time zone; give an IANA name such as Europe/Berlin"),
+        (("--timezone", "../etc/passwd"), 2, "is no time zone"),
+        (("--site", "Am Markt 3"), 2, "--site must be of A-Z a-z 0-9"),
+        (("--tag", "a,b"), 2, "--tag must be of A-Z a-z 0-9"),
+        ((), 2, "nothing is said about it"),
+        (("--site", "north"), 1, "there is no thing 'nobody'; make it with `tidegate provision device`"),
+    ],
+)
+def test_a_wrong_description_is_told_in_one_line(
+    iot: Cloud, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, message: str
+) -> None:
+    assert message in error_of(capsys, code, "provision", "describe", "nobody", *words)
+
+
+def test_a_time_zone_that_somebody_else_wrote_wrong_is_named(iot: Cloud) -> None:
+    iot.iot.create_thing(thingName="line-9", attributePayload={"attributes": {"timezone": "CEST"}})
+
+    with pytest.raises(UsageError, match="thing line-9: 'CEST' is no time zone"):
+        describe(["line-9"])

@@ -49,7 +49,7 @@ def test_a_good_release_goes_ring_by_ring_to_all(tmp_path: Path, candidate: Beha
         (worse(GOOD, answers={"good": "defect", "empty": "defect"}), "answers otherwise: its class mix moved"),
         (SLOW, "is slow: p95"),
         (worse(GOOD, p95_ms=300.0), "is slow: p95"),
-        (worse(GOOD, score=0.5), "scores 0.5"),
+        (worse(GOOD, score=0.5), "on average, the incumbent 0.9"),
         (worse(GOOD, memory_bytes=400_000_000), " MB, the incumbent 1"),
         (worse(GOOD, per_frame=3), "things a frame"),
         (worse(GOOD, errors_per_frame=0.3), "errors beside"),

@@ -100,6 +100,11 @@ class Desk:
     def create_thing(self, thing: str) -> None:
         self._iot.create_thing(thingName=thing)
 
+    def move(self, thing: str, *, into: str, out_of: str) -> None:
+        """From one thing group to another one, which is made."""
+        self._iot.create_thing_group(thingGroupName=into)
+        self._iot.update_thing_groups_for_thing(thingName=thing, thingGroupsToAdd=[into], thingGroupsToRemove=[out_of])
+
     def upload(self, key: str, data: bytes) -> dict[str, Any]:
         """An artifact in S3, and what a recipe says of it."""
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=data)

@@ -69,6 +69,21 @@ def test_a_new_model_version_reaches_the_gateway_whose_process_stays(desk: Desk,
     eventually(lambda: pointer.read_text() == f"{unpacked}/1.0.0/package\n")
 
 
+def test_a_group_that_the_device_has_left_wants_nothing_of_it_any_more(desk: Desk, unique: str) -> None:
+    """Both nuclei ask for their thing groups at each deployment (ListThingGroupsForCoreDevice)."""
+    device = desk.device(unique, f"{unique}-fleet", f"{unique}-ring")
+    name, other = f"{unique}.Model", f"{unique}.Other"
+    desk.register(*[recipe(name, STAY, version=version) for version in ("1.0.0", "2.0.0")], recipe(other, STAY))
+    desk.report(unique, desk.deploy(f"{unique}-fleet", {other: "1.0.0"}))
+    assert desk.report(unique, desk.deploy(f"{unique}-ring", {name: "1.0.0"})) == SUCCEEDED
+
+    desk.move(unique, into=f"{unique}-wave", out_of=f"{unique}-ring")
+    assert desk.report(unique, desk.deploy(f"{unique}-wave", {name: "2.0.0"})) == SUCCEEDED
+
+    assert device.version(name) == "2.0.0"
+    assert device.version(other) == "1.0.0"
+
+
 def test_a_component_gets_greengrass_environment_and_nothing_of_ours(
     desk: Desk, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
