@@ -160,9 +160,11 @@ class Ledger:
         if not counting:
             return "unknown", "no gateway has shown to be well"
         waiting = [place for place in counting if look.standings[place] == "unknown"]
-        if not well or well < limits.quorum * len(counting):
-            first = waiting[0]
-            more = len(waiting) - 1
+        watched = len(got) - int(self._book.away[got].sum())
+        if not well or well < limits.quorum * len(counting) or 2 * well < watched:
+            # of those that wait, or else of those that fell silent
+            first = (waiting or [place for place, said in enumerate(look.standings) if said == "absent"])[0]
+            more = max(len(waiting), 1) - 1
             others = f"; and {several(more, 'gateway')} more" if more else ""
             return "unknown", f"{self.gateways[got[first]]} {look.because[first]}{others}"
         if odds is None:

@@ -25,6 +25,7 @@ from cloud.rollout.surprise import (
     Shifts,
     Usual,
     meanwhile,
+    parts_of,
     pooled,
     shifts,
     usual,
@@ -121,6 +122,9 @@ def ring_odds(
     noise = found.variance * around.swell + wander**2
     things = np.maximum(np.nan_to_num(found.expected[:, :1, :1]), 1.0) * limits.scene_things
     scene = promise_made.scene / things
+    if not around.gateways:
+        # nobody can say how hours differ in which the incumbent was not seen
+        noise = noise + (8 * wander * _strangeness(usuals.usual.seen[:count], now, figures)) ** 2
     sets, names, stakes = _sets(classes, [book.gateways[number] for number in got.tolist()])
     centre = pooled(estimate, noise, np.broadcast_to(scene, noise.shape), promise_made.shared + around.variance, sets)
     tolerance = np.array([figure.tolerance for figure in figures])
@@ -146,6 +150,15 @@ def ring_odds(
         now=np.tensordot(sets / sets.sum(axis=1, keepdims=True), np.nan_to_num(found.now), axes=1),
         widths=widths,
     )
+
+
+def _strangeness(seen: Float64, now: Float64, figures: Sequence[Figure]) -> Float64:
+    """The share of what was seen in hours of day from which the incumbent's are more than two away, by gateway, part
+    and figure."""
+    known = seen > 0
+    near = np.any([np.roll(known, shift, axis=1) for shift in range(-2, 3)], axis=0)
+    windows = now[:, :, account.WINDOWS, None] * np.ones(len(figures))
+    return parts_of(windows * ~near) / np.maximum(parts_of(windows), 1)
 
 
 def _labels(book: Book, got: Int64) -> tuple[str, ...]:

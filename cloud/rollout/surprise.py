@@ -71,8 +71,10 @@ def usual(hours: Float64, by_slot: Float64, slot_hours: Int64, squares: Float64,
     total, all_of = part.sum(axis=1), whole.sum(axis=1)
     rate = _ratio(total, all_of)
     slot_count = (by_slot[..., of[column]] > 0).sum(axis=0)
-    pull = all_of / np.maximum(slot_count, 1)  # as much as an average slot
+    pull = all_of / np.maximum(slot_count, 1)  # an average slot
+    pull *= _constancy(part, whole, rate, by_slot[..., column], by_slot[..., of[column]], slot_hours)
     by_hour = _ratio(part + (pull * rate)[:, None], whole + pull[:, None])
+    by_hour = np.where(whole > 0, by_hour, rate[:, None])
     left_over = by_slot[..., column] - by_hour[:, slot_hours].transpose(1, 0, 2) * by_slot[..., of[column]]
     fitted = _ratio(whole, whole + pull[:, None]).sum(axis=1)
     spare = np.maximum(slot_count - np.minimum(fitted, slot_count / 2), 0.5)
@@ -82,6 +84,21 @@ def usual(hours: Float64, by_slot: Float64, slot_hours: Int64, squares: Float64,
     weight = slot_count / (slot_count + _OWN_SLOTS)
     noise = weight * of_slots + (1 - weight) * of_windows
     return Usual(by_hour, whole, np.maximum(noise, _least_noise(noise, total, all_of, figures)))
+
+
+def _constancy(
+    part: Float64, whole: Float64, rate: Float64, slot_part: Float64, slot_whole: Float64, slot_hours: Int64
+) -> Float64:
+    """How many slots' weight the day's mean has against an hour's own: the more, the less hours differ from one another
+    beyond the noise (empirical Bayes)."""
+    raw = _ratio(part, whole)
+    left = slot_part - raw[:, slot_hours].transpose(1, 0, 2) * slot_whole
+    count, hours = (slot_whole > 0).sum(axis=0), (whole > 0).sum(axis=1)
+    size = slot_whole.sum(axis=0) / np.maximum(count, 1)
+    within = _ratio((left**2).sum(axis=0), size**2 * np.maximum(count - hours, 0.5))
+    between = _ratio((whole * (raw - rate[:, None]) ** 2).sum(axis=1), whole.sum(axis=1))
+    between = np.maximum(between - within * _ratio(hours.astype(np.float64), count.astype(np.float64)), 0.0)
+    return np.where(count > hours, np.clip(within / np.maximum(between, within / 4 + 1e-12), 0.05, 4.0), 1.0)
 
 
 def _least_noise(noise: Float64, total: Float64, all_of: Float64, figures: Sequence[Figure]) -> Float64:
@@ -104,9 +121,9 @@ def shifts(before: Usual, hours: Float64, figures: Sequence[Figure]) -> Shifts:
     unit = np.array([figure.unit for figure in figures])
     ratio = np.array([figure.ratio for figure in figures])
     whole = hours[..., of[column]]
-    now, size = _parts(hours[..., column]), _parts(whole)
-    expected = _parts(whole * before.rate)
-    seen = _parts(np.where(whole > 0, before.seen, 0.0)) + _parts(before.seen)[:, :1] / 24
+    now, size = parts_of(hours[..., column]), parts_of(whole)
+    expected = parts_of(whole * before.rate)
+    seen = parts_of(np.where(whole > 0, before.seen, 0.0)) + parts_of(before.seen)[:, :1] / 24
     noise = before.noise[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = (now - expected) / size * unit
@@ -205,7 +222,7 @@ def _columns(figures: Sequence[Figure]) -> Int64:
     return np.array([figure.column for figure in figures], np.int64)
 
 
-def _parts(hours: Float64) -> Float64:
+def parts_of(hours: Float64) -> Float64:
     """Sums over the day and over its quarters: (gateways, 24, n) -> (gateways, PARTS, n)."""
     quarters = hours.reshape(len(hours), 4, 6, hours.shape[-1]).sum(axis=2)
     return np.concatenate((quarters.sum(axis=1, keepdims=True), quarters), axis=1)
