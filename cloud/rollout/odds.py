@@ -1,8 +1,10 @@
 """The odds against a ring's candidate: every figure of every gateway, together, and the sentence that they come to.
 
-A bettor's stake is spread beforehand: over the ring as a whole, its hardware classes and its single gateways; over the
-whole day and its quarters; over the figures. What it has become on average is the ring's e-value. So a fault on one
-hardware class, or at night, is seen though the ring as a whole looks well, at the price of the stake's share.
+A bettor's stake is spread beforehand: over the ring as a whole, its hardware classes, its single gateways, and how
+much these differ from one another (where labels are mixed up each camera shifts its own way, and the ring as a whole
+hardly); over the whole day and its quarters; over the figures. What it has become on average is the ring's e-value. So
+a fault on one hardware class, or at night, is seen though the ring as a whole looks well, at the price of the stake's
+share.
 """
 
 import math
@@ -17,7 +19,7 @@ from cloud.rollout.book import Book
 from cloud.rollout.limits import Limits
 from cloud.rollout.measures import FIGURES, class_figures, promised
 from cloud.rollout.promise import Promise
-from cloud.rollout.sequential import half_width, log_e, log_mean
+from cloud.rollout.sequential import half_width, log_e, log_e_apart, log_mean
 from cloud.rollout.surprise import (
     PARTS,
     Figure,
@@ -35,7 +37,7 @@ from cloud.rollout.words import several
 
 _TESTED = 15  # labels, at most
 _SHARE, _SHARE_SOMEWHERE = 0.01, 0.1  # of the detections: a label is tested that makes up so much of them
-_STAKES = (0.4, 0.3, 0.3)  # on the ring, its hardware classes, its gateways
+_STAKES = (0.3, 0.25, 0.2, 0.25)  # on the ring, its hardware classes, its gateways, and how these differ
 _WHOLE_DAY = 0.5  # of each, the rest on the quarters
 _WIDE = 0.1  # alpha of the intervals by which a ring is shown to be well: that one is too wide now and then only waits
 _QUARTERS = ("", " between 0:00 and 6:00 UTC", " between 6:00 and 12:00 UTC", " between 12:00 and 18:00 UTC",
@@ -56,16 +58,18 @@ class RingOdds:
     ring: Pooled
     each: Float64  # (sets, PARTS, figures), log e-values
     now: Float64  # the figures themselves, the mean of each set's gateways
+    widest: Float64  # how far the farthest gateway is from the ring's mean shift
     widths: Float64  # (figures,) of the ring's, over the whole day
 
     def worst_text(self, limit: float) -> str:
         """What weighs most, in a clause."""
         one, part, kind = np.unravel_index(int(np.argmax(self.each)), self.each.shape)
-        said = _told(
-            self.figures[kind],
-            float(self.now[one, part, kind]),
-            float(self.ring.estimate[one, part, kind]),
-        )
+        figure = self.figures[kind]
+        if one == len(self.now):
+            far = float(self.widest[part, kind])
+            said = f"{figure.name} shifts by up to {_size(figure, far)} more on one than on all of them"
+        else:
+            said = _told(figure, float(self.now[one, part, kind]), float(self.ring.estimate[one, part, kind]))
         return (
             f"{self.names[one]} {said}{_QUARTERS[part]}: {_odds_text(self.log10)} that it behaves as promised "
             f"(limit {_odds_text(limit)})"
@@ -131,6 +135,9 @@ def ring_odds(
     size = np.array([figure.size for figure in figures])
     harm = np.array([figure.harm for figure in figures])
     each = log_e(centre.estimate, centre.variance, tolerance=tolerance, size=size, harm=harm)
+    if len(got) > 1:
+        each = np.concatenate((each, _apart(estimate, noise + scene, centre.estimate[0], figures)[None]))
+        names, stakes = (*names, "gateways differ:"), np.append(stakes, _STAKES[3])
     parts = np.array([_WHOLE_DAY, *[(1 - _WHOLE_DAY) / (PARTS - 1)] * (PARTS - 1)])
     weight = stakes[:, None, None] * parts[:, None] * np.array([figure.weight for figure in figures])
     log10 = float(log_mean(each.ravel(), weight.ravel())) / math.log(10)
@@ -148,8 +155,18 @@ def ring_odds(
         ring=centre,
         each=each + np.log(np.maximum(weight, 1e-12)),
         now=np.tensordot(sets / sets.sum(axis=1, keepdims=True), np.nan_to_num(found.now), axes=1),
+        widest=np.nanmax(np.abs(np.nan_to_num(estimate - centre.estimate[0])), axis=0),
         widths=widths,
     )
+
+
+def _apart(estimate: Float64, own: Float64, middle: Float64, figures: Sequence[Figure]) -> Float64:
+    """Whether gateways differ in their shifts by more than chance and their scenes have it: (PARTS, figures)."""
+    tolerance = np.array([figure.tolerance for figure in figures])
+    size = np.array([figure.size for figure in figures])
+    answers = np.array([not figure.harm for figure in figures])
+    found = log_e_apart(estimate - middle, own + tolerance**2, size=np.broadcast_to(size, estimate.shape[1:]))
+    return np.where(answers, found, 0.0)
 
 
 def _strangeness(seen: Float64, now: Float64, figures: Sequence[Figure]) -> Float64:
@@ -275,7 +292,7 @@ def _lacking(
             continue
         off = abs(centre) if not figure.harm else centre * figure.harm
         if off + width > most:
-            if figure.ratio or figure.column in (account.P50, account.P95):
+            if _is_ratio(figure):
                 low, high = math.exp(max(-9, centre - width)), math.exp(min(9, centre + width))
                 return (
                     f"needs a longer look: {figure.name} may be {low:.2g} to {high:.2g} times what was expected "
@@ -296,9 +313,17 @@ def _unseen(hours: Float64) -> tuple[int, ...]:
 
 
 def _told(figure: Figure, now: float, off: float) -> str:
-    if figure.ratio or figure.column in (account.P50, account.P95):
+    if _is_ratio(figure):
         return f"{figure.name} is {math.exp(min(9.0, max(-9.0, off))):.2f} times what was expected"
     return f"{figure.name} is {now:.2f}, {off:+.2f} off what was expected"
+
+
+def _size(figure: Figure, off: float) -> str:
+    return f"{math.exp(min(off, 9.0)):.2f} times" if _is_ratio(figure) else f"{off:.2f}"
+
+
+def _is_ratio(figure: Figure) -> bool:
+    return figure.ratio or figure.column in (account.P50, account.P95)
 
 
 def _odds_text(log10: float) -> str:

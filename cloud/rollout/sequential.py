@@ -49,6 +49,17 @@ def log_e(
     return np.where(known, log_mean(both, axis=-1), 0.0)
 
 
+def log_e_apart(deviation: Float64, variance: Float64, *, size: Float64) -> Float64:
+    """Log e-values against "these deviate from their mean as their variances say", over the first axis: the stake is
+    on their scattering more than that, by six sizes from a quarter of `size` to eight times it. NaN is nobody."""
+    known = np.isfinite(deviation) & np.isfinite(variance) & (variance > 0)
+    square = np.where(known, deviation, 0.0)[..., None] ** 2
+    before = np.where(known, variance, 1.0)[..., None]
+    after = before + np.where(known, 1.0, 0.0)[..., None] * (_SIZES * size[..., None]) ** 2
+    each = (np.log(before / after) + square * (1 / before - 1 / after)) / 2
+    return log_mean(each.sum(axis=0), axis=-1)
+
+
 def half_width(variance: Float64, *, alpha: float, size: Float64 | float) -> Float64:
     """How far the truth may lie from an estimate at any look, but with probability `alpha`: the confidence sequence of
     the normal mixture with standard deviation `size`. Infinite where the variance is."""

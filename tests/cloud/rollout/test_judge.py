@@ -68,12 +68,20 @@ def test_a_fault_at_night_is_seen_at_night_and_the_night_is_known_to_lack_before
 def promise_of(ratio: float) -> Promise:
     """A signed report by which things are found `ratio` times as often."""
     bins = np.array([0, 0, 20, 80, 100, 150, 200, 200, 200, 50])
-    side = {"per_frame": 2.0, "class_mix": {"cup": 500, "mug": 333, "jug": 167}, "score_histogram": bins.tolist()}
+    side: dict[str, Any] = {
+        "per_frame": 2.0,
+        "class_mix": {"cup": 500, "mug": 333, "jug": 167},
+        "score_histogram": bins.tolist(),
+    }
     now_ = {name: round(count * ratio) for name, count in side["class_mix"].items()}
     shift: dict[str, Any] = {
         "pictures": 500,
         "parent": side,
         "this": {"score_histogram": (bins * ratio).tolist(), "class_mix": now_},
+        "by_class": {
+            name: {"parent": count, "this": now_[name], "kept": count, "variance": 0.02}
+            for name, count in side["class_mix"].items()
+        },
         "by_score": {
             "parent": bins.tolist(),
             "kept": (bins * 0.9).tolist(),

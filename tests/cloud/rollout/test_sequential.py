@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.rollout.sequential import half_width, log_e, log_mean
+from cloud.rollout.sequential import half_width, log_e, log_e_apart, log_mean
 
 LOOKS = np.arange(1, 151)
 
@@ -40,6 +40,17 @@ def test_the_truth_lies_within_the_confidence_sequence_at_all_looks() -> None:
     outside = np.abs(estimates - 0.7) > half_width(variances, alpha=0.05, size=0.5)
     assert outside.any(axis=1).mean() <= 0.05
     assert half_width(np.array([np.inf, 0.0]), alpha=0.05, size=1.0).tolist() == [np.inf, np.inf]
+
+
+def test_gateways_that_differ_as_their_variances_say_raise_no_alarm_and_others_do() -> None:
+    draw = np.random.default_rng(5)
+    noise = draw.standard_normal((8, 1000, 100)).cumsum(axis=2) / np.arange(1, 101)
+    variance = np.broadcast_to(1 / np.arange(1, 101), noise.shape)
+    size = np.full((1000, 100), 0.5)
+    alarmed = (log_e_apart(noise - noise.mean(axis=0), variance, size=size) >= np.log(20)).any(axis=1)
+    assert alarmed.mean() <= 0.05
+    apart = noise + np.where(np.arange(8) % 2, 1.0, -1.0)[:, None, None]
+    assert (log_e_apart(apart - apart.mean(axis=0), variance, size=size)[:, -1] >= np.log(1000)).all()
 
 
 def test_nothing_known_is_no_evidence() -> None:
