@@ -20,6 +20,7 @@ from cloud.commands.rollout_options import (
     world_of,
 )
 from cloud.commands.rollout_view import show_plan
+from cloud.commands.rollout_wishes import add_wishes, preferences_of, wishes_of
 from cloud.rollout.begin import survey
 from cloud.rollout.evidence import usual_window_s
 from cloud.rollout.greengrass_fleet import GreengrassFleet
@@ -27,10 +28,9 @@ from cloud.rollout.lease import operator
 from cloud.rollout.limits import Limits
 from cloud.rollout.looking import HISTORY_S
 from cloud.rollout.place import Place
-from cloud.rollout.plan import Plan, Wishes
+from cloud.rollout.plan import Plan
 from cloud.rollout.record import find, unfinished
 from cloud.rollout.requests import Request, answer, post
-from cloud.rollout.rings import DEFAULT_RINGS
 from cloud.rollout.run import is_over, utc_us
 from cloud.rollout.starting import read_released, start
 from cloud.rollout.state import Order, Rollout
@@ -46,12 +46,7 @@ def add_verbs(verbs: Verbs) -> None:
     verb.set_defaults(act=_start)
     verb.add_argument("release", metavar="NAME@RELEASE", help="registered with `tidegate deploy`")
     verb.add_argument("--fleet", required=True, metavar="GROUP", help="the thing group of the gateways")
-    verb.add_argument(
-        "--rings",
-        default=DEFAULT_RINGS,
-        help="sizes of the rings where the model has none yet: counts, percents, rest (default: %(default)s)",
-    )
-    verb.add_argument("--first", action="store_true", help="no release of the model runs there yet")
+    add_wishes(verb)
     verb.add_argument(
         "--supersede",
         choices=("revert", "complete"),
@@ -75,7 +70,7 @@ def add_verbs(verbs: Verbs) -> None:
 def _start(args: argparse.Namespace) -> int:
     wanted = parse_release(args.release)
     check_times(args)
-    order = Order(wanted.release, operator(), args.rings, _wishes(args), _limits(args))
+    order = Order(wanted.release, operator(), args.rings, wishes_of(args), _limits(args))
     store, place = state_of(args), Place(args.fleet, wanted.name)
     found = find(store, place)
     before = found.record.rollout if found is not None and not is_over(found.record.rollout) else None
@@ -125,6 +120,7 @@ def _survey(args: argparse.Namespace, fleet: GreengrassFleet, model: str, order:
         shares=order.shares,
         first=args.first,
         wishes=order.wishes,
+        prefer=preferences_of(args),
     )
 
 
@@ -139,10 +135,6 @@ def _with_released(args: argparse.Namespace, model: str, order: Order, incumbent
         return order
     said = read_released(open_store(args.registry), model, order.release, incumbent, root=root_of(args, model))
     return dataclasses.replace(order, digests=said.digests, released=said.numbers)
-
-
-def _wishes(args: argparse.Namespace) -> Wishes:
-    return Wishes()
 
 
 def _limits(args: argparse.Namespace) -> Limits:

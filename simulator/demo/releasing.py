@@ -110,7 +110,7 @@ def roll_out(world: World, release: str, *words: str, expected: tuple[int, ...] 
     """Roll a release out by the product's command, and note what it did."""
     world.tidegate(
         "rollout", "start", release, "--fleet", FLEET, *words,
-        "--window-s", f"{world.options.window_s:g}", "--poll-s", "0.5",
+        "--window-s", f"{world.options.window_s:g}", "--poll-s", "0.5", "--soak", "0",
         expected=expected,
     )  # fmt: skip
     document = world.tidegate_json("rollout", "status", world.model)

@@ -119,7 +119,7 @@ class ProcessFleet:
     @property
     def rollout_words(self) -> tuple[str, ...]:
         """What `tidegate rollout start` is told of this fleet."""
-        return ("--window-s", f"{self.scenario.window_s:g}", "--poll-s", "1")
+        return ("--window-s", f"{self.scenario.window_s:g}", "--poll-s", "1", "--soak", "0")
 
     def release(self, flaw: Flaw) -> str:
         """The next release of the model, NAME@NUMBER, signed and published."""

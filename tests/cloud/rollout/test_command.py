@@ -33,7 +33,9 @@ from tests.greengrass.world import Cloud, make_package
 
 WINDOW_S = 0.5
 MODEL, FLEET = "flange", "shop"
-START = ("--window-s", str(WINDOW_S), "--poll-s", "0.1", "--rings", "1,rest", "--silence-windows", "60")
+START = (
+    "--window-s", str(WINDOW_S), "--poll-s", "0.1", "--rings", "1,rest", "--silence-windows", "60", "--soak", "0"
+)  # fmt: skip
 
 
 @dataclass
