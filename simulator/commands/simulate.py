@@ -14,9 +14,9 @@ from rich.live import Live
 from models.durable import write_atomic
 from models.errors import UsageError
 from simulator.light.findings import Now
-from simulator.light.happenings import seconds
+from simulator.light.happenings import AT_ONCE, Fault, seconds
 from simulator.light.plots import draw_all
-from simulator.light.report import document, final_table, live_table
+from simulator.light.report import document, final_table, live_table, progress_line
 from simulator.light.run import run_scenario
 from simulator.light.scenario import Scenario, read_scenario, shipped
 from simulator.process.run import run_processes
@@ -64,9 +64,15 @@ def run(args: argparse.Namespace) -> int:
     console = Console(file=sys.stderr if args.json else sys.stdout)
     broker = True if args.embedded_broker else None
     with Live(console=console, transient=True, auto_refresh=False) as live:
+        told = 0  # tenths
 
         def show(now: Now) -> None:
-            live.update(live_table(now), refresh=True)
+            nonlocal told
+            if console.is_terminal:
+                live.update(live_table(now), refresh=True)
+            elif (tenth := int(10 * now.at_s / scenario.duration_s)) > told:
+                told = tenth
+                console.print(progress_line(now), highlight=False, soft_wrap=True)
 
         def say(text: str) -> None:
             live.update(f"{scenario.name}: {text} ...", refresh=True)
@@ -99,6 +105,7 @@ def _changed(scenario: Scenario, args: argparse.Namespace) -> Scenario:
                 faults=tuple(fault for fault in scenario.faults if fault.at_s < end_s),
                 paces=tuple(pace for pace in scenario.paces if pace.at_s < end_s),
                 rollouts=tuple(rollout for rollout in scenario.rollouts if rollout.at_s < end_s),
+                deploys=tuple(deploy for deploy in scenario.deploys if deploy.at_s < end_s),
             )
         if args.speed is not None:
             scenario = replace(scenario, speed=args.speed, paces=())
@@ -111,16 +118,27 @@ def _changed(scenario: Scenario, args: argparse.Namespace) -> Scenario:
 
 def _explain(scenario: Scenario, seed: int) -> None:
     many = scenario.gateways
-    what = "light gateways" if many.kind == "light" else f"process gateways (nucleus: {many.nucleus})"
+    gateways = f"{many.count} {many.kind} gateway{'s' if many.count > 1 else ''}"
+    if many.kind == "process":
+        gateways += f" (nucleus {many.nucleus})"
     where = "one site" if many.sites == 1 else f"{many.sites} sites"
-    print(f"{scenario.name}: {many.count} {what} at {where} for {scenario.duration}, seed {seed}")
-    for fault in scenario.faults:
-        when = f"{fault.times} times within {fault.within} from {fault.at} on" if fault.times > 1 else f"at {fault.at}"
-        print(f"  {when}: {fault.title}, " + (f"for {fault.lasts}" if fault.lasts else "for ever"))
+    print(f"{scenario.name}: {gateways} at {where} for {scenario.duration}, seed {seed}")
+    told = [(fault.at_s, _told(fault)) for fault in scenario.faults]
     for deploy in scenario.deploys:
-        print(f"  at {deploy.at}: " + ("the deployment before once more" if deploy.again else "new code is deployed"))
+        what = "the deployment before once more" if deploy.again else "new code is deployed"
+        told.append((deploy.at_s, f"at {deploy.at}: {what}"))
     for rollout in scenario.rollouts:
-        print(f"  at {rollout.at}: the roll-out of release {rollout.release} begins, rings {rollout.rings}")
+        what = f"the roll-out of release {rollout.release} begins, rings {rollout.rings}"
+        told.append((rollout.at_s, f"at {rollout.at}: {what}"))
+    for _, line in sorted(told, key=lambda item: item[0]):
+        print(f"  {line}")
+
+
+def _told(fault: Fault) -> str:
+    often = f"{fault.times} times within {fault.within} from {fault.at} on" if fault.times > 1 else f"at {fault.at}"
+    how_long = "" if fault.what in AT_ONCE else f", for {fault.lasts or 'ever'}"
+    settings = "".join(f", {name} {getattr(fault, name)}" for name in fault.settings if name != "state")
+    return f"{often}: {fault.title}{settings}{how_long}"
 
 
 def _prepare(out: Path) -> None:

@@ -138,8 +138,9 @@ class Fault:
     @property
     def title(self) -> str:
         """In a few words, for a plot."""
+        what = " ".join(filter(None, (self.what.replace("_", " "), self.state)))
         often = f" x{self.times}" if self.times > 1 else ""
-        return f"{self.what.replace('_', ' ')}{often}" + ("" if self.where == "all" else f" ({self.where})")
+        return f"{what}{often}" + ("" if self.where == "all" else f" ({self.where})")
 
 
 @dataclass(frozen=True, slots=True)

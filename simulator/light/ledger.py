@@ -68,7 +68,11 @@ class Ledger:
         noted.last = last
         noted._times.append((last, times_s))
         self.lanes.setdefault(lane, Tally()).recorded += len(numbers)
-        self._bin(float(times_s[-1]))[0] += len(numbers)
+        if len(times_s) == 1:
+            self._bin(float(times_s[0]))[0] += 1
+            return
+        for key, count in zip(*np.unique(times_s // BIN_S, return_counts=True), strict=True):
+            self._bin(float(key) * BIN_S)[0] += int(count)
 
     def acknowledged(self, gateway: str, stream: str, last: int, now_s: float) -> None:
         """The cloud said that records 1..last of a stream are in the lake."""

@@ -30,6 +30,15 @@ def live_table(now: Now) -> Table:
     return table
 
 
+def progress_line(now: Now) -> str:
+    """The same in a line, for who has no terminal."""
+    wrong = f"; {', '.join(sorted(set(now.wrong)))}" if now.wrong else ""
+    return (
+        f"{clock_text(now.at_s)} of {clock_text(now.scenario.duration_s)}, {clock_text(now.real_s)} so far: "
+        f"{now.recorded:,} recorded, {now.waiting:,} wait, {now.connected} connected{wrong}"
+    )
+
+
 def final_table(findings: Findings) -> Table:
     """What was counted."""
     count, traffic = findings.count, findings.traffic
@@ -56,7 +65,7 @@ def final_table(findings: Findings) -> Table:
         table.add_row(f"{lane}: to the lake", _latency(tally))
     for recovery in slowest_recoveries(findings):
         took = "not before the end" if recovery.took_s is None else f"{recovery.took_s:.0f} s"
-        table.add_row(f"after {recovery.strike.fault.title}", f"{recovery.gateways} gateways had caught up: {took}")
+        table.add_row(f"after {recovery.strike.fault.title}", f"{_gateways(recovery.gateways)} caught up: {took}")
     for command in findings.commands:
         ended = "stopped at the end" if command.code is None else f"exit code {command.code}"
         said = f": {command.said}"[:_EVENT_CHARACTERS] if command.said else ""
@@ -156,6 +165,10 @@ def _took(recovery: Recovery) -> float:
 def _latency(tally: Tally) -> str:
     p50, p95 = quantile(tally, 0.5), quantile(tally, 0.95)
     return f"{tally.acknowledged:,} records, p50 {p50:.1f} s, p95 {p95:.1f} s, longest {tally.slowest_s:.1f} s"
+
+
+def _gateways(count: int) -> str:
+    return f"{count} gateway{'s' if count > 1 else ''}"
 
 
 def _good(count: int) -> str:

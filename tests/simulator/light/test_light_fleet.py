@@ -142,7 +142,7 @@ def test_a_dry_run_says_what_would_happen(tmp_path: Path, capsys: pytest.Capture
     )
     told = capsys.readouterr().out
     assert "60 light gateways at 4 sites for 1h" in told
-    assert "80 times within 100m" in told
+    assert "80 times within 100m from 5m on: power cut x80 (one), for 45s" in told
     assert not (tmp_path / "out").exists()
 
 
