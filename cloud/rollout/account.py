@@ -43,6 +43,7 @@ class Account:
         self.labels: list[str] = []
         n = len(gateways)
         self.hours: Float64 = np.zeros((epochs, 2, n, 24, FIXED))
+        self.totals: Float64 = np.zeros((2, n, FIXED))  # of all epochs and hours
         self.slots: list[int] = []  # slot numbers, in the order in which they first came up
         self.by_slot: Float64 = np.zeros((16, n, FIXED))
         # of some of the incumbent's windows: N*N, N*D, D*D, D
@@ -70,6 +71,7 @@ class Account:
         role, epoch = cell // n // len(slot) % 2, cell // n // len(slot) // 2
         hour, place = slot[which] // self.per_hour % 24, self._places(slot)[which]
         _add(self.hours.reshape(epochs * 2 * n * 24, -1), ((epoch * 2 + role) * n + gateway) * 24 + hour, values)
+        _add(self.totals.reshape(2 * n, -1), role * n + gateway, values)
         old = role == INCUMBENT
         if old.any():
             _add(self.by_slot.reshape(len(self.by_slot) * n, -1), (place * n + gateway)[old], values[old])
@@ -103,6 +105,7 @@ class Account:
         if new:
             self.labels += new
             self.hours = _widened(self.hours, len(new))
+            self.totals = _widened(self.totals, len(new))
             self.by_slot = _widened(self.by_slot, len(new))
             self.squares = _widened(self.squares, len(new))
         places = {label: number for number, label in enumerate(self.labels)}

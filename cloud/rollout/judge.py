@@ -11,22 +11,21 @@ the windows come; only silence begins anew, since it is measured by our own cloc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from cloud.rollout import book as columns
-from cloud.rollout.account import CANDIDATE, FIXED, INCUMBENT, P50, TIMED
-from cloud.rollout.at_once import Machine, broken, silent_by_chance
+from cloud.rollout.account import CANDIDATE, FIXED, INCUMBENT
 from cloud.rollout.book import Book, newest_median
 from cloud.rollout.fleet import Progress
+from cloud.rollout.gateway_look import GatewayLook, look_at, present
 from cloud.rollout.limits import Limits
 from cloud.rollout.odds import RingOdds, ring_odds
 from cloud.rollout.promise import NO_PROMISE, Promise
 from cloud.rollout.shadow_odds import shadow_verdict
 from cloud.rollout.verdicts import GatewayVerdict, RingVerdict, Standing
-from cloud.rollout.windows import Float64, Int64, Windows
-from cloud.rollout.words import duration, several
+from cloud.rollout.windows import Int64, Windows
+from cloud.rollout.words import several
 
 
 class Ledger:
@@ -91,7 +90,11 @@ class Ledger:
 
     def in_flight(self, now_us: int) -> frozenset[str]:
         """The gateways that were given the candidate, can be reached, and have not reported it yet."""
-        flying = self._book.touched & (self._book.reports == 0) & self._present(np.arange(len(self.gateways)), now_us)
+        flying = (
+            self._book.touched
+            & (self._book.reports == 0)
+            & present(self._book, np.arange(len(self.gateways)), now_us, self.limits)
+        )
         return frozenset(self.gateways[number] for number in np.flatnonzero(flying))
 
     def judge(self, now_us: int, progress: Mapping[str, Progress] | None = None) -> tuple[RingVerdict, ...]:
@@ -112,12 +115,12 @@ class Ledger:
     def _ring(self, ring: int, rings: int, now_us: int, progress: Mapping[str, Progress]) -> RingVerdict:
         book, limits = self._book, self.limits
         mine = np.flatnonzero(self.rings == ring)
-        present = self._present(mine, now_us)
-        ready = present & (book.whole[INCUMBENT, mine] >= limits.baseline_windows)
+        there = present(book, mine, now_us, limits)
+        ready = there & (book.whole[INCUMBENT, mine] >= limits.baseline_windows)
         shadow, shadow_because = shadow_verdict(book.shadow, mine, limits)
         told = {
             "gateways": len(mine),
-            "present": int(present.sum()),
+            "present": int(there.sum()),
             "ready": int(ready.sum()),
             "shadow": shadow,
             "shadow_because": shadow_because,
@@ -146,7 +149,7 @@ class Ledger:
             **told,  # type: ignore[arg-type]
         )
 
-    def _standing(self, got: Int64, look: "_Look", odds: RingOdds | None, limit: float) -> tuple[Standing, str]:
+    def _standing(self, got: Int64, look: GatewayLook, odds: RingOdds | None, limit: float) -> tuple[Standing, str]:
         limits = self.limits
         worst = next((place for place, said in enumerate(look.standings) if said == "bad"), None)
         if worst is not None:
@@ -177,149 +180,14 @@ class Ledger:
 
     # gateways
 
-    def _present(self, mine: Int64, now_us: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-        heard = self._book.heard_us[mine]
-        silence_us = self.limits.silence_windows * self._window_s * 1e6
-        return np.asarray((heard > 0) & (now_us - heard <= silence_us))
+    def _look(self, mine: Int64, now_us: int, progress: Mapping[str, Progress]) -> GatewayLook:
+        return look_at(self._book, mine, self.hardware, self.promise, self.limits, now_us, progress)
 
-    def _look(self, mine: Int64, now_us: int, progress: Mapping[str, Progress]) -> "_Look":
-        book, limits = self._book, self.limits
-        silence_s = limits.silence_windows * self._window_s
-        windows_needed, frames_needed = (
-            (limits.first_windows, limits.first_frames) if self._first else (limits.windows, limits.frames)
-        )
-        counts = book.account.hours[:, :, mine].sum(axis=(0, 3))  # (roles, gateways, columns)
-        p50 = newest_median(book.newest[CANDIDATE], columns.P50_MS, least=1)[mine]
-        memory = newest_median(book.newest[CANDIDATE], columns.MEMORY, least=1)[mine]
-        memory_was = newest_median(book.newest[INCUMBENT], columns.MEMORY, least=1)[mine]
-        timed = np.where(counts[INCUMBENT, :, TIMED] > 0, counts[INCUMBENT, :, TIMED], np.inf)
-        p50_was = np.where(np.isfinite(timed), np.exp(counts[INCUMBENT, :, P50] / timed * 1e-4), 0.0)
-        elsewhere = self._elsewhere(mine)
-        look = _Look(self._window_s, counts[CANDIDATE, :, 0], counts[CANDIDATE, :, 2])
-        silent: list[int] = []
-        for place, number in enumerate(mine.tolist()):
-            name = self.gateways[number]
-            windows, frames = int(look.windows[place]), int(look.frames[place])
-            said = self._failure(number, progress.get(name, "pending"))
-            newest = book.newest[CANDIDATE]
-            recent = newest.at_us[number] >= 0
-            frames_was = int(book.frames[INCUMBENT, number])
-            fault = said or next(
-                broken(
-                    Machine(
-                        windows=windows,
-                        errors=int(book.errors[CANDIDATE, number]),
-                        frames=int(book.frames[CANDIDATE, number]),
-                        crashed=int(book.crashed[CANDIDATE, number]),
-                        newest_errors=int(newest.values[number, recent, columns.ERRORS].sum()),
-                        newest_frames=int(newest.values[number, recent, columns.FRAMES].sum()),
-                        error_share_was=book.errors[INCUMBENT, number] / frames_was if frames_was else 0.0,
-                        p50_ms=float(p50[place]),
-                        p50_ms_was=float(p50_was[place]),
-                        elsewhere=elsewhere,
-                        promised=self.promise.slower(self.hardware[number]),
-                        memory_bytes=float(memory[place]),
-                        memory_bytes_was=float(memory_was[place]),
-                        growth=self._growth(number),
-                        slot_s=book.account.slot_s,
-                    ),
-                    limits,
-                ),
-                "",
-            )
-            if fault:
-                look.say("bad", fault)
-            elif book.away[number] and not book.reports[number]:
-                look.say("absent", "was silent before and is now")
-            elif not book.deployed_us[number]:
-                look.say("unknown", "is about to get it")
-            else:
-                waited_s = (now_us - int(book.deployed_us[number])) / 1e6
-                heard_us = max(int(book.heard_us[number]), int(book.deployed_us[number]))
-                silent_s = (now_us - heard_us) / 1e6 if book.reports[number] else waited_s
-                enough = windows >= windows_needed and frames >= frames_needed
-                seen = f"{windows} of {windows_needed} windows and {frames} of {frames_needed} frames"
-                if silent_s > silence_s:
-                    silent.append(place)
-                    last = "since its last report" if book.reports[number] else "since the deployment, and no report"
-                    look.say("absent", f"is silent: {duration(silent_s)} {last} (limit {duration(silence_s)})")
-                elif enough and not self._first and not book.whole[INCUMBENT, number]:
-                    look.say("absent", "has nothing to be compared with")
-                elif enough:
-                    look.say("well", f"has shown {windows} windows and {frames} frames")
-                elif book.away[number]:
-                    look.say("absent", f"came back, and has shown {seen}")
-                elif waited_s > limits.blind_windows * self._window_s:
-                    look.say("bad", f"could not be judged in {duration(waited_s)}: {seen}")
-                else:
-                    look.say("unknown", f"has shown {seen}")
-        self._weigh_silence(mine, silent, look, now_us)
-        return look
-
-    def _weigh_silence(self, mine: Int64, silent: Sequence[int], look: "_Look", now_us: int) -> None:
-        """Gateways do fall silent by themselves; more of them than elsewhere, or for too long with nobody else to
-        judge by, is the candidate's doing."""
-        if not silent:
-            return
-        book, limits = self._book, self.limits
-        others = np.flatnonzero(~book.touched & (book.heard_us > 0))
-        quiet = int((~self._present(others, now_us)).sum())
-        share = max(limits.usual_silence, (quiet + 0.5) / (len(others) + 1))
-        watched = sum(not book.away[number] for number in mine.tolist())
-        fell = [place for place in silent if not book.away[mine[place]]]
-        chance = silent_by_chance(len(fell), watched, min(share, 0.5)) if fell else 1.0
-        waited_s = min((now_us - int(book.deployed_us[mine[place]])) / 1e6 for place in silent)
-        alone = not any(said in ("well", "unknown") for said in look.standings)
-        if chance < limits.silent_odds:
-            elsewhere = f"elsewhere {quiet} of {len(others)} are" if len(others) else "nobody else can be asked"
-            for place in fell:
-                look.standings[place] = "bad"
-                look.because[place] += f"; so are {len(fell)} of {several(watched, 'gateway')} there, {elsewhere}"
-        elif alone and waited_s > limits.patience_windows * self._window_s:
-            for place in silent:
-                look.standings[place] = "bad"
-
-    def _elsewhere(self, mine: Int64) -> float:
-        """How many times slower inference got meanwhile on gateways that run what they ran."""
-        book = self._book
-        others = np.flatnonzero(~book.touched)
-        now = newest_median(book.newest[INCUMBENT], columns.P50_MS, least=2)[others]
-        ring = int(self.rings[mine[0]])
-        sums = book.account.hours[: ring + 1, INCUMBENT][:, others].sum(axis=(0, 2))
-        timed = sums[:, TIMED]
-        was = np.exp(sums[:, P50] / np.where(timed > 0, timed, np.inf) * 1e-4)
-        known = (now > 0) & (timed > 0)
-        return float(np.median(now[known] / was[known])) if known.any() else 1.0
-
-    def _growth(self, number: int) -> Float64:
-        """Mean memory by slot with the candidate, bytes, the oldest first."""
-        account = self._book.account
-        sums = account.memory[: len(account.slots), number]
-        order = [place for _, place in sorted((slot, place) for place, slot in enumerate(account.slots))]
-        sums = sums[order][sums[order, 0] > 0] if len(order) else sums
-        return np.asarray(sums[:, 1] * 1024 / np.maximum(sums[:, 0], 1))
-
-    def _failure(self, number: int, progress: Progress) -> str:
-        """Why the gateway has not got the candidate running, or no longer; empty when nothing says so."""
-        book = self._book
-        if number in book.failed:
-            return f"gave it up: {book.failed[number]}"
-        if number in book.strange:
-            return f"runs {book.strange[number][:12]}, a digest that release {book.release} does not hold"
-        after = (book.last.at_us[number] > book.candidate_us[number]) & (
-            book.last.values[number, :, columns.RELEASE] != book.release
-        )
-        # one window may be told late; two say that it stays that way
-        if book.reports[number] and after.sum() >= 2:
-            last = int(book.last.values[number, -1, columns.RELEASE])
-            return f"runs release {last} again, of its own accord"
-        return "could not deploy it" if progress == "failed" else ""
-
-    def _gateway(self, number: int, place: int, look: "_Look") -> GatewayVerdict:
+    def _gateway(self, number: int, place: int, look: GatewayLook) -> GatewayVerdict:
         book = self._book
         touched = bool(book.touched[number])
         known = book.last.at_us[number] >= 0
-        sums = book.account.hours[:, :, number].sum(axis=(0, 2))
+        sums = book.account.totals[:, number]
         figures: dict[str, float] = {}
         for role, tail in ((CANDIDATE, ""), (INCUMBENT, "_was")):
             newest = book.newest[role]
@@ -341,23 +209,3 @@ class Ledger:
             errors=int(book.errors[CANDIDATE, number]),
             figures=figures,
         )
-
-
-@dataclass(slots=True)
-class _Look:
-    """Gateways one by one, before their odds are looked at together."""
-
-    window_s: float
-    windows: Float64
-    frames: Float64
-
-    standings: list[Standing] = field(default_factory=list)
-    because: list[str] = field(default_factory=list)
-
-    def say(self, standing: Standing, because: str) -> None:
-        self.standings.append(standing)
-        self.because.append(because)
-
-    def account(self, well: int) -> str:
-        shown = f"{int(self.windows.sum())} windows and {int(self.frames.sum())} frames"
-        return f"{several(well, 'gateway')} well over {shown}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from cloud.rollout import account
 from cloud.rollout.account import CANDIDATE, FIXED, INCUMBENT
-from cloud.rollout.book import Book
+from cloud.rollout.book import NEVER, Book
 from cloud.rollout.limits import Limits
 from cloud.rollout.measures import FIGURES, class_figures, promised
 from cloud.rollout.promise import Promise
@@ -114,10 +114,11 @@ def ring_odds(
     usuals = _usuals(book, ring, np.concatenate((got, others)), labels, place, figures, before)
     count = len(got)
     hours = book.account.hours
-    now = _compact(hours[:, CANDIDATE][:, got].sum(axis=0), place)
+    last = 1 + int((book.ring_marks != NEVER).any(axis=1).sum())  # epochs that have begun
+    now = _summed(hours[ring + 1 : last, CANDIDATE], got, place)
     told = now[:, :, account.WINDOWS].sum(axis=1) >= limits.least_windows
     found = shifts(_of(usuals.usual, slice(0, count)), now, figures)
-    later = _compact(hours[ring + 1 :, INCUMBENT][:, :, :, :][:, others].sum(axis=0), place)
+    later = _summed(hours[ring + 1 : last, INCUMBENT], others, place)
     around = meanwhile(shifts(_of(usuals.usual, slice(count, None)), later, figures), figures, least=limits.controls)
     classes = [hardware[number] for number in got.tolist()]
     promise_made = promised(promise, figures, found.expected, classes)
@@ -148,7 +149,7 @@ def ring_odds(
     return RingOdds(
         log10=log10,
         lacking=_lacking(figures, centre.estimate[0, 0], widths, margin + slack, found, told, limits),
-        unseen_hours=_unseen(hours[:, :, got]),
+        unseen_hours=_unseen(hours[:last], got),
         usual=usuals,
         figures=figures,
         names=names,
@@ -180,7 +181,7 @@ def _strangeness(seen: Float64, now: Float64, figures: Sequence[Figure]) -> Floa
 
 def _labels(book: Book, got: Int64) -> tuple[str, ...]:
     """The labels that are worth a test of their own, in an order that does not depend on how they came up."""
-    counts = book.account.hours[:, :, got, :, FIXED:].sum(axis=(0, 3))  # (roles, gateways, labels)
+    counts = book.account.totals[:, got, FIXED:]  # (roles, gateways, labels)
     total = np.maximum(counts.sum(axis=2, keepdims=True), 1)
     fleet = counts.sum(axis=1)
     share = fleet / np.maximum(fleet.sum(axis=1, keepdims=True), 1)
@@ -197,6 +198,14 @@ def _compact(hours: Float64, place: Sequence[int]) -> Float64:
     tested = hours[..., [FIXED + index for index in place]]
     rest = hours[..., FIXED:].sum(axis=-1) - tested.sum(axis=-1)
     return np.concatenate((hours[..., :FIXED], tested, rest[..., None]), axis=-1)
+
+
+def _summed(epochs: Float64, gateways: Int64, place: Sequence[int]) -> Float64:
+    """Sums over epochs of these gateways, compact."""
+    total = epochs[0, gateways] if len(epochs) else np.zeros((len(gateways), *epochs.shape[2:]))
+    for later in epochs[1:]:
+        total = total + later[gateways]
+    return _compact(total, place)
 
 
 def _usuals(
@@ -305,10 +314,10 @@ def _lacking(
     return ""
 
 
-def _unseen(hours: Float64) -> tuple[int, ...]:
+def _unseen(hours: Float64, got: Int64) -> tuple[int, ...]:
     """Hours of day in which the incumbent saw things and the candidate has not looked."""
-    saw = hours[:, INCUMBENT, :, :, account.DETECTIONS].sum(axis=(0, 1)) > 0
-    looked = hours[:, CANDIDATE, :, :, account.WINDOWS].sum(axis=(0, 1)) > 0
+    saw = hours[:, INCUMBENT, :, :, account.DETECTIONS][:, got].sum(axis=(0, 1)) > 0
+    looked = hours[:, CANDIDATE, :, :, account.WINDOWS][:, got].sum(axis=(0, 1)) > 0
     return tuple(int(hour) for hour in np.flatnonzero(saw & ~looked))
 
 
