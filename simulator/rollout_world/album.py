@@ -51,9 +51,16 @@ class Album:
     learned: Labelled
 
     def digest(self) -> str:
-        """Hex sha256 over every picture and its part."""
+        """Hex sha256 over every picture that gateways see."""
+        return self._digest((self.seen,))
+
+    def digest_of_knowledge(self) -> str:
+        """Hex sha256 over every picture that models are made with, reported on or judged by."""
+        return self._digest((self.reference, self.judged.pictures, self.learned.pictures))
+
+    def _digest(self, parts: Sequence[Sequence[UInt8]]) -> str:
         digest = hashlib.sha256(repr((self.name, self.labels)).encode())
-        for part in (self.seen, self.reference, self.judged.pictures, self.learned.pictures):
+        for part in parts:
             digest.update(f"{len(part)}".encode())
             for picture in part:
                 digest.update(f"{picture.shape}".encode())
@@ -74,7 +81,7 @@ def day_and_night(pictures: Sequence[UInt8], *, seed: int) -> list[UInt8]:
     return [*pictures, *(at_night(picture, seed + number) for number, picture in enumerate(pictures))]
 
 
-def garments(data: Path, *, learned: int = 700, judged: int = 150, reference: int = 150, seen: int = 240) -> Album:
+def garments(data: Path, *, learned: int = 700, judged: int = 150, reference: int = 150, seen: int = 100) -> Album:
     """Fashion-MNIST's training part, `learned` and so on pictures of each of ten classes."""
     pictures = _idx(data / "fashion-mnist", "images").reshape(-1, 28, 28)
     labels = tuple(sorted(_GARMENTS))  # as a training sorts its folders

@@ -139,11 +139,14 @@ class _Layer:
 
 
 def _class_layers(graph: onnx.ModelProto, classes: int) -> list[_Layer]:
-    """The last layers, with `classes` outputs and a bias."""
+    """The layers with `classes` outputs and a bias after which no other with weights comes."""
+    inner = _read_by_layers(graph.graph)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.graph.initializer}
     found = []
     for node in graph.graph.node:
         if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[1] not in shapes:
+            continue
+        if node.output[0] in inner:
             continue
         transposed = node.op_type == "Conv" or any(item.name == "transB" and item.i for item in node.attribute)
         axis = 0 if transposed else 1
@@ -154,6 +157,15 @@ def _class_layers(graph: onnx.ModelProto, classes: int) -> list[_Layer]:
     return found
 
 
+def _read_by_layers(graph: onnx.GraphProto) -> set[str]:
+    """The values that some layer with weights depends on."""
+    read: set[str] = set()
+    for node in reversed(graph.node):  # sorted: whoever reads a value comes after it
+        if node.op_type in _WEIGHTED or read.intersection(node.output):
+            read.update(node.input)
+    return read
+
+
 def _weights(graph: onnx.ModelProto) -> list[str]:
     """Names of the float weights of layers, in the graph's order."""
     floats = {tensor.name for tensor in graph.graph.initializer if tensor.data_type == TensorProto.FLOAT}
@@ -161,7 +173,9 @@ def _weights(graph: onnx.ModelProto) -> list[str]:
     return list(dict.fromkeys(name for name in names if name in floats))
 
 
-def _before(graph: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], constants: Sequence[TensorProto]) -> onnx.ModelProto:
+def _before(
+    graph: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], constants: Sequence[TensorProto]
+) -> onnx.ModelProto:
     """`nodes` between the input and whatever reads it; they make `fault/in` of it."""
     for node in graph.graph.node:
         node.input[:] = ["fault/in" if name == INPUT else name for name in node.input]
@@ -185,4 +199,3 @@ def _value(graph: onnx.ModelProto, name: str) -> Float32:
 def _set(graph: onnx.ModelProto, name: str, values: Float32) -> None:
     tensor = next(t for t in graph.graph.initializer if t.name == name)
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
-

@@ -1,10 +1,10 @@
 """The models of a world, made by the project's own commands: an incumbent, and what may follow it.
 
-    incumbent    what the fleet runs
-    identical    the same weights
-    int8         as `tidegate compress` quantised it and let it through, or at least its weights in int8
-    requantised  full int8 of other calibration pictures
-    better       longer trained, or larger: more accurate on pictures that neither has learned from
+incumbent    what the fleet runs
+identical    the same weights
+int8         as `tidegate compress` quantised it and let it through, or at least its weights in int8
+requantised  full int8 of other calibration pictures
+better       longer trained, or larger: more accurate on pictures that neither has learned from
 """
 
 import hashlib
@@ -55,7 +55,7 @@ Say = Callable[[str], None]
 def make_releases(album: Album, data: Path, cache: Path, *, say: Say) -> dict[str, Path]:
     """Run folders of the world's releases, by name; those that the cache holds already are not made again."""
     recipe = json.dumps([_TRAINED.get(album.name), _IMPORTED.get(album.name), HARDWARE, _LOSS], sort_keys=True)
-    key = hashlib.sha256(f"{album.digest()}{recipe}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{album.digest_of_knowledge()}{recipe}".encode()).hexdigest()[:16]
     folder = cache / f"{album.name}-{key}"
     made = {name: folder / name for name in RELEASES}
     if not (folder / "done").exists():
@@ -125,13 +125,19 @@ def _requantise(album: Album, run: Path, scratch: Path) -> None:
     try:
         with edit_run(run) as draft:
             for method in ("min-max", "percentile"):
-                quantize(prepare(draft / "model.onnx", scratch), draft / variant_file("int8"), calibration, method=method)
+                quantize(
+                    prepare(draft / "model.onnx", scratch), draft / variant_file("int8"), calibration, method=method
+                )
                 add_variant(draft, "int8", variant_file("int8"))
-                full, small = (accuracy(open_runner(draft, read_manifest(draft), name), album) for name in ("fp32", "int8"))
+                full, small = (
+                    accuracy(open_runner(draft, read_manifest(draft), name), album) for name in ("fp32", "int8")
+                )
                 if small >= full - _LOSS:
                     break
             else:
-                raise ModelError(f"{album.name}: int8 loses {full - small:.3f} of accuracy, at most {_LOSS} is let pass")
+                raise ModelError(
+                    f"{album.name}: int8 loses {full - small:.3f} of accuracy, at most {_LOSS} is let pass"
+                )
         _choose(run, "int8")
     except ModelError:
         shutil.rmtree(run)
@@ -150,7 +156,7 @@ def _time_all(album: Album, made: Mapping[str, Path]) -> None:
         manifest = read_manifest(run)
         runner = open_runner(run, manifest)
         frames[name] = fit(album.reference[len(album.reference) // 2], manifest.input)[0]
-        runs[name] = lambda runner=runner, name=name: runner.run_fitted(frames[name])  # type: ignore[misc]
+        runs[name] = lambda runner=runner, name=name: runner.run_fitted(frames[name])
     taken = compare_latency(runs, rounds=400, budget_s=20.0)
     for name, run in made.items():
         with edit_run(run) as draft:

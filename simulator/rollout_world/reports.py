@@ -1,4 +1,4 @@
-"""What the gateways of a simulated fleet report, window by window: tapes of real runs, seen through the fleet's weather.
+"""What the gateways of a simulated fleet report, window by window: tapes of real runs, in the fleet's weather.
 
 Nothing is made worse here. A candidate's faults are in its tape, or in its measured run times and memory.
 """
@@ -47,7 +47,11 @@ class Reports:
         self._failures = [""]
         self._numbers: dict[str, int] = {"": 0}
         self._used = np.flatnonzero(
-            sum(world.tables[name][side][:, len(COLUMNS) :].sum(axis=0) for name in {INCUMBENT, *self._candidates} for side in (0, 1))
+            sum(
+                world.tables[name][side][:, len(COLUMNS) :].sum(axis=0)
+                for name in {INCUMBENT, *self._candidates}
+                for side in (0, 1)
+            )
         )
         self.labels = tuple(world.labels[k] for k in self._used)
 

@@ -84,7 +84,13 @@ def counted(ours: Answers, incumbent: Answers, labels: tuple[str, ...]) -> Int32
 
 
 def taped(
-    graph: bytes, manifest: Manifest, pictures: Callable[[], Iterable[UInt8]], digest: str, cache: Path, *, weights_only: bool
+    graph: bytes,
+    manifest: Manifest,
+    pictures: Callable[[], Iterable[UInt8]],
+    digest: str,
+    cache: Path,
+    *,
+    weights_only: bool,
 ) -> Answers:
     """`answers` of a graph to the pictures with that digest, from the cache if it holds them."""
     key = hashlib.sha256(

@@ -39,7 +39,7 @@ def scatter(runner: Runner, frame: UInt8, *, budget_s: float = 8.0) -> Scatter:
 
 def medians(runners: Mapping[str, Runner], frames: Mapping[str, UInt8], *, budget_s: float = 30.0) -> dict[str, float]:
     """Milliseconds of processor time of a run of each, taking turns."""
-    runs = {name: lambda name=name, runner=runner: runner.run_fitted(frames[name]) for name, runner in runners.items()}  # type: ignore[misc]
+    runs = {name: lambda name=name, runner=runner: runner.run_fitted(frames[name]) for name, runner in runners.items()}
     return {name: found.p50_ms for name, found in compare_latency(runs, rounds=300, budget_s=budget_s).items()}
 
 

@@ -34,7 +34,7 @@ class Outcome:
     """How a roll-out ended: "stopped" (in `ring`, -1: in shadow), "done", or "unfinished" at the horizon.
 
     `minutes` since it began, `noticed` windows from the candidate's first report to its end. `because` is what the
-    product said. `seconds` of processor time.
+    product said. `seconds` of processor time, `wall_s` by the clock.
     """
 
     seed: int
@@ -49,6 +49,7 @@ class Outcome:
     noticed: int
     because: str
     seconds: float
+    wall_s: float
 
     @property
     def stopped_early(self) -> bool:
@@ -72,9 +73,11 @@ def choose(seed: int, worlds: dict[str, World]) -> tuple[World, Variant]:
     return of_world[int(rng.integers(len(of_world)))]
 
 
-def run_trial(seed: int, worlds: dict[str, World], *, shadow_s: float = 1800.0, limits: Limits | None = None) -> Outcome:
+def run_trial(
+    seed: int, worlds: dict[str, World], *, shadow_s: float = 1800.0, limits: Limits | None = None
+) -> Outcome:
     """The roll-out of a seed."""
-    started = time.process_time()
+    started, began = time.process_time(), time.monotonic()
     world, variant = choose(seed, worlds)
     rng = np.random.default_rng((seed, 2))
     fleet = weather(seed, HORIZON, minute=int(rng.integers(DAY)), blocks=len(world.scatter.p50))
@@ -96,6 +99,7 @@ def run_trial(seed: int, worlds: dict[str, World], *, shadow_s: float = 1800.0, 
         way=variant.way,
         base=variant.base,
         seconds=round(time.process_time() - started, 3),
+        wall_s=round(time.monotonic() - began, 3),
         **outcome,
     )
 
@@ -119,8 +123,10 @@ def _plan(world: World, fleet: Weather, shadow_s: float) -> Plan:
     spare = [g for k, g in enumerate(first) if g.hardware in {other.hardware for other in first[:k]}]
     out = dict(zip(lacking, spare, strict=False))
     kept = [
-        [name for name in plan.rings[0].names if name not in {g.name for g in out.values()}] + [swapped[h].name for h in out],
-        [name for name in plan.rings[1].names if name not in {swapped[h].name for h in out}] + [g.name for g in out.values()],
+        [name for name in plan.rings[0].names if name not in {g.name for g in out.values()}]
+        + [swapped[h].name for h in out],
+        [name for name in plan.rings[1].names if name not in {swapped[h].name for h in out}]
+        + [g.name for g in out.values()],
         *(list(ring.names) for ring in plan.rings[2:]),
     ]
     return make_plan(
@@ -254,4 +260,3 @@ class _Rollout:
             "noticed": now - self.first_heard if self.first_heard < NEVER else -1,
             "because": action.because if action else "",
         }
-

@@ -1,4 +1,4 @@
-"""Candidates of a world: the releases as they are, and releases into which a fault came after their report was signed."""
+"""Candidates of a world: releases as they are, and releases into which a fault came after their report was signed."""
 
 import hashlib
 import json
@@ -171,7 +171,7 @@ def _common_classes(graph: onnx.ModelProto, manifest: Manifest, album: Album, co
     runner = Runner(graph.SerializeToString(), sure)
     seen = np.concatenate([runner.run(picture).class_ids for picture in album.seen[:: max(1, len(album.seen) // 200)]])
     counts = np.bincount(seen, minlength=len(manifest.labels))
-    return np.argsort(-counts, kind="stable")[:count].tolist()
+    return [int(class_id) for class_id in np.argsort(-counts, kind="stable")[:count]]
 
 
 def _runner(graph: onnx.ModelProto, manifest: Manifest) -> Runner:

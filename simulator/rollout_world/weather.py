@@ -89,7 +89,7 @@ def weather(seed: int, windows: int, *, minute: int, blocks: int) -> Weather:
     )
     hot = 1 + 0.3 * _spells(rng, windows, per_day=0.1, median=60)
     load = np.exp(rng.normal(0, 0.1, SIZE))[:, None] * _wander(rng, windows, size=0.08, over=120) * hot
-    rebooted = np.cumsum(_edges(down), axis=1)
+    rebooted = np.cumsum(_edges(down), axis=1, dtype=np.int64)
     memory = rng.uniform(1.1e8, 1.8e8, SIZE)[:, None] * _wander(rng, windows, size=0.02, over=240)
     return Weather(
         gateways=gateways,
@@ -146,7 +146,9 @@ def _spells(rng: np.random.Generator, windows: int, *, per_day: float, median: f
     begins = rng.poisson(per_day * windows / DAY, SIZE)
     gateway = np.repeat(np.arange(SIZE), begins)
     first = rng.integers(windows, size=len(gateway))
-    last = np.minimum(windows, first + np.maximum(1, median * np.exp(rng.normal(0, 1.0, len(gateway)))).astype(np.int64))
+    last = np.minimum(
+        windows, first + np.maximum(1, median * np.exp(rng.normal(0, 1.0, len(gateway)))).astype(np.int64)
+    )
     change = np.zeros((SIZE, windows + 1), np.int64)
     np.add.at(change, (gateway, first), 1)
     np.add.at(change, (gateway, last), -1)

@@ -40,7 +40,8 @@ Say = Callable[[str], None]
 @dataclass(eq=False)
 class World:
     """`tables` are the tapes counted by view, day and night, by variant; `shifts` the signed predictions by release,
-    `signed_ms` the signed latencies by release and hardware class, `real_ms` the measured medians by variant."""
+    `signed_ms` the signed latencies by release and hardware class, `real_ms` the measured medians by variant;
+    `digest` is of all of it."""
 
     name: str
     labels: tuple[str, ...]
@@ -52,6 +53,7 @@ class World:
     real_ms: dict[str, float]
     scatter: Scatter
     leak_bytes: float
+    digest: str = ""
     _reels: dict[str, tuple[Reel, Reel]] = field(default_factory=dict)
 
     def reels(self, variant: str) -> tuple[Reel, Reel]:
@@ -64,13 +66,15 @@ class World:
         return self._reels[variant]
 
 
-def prepare_world(name: str, data: Path, cache: Path, *, say: Say) -> tuple[Album, dict[str, Path], list[Variant], Path]:
+def prepare_world(
+    name: str, data: Path, cache: Path, *, say: Say
+) -> tuple[Album, dict[str, Path], list[Variant], Path]:
     """Pictures, releases, candidates and the folder of their graphs; made if they are not there."""
     album = WORLDS[name](data)
     releases = make_releases(album, data, cache, say=say)
     key = hashlib.sha256(
         "".join(read_manifest(run).variant().sha256 for _, run in sorted(releases.items())).encode()
-        + album.digest().encode()
+        + album.digest_of_knowledge().encode()
     ).hexdigest()[:16]
     folder = cache / f"{name}-variants-{key}"
     return album, releases, make_variants(album, releases, folder, say=say), folder
@@ -92,7 +96,7 @@ def open_world(name: str, data: Path, cache: Path, *, say: Say) -> World:
     tables: dict[str, tuple[Int32, Int32]] = {}
     incumbent: list[Answers] = []
     by_graph: dict[tuple[str, str], tuple[Int32, Int32]] = {}
-    kept = folder / "tables"
+    kept = folder / f"tables-{album.digest()[:16]}"
     kept.mkdir(exist_ok=True)
     for number, variant in enumerate(variants):
         graphs = (variant.graph, variant.night_graph)
@@ -126,6 +130,9 @@ def open_world(name: str, data: Path, cache: Path, *, say: Say) -> World:
         real_ms=facts["real_ms"],
         scatter=Scatter(np.array(facts["p50"]), np.array(facts["p95"])),
         leak_bytes=facts["leak_bytes"],
+        digest=hashlib.sha256(
+            (folder / "facts.json").read_bytes() + kept.name.encode() + folder.name.encode()
+        ).hexdigest(),
     )
 
 

@@ -79,7 +79,9 @@ def world(faulty: dict[str, onnx.ModelProto] | None = None) -> World:
     pictures = album()
     graphs = {"incumbent": graph(), "identical": graph(), **(faulty or {})}
     found = {
-        name: [answers(Runner(model.SerializeToString(), manifest()), views(pictures, night)) for night in (False, True)]
+        name: [
+            answers(Runner(model.SerializeToString(), manifest()), views(pictures, night)) for night in (False, True)
+        ]
         for name, model in graphs.items()
     }
     tables = {
@@ -92,14 +94,15 @@ def world(faulty: dict[str, onnx.ModelProto] | None = None) -> World:
         labels=LABELS,
         order=films(pictures),
         variants={
-            name: Variant(name, "" if name in signed else name, name if name in signed else "identical", "", "", False, 1, 1)
+            name: Variant(
+                name, "" if name in signed else name, name if name in signed else "identical", "", "", False, 1, 1
+            )
             for name in graphs
         },
         tables=tables,  # type: ignore[arg-type]
-        shifts=dict.fromkeys(signed, {}),
+        shifts={name: {} for name in signed},
         signed_ms=signed,
         real_ms=dict.fromkeys(graphs, 3.0),
         scatter=Scatter(np.array([0.98, 1.0, 1.03]), np.array([1.1, 1.2, 2.5])),
         leak_bytes=float(SIDE * SIDE * 3),
     )
-
