@@ -36,7 +36,7 @@ BARS = (
     "process_gateways",
     "light_gateways",
 )
-LONG = ("fashion_mnist", "trashnet", "detector_learned", "recovery_storm")
+LONG = ("fashion_mnist", "trashnet", "detector_learned", "recovery_storm", "rollout_odds")
 
 
 def main() -> int:

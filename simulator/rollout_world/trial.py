@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from cloud.rollout.begin import make_plan
 from cloud.rollout.decide import Advance, Done, Revert, Shadow, decide
 from cloud.rollout.judge import Ledger
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Plan, Wishes
 from cloud.rollout.promise import Promise
-from cloud.rollout.rings import make_plan
 from cloud.rollout.standings import Standings
 from simulator.rollout_world.releases import GOOD, HARDWARE
 from simulator.rollout_world.reports import CANDIDATE_RELEASE, INCUMBENT_RELEASE, START_US, Reports
@@ -22,7 +22,7 @@ from simulator.rollout_world.weather import DAY, NEVER, SIZE, WINDOW_S, Weather,
 from simulator.rollout_world.worlds import INCUMBENT, World
 
 HISTORY = DAY  # windows with the incumbent that the lake holds when a roll-out begins
-HORIZON = HISTORY + 3 * DAY
+_LONGEST = 3 * DAY
 _WINDOW_US = int(WINDOW_S * 1e6)
 _OFTEN, _SELDOM = 60, 10  # windows after a change in which every one is looked at; then one in so many
 _DEPLOY_WINDOWS = 3  # a gateway that is there has a deployment after one to so many
@@ -74,13 +74,18 @@ def choose(seed: int, worlds: dict[str, World]) -> tuple[World, Variant]:
 
 
 def run_trial(
-    seed: int, worlds: dict[str, World], *, shadow_s: float = 1800.0, limits: Limits | None = None
+    seed: int,
+    worlds: dict[str, World],
+    *,
+    shadow_s: float = 1800.0,
+    history: int = HISTORY,
+    limits: Limits | None = None,
 ) -> Outcome:
     """The roll-out of a seed."""
     started, began = time.process_time(), time.monotonic()
     world, variant = choose(seed, worlds)
     rng = np.random.default_rng((seed, 2))
-    fleet = weather(seed, HORIZON, minute=int(rng.integers(DAY)), blocks=len(world.scatter.p50))
+    fleet = weather(seed, history + _LONGEST, minute=int(rng.integers(DAY)), blocks=len(world.scatter.p50))
     candidate = dict.fromkeys(HARDWARE, variant.name)
     if variant.way == "one-hardware":
         broken = list(HARDWARE)[int(rng.integers(len(HARDWARE)))]
@@ -91,7 +96,7 @@ def run_trial(
         leak = per_second * WINDOW_S / (np.median(fleet.frames) * world.leak_bytes)
     reports = Reports(world, fleet, candidate, leak=leak)
     plan = _plan(world, fleet, shadow_s)
-    outcome = _Rollout(plan, reports, _promise(world, variant), rng, limits or Limits()).run()
+    outcome = _Rollout(plan, reports, _promise(world, variant), rng, limits or Limits(), history).run()
     return Outcome(
         seed=seed,
         world=world.name,
@@ -105,38 +110,13 @@ def run_trial(
 
 
 def _plan(world: World, fleet: Weather, shadow_s: float) -> Plan:
-    plan = make_plan(
+    return make_plan(
         model=world.name,
         release=CANDIDATE_RELEASE,
         incumbent=INCUMBENT_RELEASE,
         fleet="shop",
         gateways=fleet.gateways,
         wishes=Wishes(shadow_s=shadow_s, soak_s=(86_400.0, 3_600.0)),
-    )
-    first = plan.rings[0].gateways
-    lacking = sorted(set(HARDWARE).difference(gateway.hardware for gateway in first))
-    if not lacking:
-        return plan
-    # the plan warns that ring 0 does not cover every class, and its operator prefers one that does
-    rest = [gateway for gateway in plan.rings[1].gateways if gateway.hardware in lacking]
-    swapped = {hardware: next(gateway for gateway in rest if gateway.hardware == hardware) for hardware in lacking}
-    spare = [g for k, g in enumerate(first) if g.hardware in {other.hardware for other in first[:k]}]
-    out = dict(zip(lacking, spare, strict=False))
-    kept = [
-        [name for name in plan.rings[0].names if name not in {g.name for g in out.values()}]
-        + [swapped[h].name for h in out],
-        [name for name in plan.rings[1].names if name not in {swapped[h].name for h in out}]
-        + [g.name for g in out.values()],
-        *(list(ring.names) for ring in plan.rings[2:]),
-    ]
-    return make_plan(
-        model=plan.model,
-        release=plan.release,
-        incumbent=plan.incumbent,
-        fleet=plan.fleet,
-        gateways=fleet.gateways,
-        kept=kept,
-        wishes=plan.wishes,
     )
 
 
@@ -146,10 +126,11 @@ def _promise(world: World, variant: Variant) -> Promise:
 
 class _Rollout:
     def __init__(
-        self, plan: Plan, reports: Reports, promise: Promise, rng: np.random.Generator, limits: Limits
+        self, plan: Plan, reports: Reports, promise: Promise, rng: np.random.Generator, limits: Limits, history: int
     ) -> None:
         self.plan, self.reports, self.rng, self.limits = plan, reports, rng, limits
         self.fleet = reports.weather
+        self.history, self.horizon = history, reports.weather.sent.shape[1]
         self.number = {gateway.name: k for k, gateway in enumerate(self.fleet.gateways)}
         self.ring = np.zeros(SIZE, np.int64)
         for number, ring in enumerate(plan.rings):
@@ -165,7 +146,7 @@ class _Rollout:
             promise=promise,
             hardware=[gateway.hardware for gateway in self.fleet.gateways],
         )
-        windows = self.fleet.sent.shape[1]
+        windows = self.horizon
         gateway, window = np.divmod(np.arange(SIZE * windows), windows)
         sent = self.fleet.sent.reshape(-1)
         order = np.argsort(sent, kind="stable")
@@ -178,10 +159,10 @@ class _Rollout:
         self.shadow_since = 0
 
     def run(self) -> dict[str, Any]:
-        now = HISTORY
+        now = self.history
         self._deliver(now)
         changed = now
-        while now < HORIZON - 1:
+        while now < self.horizon - 1:
             action = decide(self.plan, self._standings(now), self._us(now))
             if isinstance(action, Revert | Done):
                 return self._end(action, now)
@@ -193,7 +174,7 @@ class _Rollout:
             if isinstance(action, Advance | Shadow):
                 changed = now
             step = 1 if now - changed < _OFTEN else _SELDOM
-            now = min(HORIZON - 1, now + step)
+            now = min(self.horizon - 1, now + step)
             self._deliver(now)
         return self._end(None, now)
 
@@ -204,7 +185,7 @@ class _Rollout:
         return Standings(
             self.ledger.judge(self._us(now)),
             tuple(self.deployed_us),
-            self._us(HISTORY),
+            self._us(self.history),
             self.limits.patience_windows * WINDOW_S,
             shadow_since_us=self._us(self.shadow_since) if self.shadow_since else 0,
         )
@@ -246,7 +227,7 @@ class _Rollout:
         self.ledger.touch(wave.names, marks, deployed_us=self._us(now), absent=absent)
         self.deployed_us.append(self._us(now))
         for gateway, window in self._reached(wave.names, now):
-            if window < HORIZON - 1:
+            if window < self.horizon - 1:
                 self.reports.deploy(gateway, window)
 
     def _end(self, action: Revert | Done | None, now: int) -> dict[str, Any]:
@@ -256,7 +237,7 @@ class _Rollout:
             "end": end,
             "ring": self.plan.ring_of(touched - 1) if touched else -1,
             "touched": touched,
-            "minutes": now - HISTORY,
+            "minutes": now - self.history,
             "noticed": now - self.first_heard if self.first_heard < NEVER else -1,
             "because": action.because if action else "",
         }

@@ -1,16 +1,19 @@
 """A world of coloured squares, and a classifier that names their colour: small enough to run in a moment."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from cloud.predicted_shift import shift_of
 from cloud.run_folder import add_variant
+from cloud.shift_tally import ShiftTally
 from models.detections import UInt8
 from models.manifest import InputSpec, Manifest, write_manifest
 from models.runner import Runner
-from simulator.rollout_world.album import Album, Labelled, views
+from simulator.rollout_world.album import Album, Labelled, day_and_night, views
 from simulator.rollout_world.films import films
 from simulator.rollout_world.tapes import answers, counted
 from simulator.rollout_world.timings import Scatter
@@ -74,6 +77,16 @@ def write_run(folder: Path, model: onnx.ModelProto) -> Path:
     return folder
 
 
+def _shift(pictures: Album) -> dict[str, Any]:
+    """What a release promises that answers as the incumbent does."""
+    tally = ShiftTally(LABELS, LABELS)
+    runner = Runner(graph().SerializeToString(), manifest())
+    for picture in day_and_night(pictures.reference, seed=0):
+        found = runner.run(picture)
+        tally.add(found, found)
+    return shift_of(tally, LABELS, LABELS)
+
+
 def world(faulty: dict[str, onnx.ModelProto] | None = None) -> World:
     """A world of the incumbent, an identical release, and candidates by the way in which they were made worse."""
     pictures = album()
@@ -100,7 +113,7 @@ def world(faulty: dict[str, onnx.ModelProto] | None = None) -> World:
             for name in graphs
         },
         tables=tables,  # type: ignore[arg-type]
-        shifts={name: {} for name in signed},
+        shifts=dict.fromkeys(signed, _shift(pictures)),
         signed_ms=signed,
         real_ms=dict.fromkeys(graphs, 3.0),
         scatter=Scatter(np.array([0.98, 1.0, 1.03]), np.array([1.1, 1.2, 2.5])),
