@@ -27,6 +27,8 @@ from cloud.rollout.verdicts import GatewayVerdict, RingVerdict, Standing
 from cloud.rollout.windows import Int64, Windows
 from cloud.rollout.words import several
 
+_NEWS = 1.02  # odds are worked out anew when there are so many times as many windows
+
 
 class Ledger:
     """The evidence of one roll-out.
@@ -132,8 +134,10 @@ class Ledger:
         limit = float(-np.log10(limits.alpha * (0.5 if ring == 0 and rings > 1 else 0.5 / max(rings - 1, 1))))
         odds = None
         if not self._first:
-            odds = ring_odds(book, ring, got, self.hardware, self.promise, limits, self._odds.get(ring))
-            self._odds[ring] = odds
+            odds = self._odds.get(ring)
+            if odds is None or look.windows.sum() > _NEWS * odds.windows or len(odds.gateways) != len(got):
+                odds = ring_odds(book, ring, got, self.hardware, self.promise, limits, odds)
+                self._odds[ring] = odds
         standing, because = self._standing(got, look, odds, limit)
         bad = look.standings.count("bad")
         return RingVerdict(

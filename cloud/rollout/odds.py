@@ -39,6 +39,7 @@ _TESTED = 15  # labels, at most
 _SHARE, _SHARE_SOMEWHERE = 0.01, 0.1  # of the detections: a label is tested that makes up so much of them
 _STAKES = (0.3, 0.25, 0.2, 0.25)  # on the ring, its hardware classes, its gateways, and how these differ
 _WHOLE_DAY = 0.5  # of each, the rest on the quarters
+_ASKED = 80  # untouched gateways are enough to know what these went through, or up to twice as few
 _WIDE = 0.1  # alpha of the intervals by which a ring is shown to be well: that one is too wide now and then only waits
 _QUARTERS = ("", " between 0:00 and 6:00 UTC", " between 6:00 and 12:00 UTC", " between 12:00 and 18:00 UTC",
              " between 18:00 and 24:00 UTC")  # fmt: skip
@@ -46,14 +47,17 @@ _QUARTERS = ("", " between 0:00 and 6:00 UTC", " between 6:00 and 12:00 UTC", " 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RingOdds:
-    """`log10` of the ring's e-value; `lacking` says which figure is not known well enough to call the ring well,
-    empty when all are."""
+    """From so many `windows` with the candidate: `log10` of the ring's e-value; `lacking` says which figure is not
+    known well enough to call the ring well, empty when all are.
+    """
 
+    windows: float
     log10: float
     lacking: str
     unseen_hours: tuple[int, ...]
     usual: "Usuals"
     figures: tuple[Figure, ...]
+    gateways: tuple[str, ...]
     names: tuple[str, ...]  # of the sets
     ring: Pooled
     each: Float64  # (sets, PARTS, figures), log e-values
@@ -108,6 +112,7 @@ def ring_odds(
 ) -> RingOdds:
     """Of the touched gateways `got` of a ring; `before` is what was found at the look before, None at the first."""
     others = np.flatnonzero(book.rings > ring)
+    others = others[:: 1 + len(others) // _ASKED]
     labels = _labels(book, got)
     figures = FIGURES + class_figures(labels)
     place = [book.account.labels.index(label) for label in labels]
@@ -130,7 +135,8 @@ def ring_odds(
     if not around.gateways:
         # nobody can say how hours differ in which the incumbent was not seen
         noise = noise + (8 * wander * _strangeness(usuals.usual.seen[:count], now, figures)) ** 2
-    sets, names, stakes = _sets(classes, [book.gateways[number] for number in got.tolist()])
+    members = tuple(book.gateways[number] for number in got.tolist())
+    sets, names, stakes = _sets(classes, members)
     centre = pooled(estimate, noise, np.broadcast_to(scene, noise.shape), promise_made.shared + around.variance, sets)
     tolerance = np.array([figure.tolerance for figure in figures])
     size = np.array([figure.size for figure in figures])
@@ -147,11 +153,13 @@ def ring_odds(
     known = np.isfinite(centre.variance[0, 0])
     slack = 2 * np.sqrt(np.where(known, centre.variance[0, 0] - np.where(known, centre.sampling[0, 0], 0.0), 0.0))
     return RingOdds(
+        windows=float(book.account.totals[CANDIDATE, got, account.WINDOWS].sum()),
         log10=log10,
         lacking=_lacking(figures, centre.estimate[0, 0], widths, margin + slack, found, told, limits),
         unseen_hours=_unseen(hours[:last], got),
         usual=usuals,
         figures=figures,
+        gateways=members,
         names=names,
         ring=centre,
         each=each + np.log(np.maximum(weight, 1e-12)),
