@@ -69,7 +69,11 @@ def run(args: argparse.Namespace) -> int:
             signal.signal(number, lambda *_: stop.set())
         collect_rarely()
         threading.Thread(
-            target=keep_up, args=(open_place(lake), pictures.store, stop), name="upkeep", daemon=True
+            target=keep_up,
+            args=(open_place(lake), pictures.store, stop),
+            kwargs={"worked_s": lambda: ingest.worked_s},
+            name="upkeep",
+            daemon=True,
         ).start()
         while not stop.is_set() and not link.wait_until_ready(0.2):
             pass  # the connection says by itself what it waits for

@@ -43,7 +43,8 @@ class Link(Protocol):
 
 @dataclass(slots=True)
 class Ingest:
-    """One worker. `commit_s`: how long messages are gathered into one commit. `refused`: messages in the quarantine."""
+    """One worker. `commit_s`: how long messages are gathered into one commit. `refused`: messages in the quarantine;
+    `worked_s`: how long all rounds took so far, from any thread."""
 
     link: Link
     sink: Sink
@@ -52,6 +53,7 @@ class Ingest:
     commit_s: float
     commits: int = 0
     refused: int = 0
+    worked_s: float = 0.0
     _streams: StreamAllowance = field(default_factory=StreamAllowance)
     _complaints: "Complaints" = field(default_factory=lambda: Complaints())
     _failing: bool = False
@@ -61,7 +63,9 @@ class Ingest:
         while not stop.is_set():
             messages = self._gather(stop)
             if messages:
+                began_s = time.monotonic()
                 self._try(messages, stop)
+                self.worked_s += time.monotonic() - began_s
 
     def take_in(self, messages: Sequence[Message]) -> None:
         """One round: commit what these messages bring, then acknowledge. LakeError when nothing can be said to be

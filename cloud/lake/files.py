@@ -17,6 +17,7 @@ from cloud.lake.commit import AddedFile
 from cloud.lake.place import Place
 
 _ROWS_OF_A_GROUP = 128 * 1024
+_EDGES = ("x1", "y1", "x2", "y2")
 _MAX_STATISTIC = 256  # characters; a hostile gateway's texts do not belong into the log
 
 
@@ -39,6 +40,8 @@ def write_file(
             # what goes into the log, and what no query narrows down by is left out
             write_statistics=[field.name for field in schema if not pa.types.is_nested(field.type)],
             store_schema=False,  # texts are text, whether they are written as such or by dictionary
+            use_dictionary=dictionaries(schema),
+            column_encoding={field.name: "DELTA_BINARY_PACKED" for field in schema if _is_steps(field.type)},
         ) as writer:
             for group in _groups(batches, schema):
                 writer.write_table(group)
@@ -52,6 +55,35 @@ def write_file(
         new=new,
         stats=json.dumps(statistics(footer[0])),
     )
+
+
+def dictionaries(schema: pa.Schema) -> list[str]:
+    """The columns, as paths of Parquet, whose values come again and again. Not numbers and times of records, which grow
+    by steps, and are told by their differences; not edges of boxes: a dictionary of them costs more than it saves."""
+    return [
+        path
+        for field in schema
+        if not _is_steps(field.type)
+        for path in _leaves(field.name, field.type)
+        if path.rpartition(".")[2] not in _EDGES
+    ]
+
+
+def _is_steps(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_timestamp(kind))
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
+    if pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{path}.{field.name}", field.type)
+    elif pa.types.is_map(kind):
+        yield from _leaves(f"{path}.key_value.key", kind.key_type)
+        yield from _leaves(f"{path}.key_value.value", kind.item_type)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    else:
+        yield path
 
 
 def statistics(footer: pq.FileMetaData) -> dict[str, Any]:

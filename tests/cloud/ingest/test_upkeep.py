@@ -1,6 +1,7 @@
 """Compaction beside the commits."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,6 +83,37 @@ def test_upkeep_goes_on_after_a_failure_and_says_it_once(
     stop.set()
     thread.join()
     assert caplog.text.count("upkeep of the lake failed") == 1
+
+
+def test_while_ingest_has_no_time_compaction_waits_until_there_are_very_many_files(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(upkeep, "COMPACT_AT_FILES", 2)
+    monkeypatch.setattr(upkeep, "COMPACT_AT_FILES_BUSY", 6)
+    sink = DeltaSink(lake)
+    stop, busy, looks = threading.Event(), threading.Event(), list[float]()
+    busy.set()
+
+    def worked_s() -> float:
+        looks.append(time.monotonic())
+        return looks[-1] if busy.is_set() else 0.0
+
+    for seq in range(1, 6):
+        sink.commit([frames_run(seq, seq)], at=AT)
+    thread = threading.Thread(
+        target=keep_up, args=(open_place(lake), DiskStore(lake / "objects"), stop), kwargs={"worked_s": worked_s}
+    )
+    thread.start()
+    _wait_until(lambda: len(looks) > 5)
+    assert files(lake) == 5
+    sink.commit([frames_run(6, 6)], at=AT)
+    _wait_until(lambda: files(lake) == 1)
+    sink.commit([frames_run(7, 7)], at=AT)
+    busy.clear()
+    _wait_until(lambda: files(lake) == 1)
+    stop.set()
+    thread.join()
 
 
 def test_parts_of_a_picture_that_never_became_whole_expire_and_are_named(

@@ -120,3 +120,17 @@ def test_files_of_different_days_are_not_merged() -> None:
 def _adds(lake: Path, version: int) -> list[dict[str, object]]:
     lines = (lake / "frames" / "_delta_log" / f"{version:020}.json").read_text().splitlines()
     return [action["add"] for action in map(json.loads, lines) if "add" in action]
+
+
+def test_columns_are_told_as_suits_them(lake: Path) -> None:
+    DeltaSink(lake).commit([run_of([frame(7)])], at=AT)
+    (path,) = DeltaTable(lake / "frames").file_uris()
+    group = pq.read_metadata(path).row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    encodings = {column.path_in_schema.rpartition(".")[2]: set(column.encodings) for column in columns}
+    steps = {name for name, told in encodings.items() if "DELTA_BINARY_PACKED" in told}
+    dictionary = {name for name, told in encodings.items() if "RLE_DICTIONARY" in told}
+
+    assert steps == {"seq", "frame", "captured_at", "release", "steady_us"}
+    assert dictionary == {"gateway", "stream", "camera", "model", "label", "class_id", "score", "track"}
+    assert set(encodings) - steps - dictionary == {"x1", "y1", "x2", "y2"}
