@@ -2,7 +2,14 @@
 
 import argparse
 
-from cloud.commands import rollout_ask, rollout_history, rollout_look, rollout_start, rollout_tick
+from cloud.commands import (
+    rollout_ask,
+    rollout_history,
+    rollout_look,
+    rollout_plan,
+    rollout_start,
+    rollout_tick,
+)
 
 EPILOG = """\
 A fleet is a thing group. At its first roll-out a model gets rings in it, thing groups of their own, which are then
@@ -16,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (rollout_start, rollout_look, rollout_ask, rollout_history, rollout_tick):
+    for module in (rollout_plan, rollout_start, rollout_look, rollout_ask, rollout_history, rollout_tick):
         module.add_verbs(verbs)
 
 

@@ -7,6 +7,7 @@ these groups to another: it is given there what it runs already.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count
 
 from cloud.rollout.fleet import Fleet
@@ -30,6 +31,30 @@ def wave_group(fleet: str, model: str, ring: int, wave: int = 0) -> str:
 def groups_there(fleet: Fleet, group: str, model: str) -> tuple[Mapping[str, tuple[str, ...]], ...]:
     """Ring by ring, the groups that there are, in order, and the gateways in each."""
     return tuple(_rings_there(fleet, group, model))
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What `arrange` would do: groups to be made, gateways that join (newcomers), move and leave."""
+
+    makes: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()
+    moves: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+
+def changes(plan: Plan, fleet: Fleet) -> Changes:
+    """What the plan changes of the groups that there are."""
+    rings = groups_there(fleet, plan.fleet, plan.model)
+    there = {group for ring in rings for group in ring}
+    homes = {thing: group for ring in rings for group, things in ring.items() for thing in things}
+    planned = {name: wave.group for wave in plan.waves for name in wave.names}
+    return Changes(
+        tuple(wave.group for wave in plan.waves if wave.group not in there),
+        tuple(name for name in planned if name not in homes),
+        tuple(name for name, group in planned.items() if homes.get(name, group) != group),
+        tuple(sorted(homes.keys() - planned.keys())),
+    )
 
 
 def arrange(plan: Plan, fleet: Fleet) -> Iterator[str]:
