@@ -20,10 +20,7 @@ from models.health import SCORE_BINS
 
 NEVER = np.iinfo(np.int64).max
 _FARTHEST_US = 40 * 86_400_000_000  # a clock that is farther off is taken to say the farthest
-_IOU_UNIT = 1e-4
-_LEFT_UNIT = 1e-3  # of a detection, in what is left over of the promise
 _MERGE = 1 << 16
-_UNSAID_SCENE, _FEW = 0.15, 10.0
 
 # columns of the newest windows; in those of any release the second is the release
 SEQ, P50_MS, FRAMES, ERRORS, MEMORY, PER_S, P95_MS = range(7)
@@ -64,7 +61,8 @@ class Book:
         self.last = no_newest(n, 2)  # of any release of the model
         self.failed: dict[int, str] = {}
         self.strange: dict[int, str] = {}
-        self.shadow = Shadow(n, promise)
+        self.shadow = Shadow(n)
+        self.clumps: dict[int, tuple[int, float]] = {}  # kept for things.py
         self._index = {name: number for number, name in enumerate(self.gateways)}
         self._old_keys = np.zeros(0, np.uint64)
         self._new_keys: set[int] = set()
@@ -185,67 +183,33 @@ class Book:
 
 
 class Shadow:
-    """Sums over the windows in which the candidate ran beside the incumbent, by gateway."""
+    """Sums over the windows in which the candidate ran beside the incumbent, by gateway. `blind` counts those in which
+    it looked at nothing though the incumbent did."""
 
-    def __init__(self, gateways: int, promise: Promise) -> None:
-        said = promise.said
-        self.kept: Float64 | None = said.kept if said else None
-        self.confirmed: Float64 | None = said.confirmed if said else None
-        things = said.things if said else 0.0
-        # of a scene of one thing, and of the report's own error
-        variance = said.variance if said else {}
-        self.scene_variance = [
-            (variance.get(name, _UNSAID_SCENE) * things + _UNSAID_SCENE * _FEW) / (things + _FEW)
-            for name in ("kept", "confirmed")
-        ]
-        self.shared_variance = [value / max(things, 1.0) for value in self.scene_variance]
+    def __init__(self, gateways: int) -> None:
         n = gateways
-        self.windows, self.frames, self.agreed, self.matched, self.ours, self.theirs = np.zeros((6, n), np.int64)
-        self.iou = np.zeros(n)  # of the matched, in _IOU_UNIT
+        self.windows, self.blind, self.frames, self.agreed, self.matched, self.ours, self.theirs = np.zeros(
+            (7, n), np.int64
+        )
         self.our_bins, self.their_bins = np.zeros((2, n, SCORE_BINS), np.int64)
-        # of what is left over of the promise in a window (matched less expected), with the detections it is a part of:
-        # sums of e, e*e, e*d, d*d in units; for what is kept of the incumbent's and for what of the candidate's it has
-        self.left = np.zeros((2, n, 4))
 
     def add(self, windows: Windows, gateway: Int64, mine: Bool) -> None:
+        np.add.at(self.blind, gateway[mine & (windows.shadow_frames == 0) & (windows.frames > 0) & windows.looking], 1)
         mine = mine & (windows.shadow_frames > 0)
         if not mine.any():
             return
         rows, who = windows.take(mine), gateway[mine]
+        np.add.at(self.windows, who, 1)
         for sums, column in (
-            (self.windows, np.ones(len(who), np.int64)),
             (self.frames, rows.shadow_frames),
             (self.agreed, rows.shadow_agreed),
             (self.matched, rows.shadow_matched),
             (self.ours, rows.shadow_ours),
             (self.theirs, rows.shadow_theirs),
-            (self.iou, np.rint(rows.shadow_iou * rows.shadow_matched / _IOU_UNIT)),
             (self.our_bins, rows.shadow_our_bins),
             (self.their_bins, rows.shadow_their_bins),
         ):
             np.add.at(sums, who, column)
-        for side, (bins, share, whole) in enumerate(
-            (
-                (rows.shadow_our_bins, self.kept, rows.shadow_ours),
-                (rows.shadow_their_bins, self.confirmed, rows.shadow_theirs),
-            )
-        ):
-            expected = bins @ (np.full(SCORE_BINS, 0.5) if share is None else share)
-            left = np.rint((rows.shadow_matched - expected) / _LEFT_UNIT)
-            np.add.at(self.left[side], who, np.stack((left, left**2, left * whole, whole**2), axis=1))
-
-    def mean_iou(self) -> Float64:
-        return np.asarray(self.iou * _IOU_UNIT / np.maximum(self.matched, 1))
-
-    def left_over(self, side: int) -> tuple[Float64, Float64, Float64]:
-        """By gateway: the share by which what matched differs from what was promised, the sampling variance of that
-        (as if windows came in runs of three), and the detections it is a share of."""
-        e, ee, ed, dd = self.left[side].T
-        whole = np.asarray((self.ours, self.theirs)[side], np.float64)
-        safe = np.where(whole > 0, whole, np.inf)
-        share = e * _LEFT_UNIT / safe
-        spread = np.maximum(ee * _LEFT_UNIT**2 - 2 * share * ed * _LEFT_UNIT + share**2 * dd, 0.0)
-        return share, 3 * (spread + 0.25) / safe**2, whole
 
 
 def newest_median(newest: Newest, column: int, *, least: int) -> Float64:

@@ -119,7 +119,7 @@ class Ledger:
         mine = np.flatnonzero(self.rings == ring)
         there = present(book, mine, now_us, limits)
         ready = there & (book.whole[INCUMBENT, mine] >= limits.baseline_windows)
-        shadow, shadow_because = shadow_verdict(book.shadow, mine, limits)
+        shadow, shadow_because = shadow_verdict(book, mine, self.promise, limits)
         told = {
             "gateways": len(mine),
             "present": int(there.sum()),

@@ -43,9 +43,9 @@ class Limits:
     alpha: float = 0.02
     shadow_alpha: float = 0.25  # of that, spent on the shadow
     shadow_frames: int = 100  # seen by both
-    shadow_tolerance: float = 0.01  # of the shares of detections that both have
+    shadow_blind: int = 5  # windows in which the challenger looked at nothing though the incumbent did
     least_windows: int = 3  # before odds are believed
-    scene_things: float = 4.0  # a scene shows so many times as many different things as one of its frames
+    scene_things: float = 4.0  # a scene that stands still shows so many times the things of one of its frames
     quorum: float = 0.8  # of a ring's gateways that report must have shown enough
     doubt: float = 1.0  # powers of ten below the limit from which on a ring is looked at for longer
     blind_windows: int = 2880  # windows' time in which a gateway that reports may see nothing

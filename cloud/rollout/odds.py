@@ -32,6 +32,7 @@ from cloud.rollout.surprise import (
     shifts,
     usual,
 )
+from cloud.rollout.things import clumps, things
 from cloud.rollout.windows import Bool, Float64, Int64
 from cloud.rollout.words import several
 
@@ -130,8 +131,13 @@ def ring_odds(
     wander = np.array([figure.wander for figure in figures])
     estimate = np.where(told[:, None, None], found.estimate - around.shift - promise_made.shift, np.nan)
     noise = found.variance * around.swell + wander**2
-    things = np.maximum(np.nan_to_num(found.expected[:, :1, :1]), 1.0) * limits.scene_things
-    scene = promise_made.scene / things
+    shown = things(
+        parts_of(now)[:, :, account.DETECTIONS, None],
+        clumps(book, got)[:, None, None],
+        found.expected[:, :1, :1],
+        still=limits.scene_things,
+    )
+    scene = promise_made.scene / shown
     if not around.gateways:
         # nobody can say how hours differ in which the incumbent was not seen
         noise = noise + (8 * wander * _strangeness(usuals.usual.seen[:count], now, figures)) ** 2

@@ -57,6 +57,11 @@ class Said:
     mean_iou: float | None
     agreement: float | None
 
+    def scene_variance(self, name: str, *, unsaid: float, few: float) -> float:
+        """Of a shift in a scene of one thing; as if `few` of the reference things had varied by `unsaid`."""
+        measured = self.variance.get(name, unsaid)
+        return (measured * self.things + unsaid * few) / (self.things + few)
+
     def change(self, name: str) -> float:
         return self.changes.get(name, 0.0)
 

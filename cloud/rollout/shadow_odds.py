@@ -1,65 +1,155 @@
 """The verdict on a candidate that ran beside the incumbent: both saw the same frames, so no hour, load or neighbour has
-to be allowed for; only what the report promises of detections with such scores."""
+to be allowed for; only what the report promises of detections with such scores, and how many things were there to see.
+"""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from cloud.rollout.book import Shadow
+from cloud.rollout.book import Book
 from cloud.rollout.limits import Limits
-from cloud.rollout.sequential import half_width, log_e, log_mean
+from cloud.rollout.promise import Promise, Said
+from cloud.rollout.sequential import half_width, log_e, log_e_apart, log_mean
 from cloud.rollout.surprise import pooled
+from cloud.rollout.things import clumps, things
 from cloud.rollout.verdicts import Standing
 from cloud.rollout.windows import Float64, Int64
 from cloud.rollout.words import several
+from cloud.shift_tally import HIGH_BIN
+from models.health import SCORE_BINS
 
-_UNSAID = 0.12  # how far off a share may be that no report predicts
-_SIZE, _MARGIN = 0.05, 0.15
+_CENTRES = (np.arange(SCORE_BINS) + 0.5) / SCORE_BINS
+_STAKES = (0.5, 0.3, 0.2)  # on all gateways together, on each, on how they differ
+_FEW = 10.0
 
 
-def shadow_verdict(found: Shadow, mine: Int64, limits: Limits) -> tuple[Standing, str]:
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """A figure of frames that both saw. `told` completes "... off what was promised"; tolerance and size as in
+    surprise.Figure, `unsaid` the variance in a scene of one thing and `shift` the standard deviation where no report
+    says. With a report the tolerance grows by `part` of the change that it promises."""
+
+    name: str
+    told: str
+    tolerance: float
+    part: float
+    size: float
+    margin: float
+    unsaid: float
+    shift: float
+    weight: float
+
+
+_FIGURES = (
+    _Paired("kept", "the share of the incumbent's detections that it has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3),
+    _Paired("confirmed", "the share of its own that the incumbent has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3),
+    _Paired("score", "its mean score", 0.01, 0.25, 0.03, 0.1, 0.02, 0.04, 0.2),
+    _Paired("high", "its share of scores of 0.7 and more", 0.02, 0.25, 0.06, 0.2, 0.2, 0.1, 0.1),
+    _Paired("per_frame", "its number of detections", 0.03, 0.25, 0.1, 0.4, 0.3, 0.15, 0.1),
+)  # fmt: skip
+
+
+def shadow_verdict(book: Book, mine: Int64, promise: Promise, limits: Limits) -> tuple[Standing, str]:
     """How the candidate is in shadow on gateways `mine`; "absent" where it has not been."""
+    found = book.shadow
+    blind = mine[(found.windows[mine] == 0) & (found.blind[mine] >= limits.shadow_blind)]
+    if len(blind):
+        first = book.gateways[blind[0]]
+        others = f"; so on {several(len(blind) - 1, 'gateway')} more" if len(blind) > 1 else ""
+        return "bad", f"{first} did not get it to look at one frame in {found.blind[blind[0]]} windows{others}"
     shown = mine[found.windows[mine] > 0]
     if not len(shown):
         return "absent", ""
     frames, windows = int(found.frames[shown].sum()), int(found.windows[shown].sum())
     seen = f"{several(len(shown), 'gateway')} compared on {frames} frames in {windows} windows"
-    centre, sampling, logs = _odds(found, shown, limits)
-    names = ("of the incumbent's detections it has", "of its own detections the incumbent has")
+    off, variance, tolerance = _shifts(book, shown, promise, limits)
+    sets = np.concatenate((np.ones((1, len(shown)), np.bool_), np.eye(len(shown), dtype=np.bool_)))
+    middle = pooled(off, variance.own, np.zeros_like(variance.own), variance.shared, sets)
+    size = np.array([figure.size for figure in _FIGURES])
+    logs = log_e(middle.estimate, middle.variance, tolerance=tolerance, size=size)[:, 0]
+    stakes = np.array([_STAKES[0], *[_STAKES[1] / len(shown)] * len(shown)])
+    if len(shown) > 1:
+        apart = log_e_apart(off - middle.estimate[:1], variance.own + tolerance**2, size=size[None])
+        logs, stakes = np.concatenate((logs, apart)), np.append(stakes, _STAKES[2])
+    weight = stakes[:, None] * np.array([figure.weight for figure in _FIGURES])
+    log10 = float(log_mean(logs.ravel(), weight.ravel())) / math.log(10)
     limit = -math.log10(limits.alpha * limits.shadow_alpha)
-    log10 = float(log_mean(logs.ravel())) / math.log(10)
-    worst = int(np.argmax(logs.max(axis=0)))
-    matched = found.matched[shown].sum() / max(1, (found.ours, found.theirs)[worst][shown].sum())
-    told = f"{matched:.0%} {names[worst]} too, {centre[worst]:+.1%} off what was promised for such scores"
+    worst = int(np.argmax((logs + np.log(weight)).max(axis=0)))
+    centre, sampling = middle.estimate[0, 0], middle.sampling[0, 0]
+    told = f"{_FIGURES[worst].told} is {centre[worst]:+.1%} off what was promised"
     if log10 >= limit:
         return "bad", f"{told}, odds of 1 to {10 ** min(log10, 9):,.0f} (limit {10**limit:,.0f}); {seen}"
-    if frames < limits.shadow_frames or not np.isfinite(centre).all():
+    if frames < limits.shadow_frames or not np.isfinite(centre[:2]).all():
         return "unknown", f"{seen}, {limits.shadow_frames} frames and detections of both are needed"
-    width = half_width(sampling, alpha=0.1, size=_SIZE)
-    if log10 >= limit - limits.doubt or (np.abs(centre) + width > _MARGIN + _slack(found)).any():
+    margin = np.array([figure.margin for figure in _FIGURES])
+    slack = 2 * np.sqrt(np.maximum(middle.variance[0, 0] - sampling, 0.0))
+    wide = np.abs(centre) + half_width(sampling, alpha=0.1, size=size) > margin + slack
+    if log10 >= limit - limits.doubt or wide[np.isfinite(centre)].any():
         return "unknown", f"needs a longer look: {told}; {seen}"
     return "well", f"{told}; {seen}"
 
 
-def _slack(found: Shadow) -> float:
-    return 0.0 if found.kept is not None else 0.6
+@dataclass(frozen=True, slots=True)
+class _Variance:
+    own: Float64  # (gateways, 1, figures), of each gateway alone
+    shared: Float64  # (figures,)
 
 
-def _odds(found: Shadow, shown: Int64, limits: Limits) -> tuple[Float64, Float64, Float64]:
-    """For the two shares: how far off they are over all gateways, the sampling variance of that, and log e-values
-    (sets, 2) of all gateways and of each."""
-    estimate, noise, scene = (np.full((len(shown), 1, 2), np.nan) for _ in range(3))
-    shared = np.zeros(2)
-    for side in (0, 1):
-        left, variance, whole = found.left_over(side)
-        estimate[:, 0, side] = np.where(whole[shown] > 0, left[shown], np.nan)
-        noise[:, 0, side] = variance[shown]
-        per_frame = whole[shown] / np.maximum(found.frames[shown], 1)
-        scene[:, 0, side] = found.scene_variance[side] / np.maximum(per_frame, 1.0) / limits.scene_things
-        shared[side] = found.shared_variance[side]
-        if (found.kept, found.confirmed)[side] is None:
-            shared[side] = _UNSAID**2
-    sets = np.concatenate((np.ones((1, len(shown)), np.bool_), np.eye(len(shown), dtype=np.bool_)))
-    middle = pooled(estimate, noise, scene, shared, sets)
-    logs = log_e(middle.estimate, middle.variance, tolerance=limits.shadow_tolerance, size=_SIZE)[:, 0]
-    return middle.estimate[0, 0], middle.sampling[0, 0], logs
+def _shifts(book: Book, shown: Int64, promise: Promise, limits: Limits) -> tuple[Float64, _Variance, Float64]:
+    """How far off each gateway's figures are, (gateways, 1, figures), the variances, and the tolerances (figures,)."""
+    found, said = book.shadow, promise.said
+    ours, theirs = (np.asarray(sums[shown], np.float64) for sums in (found.ours, found.theirs))
+    matched = np.asarray(found.matched[shown], np.float64)
+    our_bins, their_bins = found.our_bins[shown], found.their_bins[shown]
+    expected = _expected(said, our_bins, their_bins)
+    values = np.stack(
+        (
+            _part(matched, ours),
+            _part(matched, theirs),
+            _part(their_bins @ _CENTRES, theirs) - _part(our_bins @ _CENTRES, ours),
+            _part(their_bins[:, HIGH_BIN:].sum(axis=1), theirs) - _part(our_bins[:, HIGH_BIN:].sum(axis=1), ours),
+            np.log((theirs + 0.5) / (ours + 0.5)),
+        ),
+        axis=1,
+    )
+    sums = book.account.totals[0, shown]
+    per_window = sums[:, 3] / np.maximum(sums[:, 0], 1)
+    shows = things(
+        per_window * found.windows[shown],
+        clumps(book, shown),
+        ours / np.maximum(found.frames[shown], 1),
+        still=limits.scene_things,
+    )
+    one, shared = _variances(said)
+    own = one / np.maximum(shows, 1.0)[:, None] + 0.25 * np.array([1, 1, 0, 0, 1]) / np.maximum(ours, 1)[:, None] ** 2
+    promised = np.abs(np.array([1.0, 1.0, 0.0, 0.0, 0.0]) - np.nanmean(expected, axis=0)) if said else np.zeros(5)
+    tolerance = np.array([figure.tolerance for figure in _FIGURES])
+    tolerance = tolerance + np.nan_to_num(promised) * np.array([figure.part for figure in _FIGURES])
+    return (values - expected)[:, None], _Variance(own[:, None], shared), tolerance
+
+
+def _expected(said: Said | None, our_bins: Int64, their_bins: Int64) -> Float64:
+    ours, theirs = our_bins.sum(axis=1), their_bins.sum(axis=1)
+    n = len(ours)
+    if said is None:
+        return np.tile([0.85, 0.85, 0.0, 0.0, 0.0], (n, 1))
+    kept = np.full(n, 0.85) if said.kept is None else _part(our_bins @ said.kept, ours)
+    confirmed = np.full(n, 0.85) if said.confirmed is None else _part(their_bins @ said.confirmed, theirs)
+    rest = [said.change("score"), said.change("high"), math.log(said.per_frame_ratio)]
+    return np.concatenate((kept[:, None], confirmed[:, None], np.tile(rest, (n, 1))), axis=1)
+
+
+def _variances(said: Said | None) -> tuple[Float64, Float64]:
+    """Of a scene of one thing, and of the report's own error."""
+    if said is None:
+        return np.zeros(len(_FIGURES)), np.array([figure.shift**2 for figure in _FIGURES])
+    one = np.array([said.scene_variance(figure.name, unsaid=figure.unsaid, few=_FEW) for figure in _FIGURES])
+    shared = one / max(said.things, 1.0)
+    unsaid = [(figure.name == "kept" and said.kept is None) or (figure.name == "confirmed" and said.confirmed is None)
+              for figure in _FIGURES]  # fmt: skip
+    return one, np.where(unsaid, np.array([figure.shift**2 for figure in _FIGURES]), shared)
+
+
+def _part(part: Float64, whole: Float64 | Int64) -> Float64:
+    return np.asarray(np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan))
