@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.disks import unmount_stale
 from tests.left_open import LeftOpen
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
+
+# how long an example takes says more of the machine than of the code
+settings.register_profile("ours", deadline=None)
+settings.load_profile("ours")
 
 _left_open = LeftOpen()
 

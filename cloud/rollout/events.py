@@ -13,6 +13,7 @@ Kind = Literal[
     "shadowed",  # a wave's deployment of the shadow is made
     "advance",  # decided: the wave gets the candidate
     "deployed",  # the wave's deployment is made
+    "joined",  # a gateway is new in the fleet, and is given the incumbent
     "wait",
     "hold",  # waits for an operator's approval
     "paused",

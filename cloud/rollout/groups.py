@@ -82,7 +82,7 @@ def arrange(plan: Plan, fleet: Fleet) -> Iterator[str]:
             if wave.group not in there:
                 yield f"group {wave.group}"
                 fleet.assign(wave.group, () if given else wave.names)
-            if given and fleet.release_of(wave.group, plan.model) is None:
+            if given and fleet.release_of(wave.group, plan.model) != plan.incumbent:
                 yield f"what {given[0]} is given to {wave.group}"
                 fleet.copy(given[0], wave.group)
             joining = [name for name in wave.names if wave.group not in homes.get(name, ())]

@@ -11,6 +11,7 @@ from cloud.rollout.events import Event, Kind
 from cloud.rollout.fleet import Fleet
 from cloud.rollout.groups import arrange
 from cloud.rollout.looking import Look, Reports, look
+from cloud.rollout.newcomers import LOOK_EVERY_US, settle_in, welcome
 from cloud.rollout.place import Place
 from cloud.rollout.record import Held, note
 from cloud.rollout.requests import answer, posted, turn_round
@@ -18,7 +19,7 @@ from cloud.rollout.returning import look_after
 from cloud.rollout.starting import follow
 from cloud.rollout.state import Beside, Rollout, Touched
 from cloud.rollout.strangers import strangers_text
-from cloud.rollout.undoing import confirm, undo_next
+from cloud.rollout.undoing import before_text, confirm, undo_next
 from cloud.rollout.unwatched import bridged
 from greengrass.objects import ObjectStore
 from models.errors import RolloutError, UsageError
@@ -38,6 +39,7 @@ def step(held: Held, world: World, now_us: int) -> Event | None:
     """Do the one next thing; the event, None when there is nothing to be done ever after. DeployError, LakeError and
     StoreError when something does not answer: the same step again may help."""
     held.settle()
+    looked_us = held.rollout.looked_us
     held.remember(bridged(held.rollout, now_us))
     asked = answer_next(held, world.store, world.place, now_us)
     if asked is not None:
@@ -58,7 +60,12 @@ def step(held: Held, world: World, now_us: int) -> Event | None:
         return _shadow_next(held, world, now_us)
     if rollout.touched and not rollout.touched[-1].deployment:
         return _deploy(held, world.fleet, now_us)
-    return _act(held, look(rollout, world.fleet, world.reports, now_us), now_us)
+    if looked_us // LOOK_EVERY_US != now_us // LOOK_EVERY_US:
+        joined = welcome(rollout.plan, world.fleet)
+        if joined:
+            text = f"{', '.join(joined)} joined {rollout.plan.fleet}, to run {before_text(rollout.plan)} until the end"
+            return _put(held, rollout, Event(now_us, rollout.id, "joined", text))
+    return _act(held, world.fleet, look(rollout, world.fleet, world.reports, now_us), now_us)
 
 
 def answer_next(held: Held, store: ObjectStore, place: Place, now_us: int) -> Event | None:
@@ -111,13 +118,16 @@ def _deploy(held: Held, fleet: Fleet, now_us: int) -> Event:
     return _put(held, changed, Event(now_us, rollout.id, "deployed", text, ring))
 
 
-def _act(held: Held, seen: Look, now_us: int) -> Event:
+def _act(held: Held, fleet: Fleet, seen: Look, now_us: int) -> Event:
     """Write down what is to be done; the next step does it."""
     rollout = replace(held.rollout, heard=seen.heard)
     action = decide(rollout.plan, seen.standings, now_us)
     strange = strangers_text(rollout, seen.newest)
     if strange and not isinstance(action, Revert):
         return _wait(held, rollout, seen, "stranger", strange, now_us)
+    if isinstance(action, Done):
+        for _ in settle_in(rollout.plan, fleet):
+            held.renew()
     return _write_down(held, rollout, seen, action, now_us)
 
 
