@@ -22,17 +22,16 @@ from cloud.commands.rollout_options import (
 from cloud.commands.rollout_view import show_plan
 from cloud.commands.rollout_wishes import add_wishes, preferences_of, wishes_of
 from cloud.rollout.begin import survey
-from cloud.rollout.evidence import usual_window_s
 from cloud.rollout.greengrass_fleet import GreengrassFleet
 from cloud.rollout.lease import operator
 from cloud.rollout.limits import Limits
-from cloud.rollout.looking import HISTORY_S
+from cloud.rollout.looking import HISTORY_S, usual_window_s
 from cloud.rollout.place import Place
 from cloud.rollout.plan import Plan
 from cloud.rollout.record import find, unfinished
 from cloud.rollout.requests import Request, answer, post
 from cloud.rollout.run import is_over, utc_us
-from cloud.rollout.starting import read_released, start
+from cloud.rollout.starting import read_said, start
 from cloud.rollout.state import Order, Rollout
 from greengrass.objects import open_store
 from greengrass.registry import parse_release
@@ -133,8 +132,8 @@ def _check(args: argparse.Namespace, fleet: GreengrassFleet, place: Place, order
 def _with_released(args: argparse.Namespace, model: str, order: Order, incumbent: int | None) -> Order:
     if not args.registry:
         return order
-    said = read_released(open_store(args.registry), model, order.release, incumbent, root=root_of(args, model))
-    return dataclasses.replace(order, digests=said.digests, released=said.numbers)
+    said = read_said(open_store(args.registry), model, order.release, incumbent, root=root_of(args, model))
+    return dataclasses.replace(order, said=said)
 
 
 def _limits(args: argparse.Namespace) -> Limits:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from cloud.rollout.events import Row
-from cloud.rollout.evidence import BASELINE_WINDOWS, Report, running, weigh
-from cloud.rollout.fixed_limits import standings
 from cloud.rollout.fleet import Fleet, Progress
-from cloud.rollout.rows import rows_of
+from cloud.rollout.judged import judged
 from cloud.rollout.standings import Standings
 from cloud.rollout.state import Heard, Rollout
+from cloud.rollout.windows import Report
 from models.health import Health
 
+BASELINE_WINDOWS = 60
 HISTORY_S = 3600.0  # how far back the incumbent is looked at, at least; and how slow a gateway's clock may be
 
 Reports = Callable[[int], Sequence[Report]]  # health reported since then (microseconds UTC); may raise LakeError
@@ -51,32 +52,31 @@ def look(rollout: Rollout, fleet: Fleet, reports: Reports, now_us: int) -> Look:
     plan = rollout.plan
     seen = reports(rollout.started_us - history_us(rollout))
     newest = newest_of(seen, since={})
-    times = {name: health.at_us for name, health in newest.items()}
-    heard = listen(rollout.heard, times, now_us, expected=plan.names(len(rollout.touched)))
-    evidence = weigh(
+    heard = listen(rollout.heard, newest_times(seen), now_us, expected=plan.names(len(rollout.touched)))
+    found = judged(
         plan,
         rollout.touched,
         seen,
+        now_us=now_us,
+        limits=rollout.limits,
         window_s=rollout.window_s,
         since_us=rollout.started_us,
         heard_us=heard.at_us,
-        progress=_progress_of_silent(fleet, rollout, seen),
+        progress=_progress_of_silent(fleet, rollout, newest),
+        promise=rollout.said.promise(),
     )
-    told = standings(plan, evidence, now_us, rollout.limits)
     told = replace(
-        told,
+        found.standings,
         shadow_since_us=rollout.beside.since_us if rollout.beside is not None else 0,
         approved=rollout.approved,
         paused=rollout.paused,
     )
-    return Look(
-        now_us,
-        told,
-        heard,
-        newest,
-        rollout.silence_s,
-        lambda: rows_of(plan, evidence, now_us, rollout.limits),
-    )
+    return Look(now_us, told, heard, newest, rollout.silence_s, found.rows)
+
+
+def usual_window_s(reports: Iterable[Report]) -> float | None:
+    """How often gateways report: the middle of their windows; None when none reports."""
+    return median([report.health.window_s for report in reports] or [0.0]) or None
 
 
 def listen(heard: Heard, newest: Mapping[str, int], now_us: int, *, expected: Collection[str]) -> Heard:
@@ -97,16 +97,25 @@ def newest_of(seen: Iterable[Report], *, since: Mapping[str, int]) -> dict[str, 
     return {report.gateway: report.health for report in ordered if report.health.at_us > since.get(report.gateway, 0)}
 
 
+def newest_times(seen: Iterable[Report]) -> dict[str, int]:
+    """When each gateway's newest report was made, in microseconds by its own clock."""
+    times: dict[str, int] = {}
+    for report in seen:
+        times[report.gateway] = max(times.get(report.gateway, 0), report.health.at_us)
+    return times
+
+
 def history_us(rollout: Rollout) -> int:
     """How long before the beginning reports are looked at."""
     return int(max(HISTORY_S, BASELINE_WINDOWS * rollout.window_s) * 1e6)
 
 
-def _progress_of_silent(fleet: Fleet, rollout: Rollout, seen: Sequence[Report]) -> dict[str, Progress]:
-    """How far the candidate's deployment is on gateways that have not reported it; those that have need no asking."""
+def _progress_of_silent(fleet: Fleet, rollout: Rollout, newest: Mapping[str, Health]) -> dict[str, Progress]:
+    """How far the candidate's deployment is on gateways that do not report it; those that do need no asking."""
+    running = (rollout.plan.model, rollout.plan.release)
     progress: dict[str, Progress] = {}
     for wave, touched in zip(rollout.plan.waves, rollout.touched, strict=False):
-        release = running(rollout.plan.model, seen, touched.marks)
-        silent = tuple(name for name in wave.names if release.get(name) != rollout.plan.release)
-        progress.update(fleet.progress(touched.deployment, silent))
+        said = {name: newest[name] for name in wave.names if name in newest}
+        silent = (name for name in wave.names if name not in said or (said[name].model, said[name].release) != running)
+        progress.update(fleet.progress(touched.deployment, tuple(silent)))
     return progress

@@ -1,7 +1,8 @@
 """Beginning a roll-out: what is checked first, and what is written down before anything is done."""
 
 import tempfile
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cloud.rollout.fleet import Fleet
 from cloud.rollout.place import Place
 from cloud.rollout.plan import Plan
 from cloud.rollout.record import put_new
-from cloud.rollout.state import Order, Rollout
+from cloud.rollout.state import Order, Rollout, Said
 from greengrass.objects import ObjectStore
 from greengrass.registry import ReleaseId, fetch_package, releases
 from models.errors import PackageError, RolloutError, StoreError
@@ -19,42 +20,35 @@ from models.manifest import Manifest
 from models.trust import accept, check_whole
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
-    """What the registry says: of which release a file of a model is, by its digest, and all numbers it has."""
-
-    digests: dict[str, int]
-    numbers: tuple[int, ...]
-
-
-def read_released(
-    registry: ObjectStore, model: str, release: int, incumbent: int | None, *, root: bytes | None
-) -> Released:
+def read_said(registry: ObjectStore, model: str, release: int, incumbent: int | None, *, root: bytes | None) -> Said:
     """Fetch and verify the two releases. `root`: by whom they must be signed; None: by whomever, but whole.
 
-    RolloutError for a candidate whose signature does not verify. An incumbent that the registry has lost is left out:
-    it runs already.
+    RolloutError for a candidate whose signature does not verify. An incumbent that the registry has lost, or that has
+    expired, is left out: it runs already.
     """
-    numbers = tuple(releases(registry, model))
-    digests: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for number in (release, incumbent):
-            if number is None:
-                continue
-            if number not in numbers and number == incumbent:
-                continue
-            wanted = ReleaseId(model, number)
-            try:
-                package = fetch_package(registry, wanted, Path(folder) / str(number))
-                manifest = _verified(package, root)
-            except (PackageError, StoreError) as exc:
-                if number == release:
-                    raise RolloutError(
-                        f"{wanted} must not be rolled out: {exc}; sign and publish it again with `tidegate release`"
-                    ) from exc
-                continue  # it may have expired meanwhile, which ends nothing that runs
-            digests |= {variant.sha256: number for variant in manifest.variants}
-    return Released(digests, numbers)
+        wanted = ReleaseId(model, release)
+        try:
+            candidate = _verified(fetch_package(registry, wanted, Path(folder) / "candidate"), root)
+        except (PackageError, StoreError) as exc:
+            raise RolloutError(
+                f"{wanted} must not be rolled out: {exc}; sign and publish it again with `tidegate release`"
+            ) from exc
+        before: Manifest | None = None
+        if incumbent is not None:
+            with suppress(PackageError, StoreError):
+                package = fetch_package(registry, ReleaseId(model, incumbent), Path(folder) / "incumbent")
+                before = _verified(package, root)
+    digests = {variant.sha256: release for variant in candidate.variants}
+    if before is not None and incumbent is not None:
+        digests = {variant.sha256: incumbent for variant in before.variants} | digests
+    return Said(
+        digests,
+        tuple(releases(registry, model)),
+        shift=candidate.predicted_shift,
+        latency_ms=_latency(candidate),
+        latency_before_ms=_latency(before) if before is not None else {},
+    )
 
 
 def new_rollout(plan: Plan, order: Order, *, window_s: float, now_us: int) -> tuple[Rollout, Event]:
@@ -67,8 +61,7 @@ def new_rollout(plan: Plan, order: Order, *, window_s: float, now_us: int) -> tu
         window_s,
         now_us,
         by=order.by,
-        digests=order.digests,
-        released=order.released,
+        said=order.said,
     )
     instead = f" in place of {plan.model}@{plan.incumbent}" if plan.incumbent is not None else ", the first ever"
     text = f"{order.by} started {plan.candidate} on {len(plan.names())} gateways of {plan.fleet}{instead}"
@@ -96,6 +89,10 @@ def start(store: ObjectStore, plan: Plan, order: Order, *, window_s: float, now_
     rollout, event = new_rollout(plan, order, window_s=window_s, now_us=now_us)
     put_new(store, Place(plan.fleet, plan.model), rollout, event, who=order.by)
     return rollout
+
+
+def _latency(manifest: Manifest) -> dict[str, float]:
+    return manifest.shipped[0].latency_ms
 
 
 def _verified(package: Path, root: bytes | None) -> Manifest:

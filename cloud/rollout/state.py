@@ -1,10 +1,11 @@
 """What a roll-out remembers. Written before anything is done, so that whoever finds it can go on."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Plan, Wishes
+from cloud.rollout.promise import Promise
 
 Phase = Literal["planned", "rolling", "reverting", "done", "reverted", "revert-failed"]
 ENDED: frozenset[Phase] = frozenset({"done", "reverted", "revert-failed"})
@@ -57,16 +58,34 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What the registry says of a release and of the one before, signed.
+
+    `digests`: of which of the two a file is, by its digest. `released`: all numbers there are. `shift` is the predicted
+    shift, the latencies are medians of one inference by hardware class. All empty where nobody said which registry.
+    """
+
+    digests: dict[str, int] = field(default_factory=dict)
+    released: tuple[int, ...] = ()
+    shift: dict[str, Any] = field(default_factory=dict)
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    latency_before_ms: dict[str, float] = field(default_factory=dict)
+
+    def promise(self) -> Promise:
+        """As the judge takes it. Digests are not its business: what nobody released says nothing about a release."""
+        return Promise(self.shift, self.latency_ms, self.latency_before_ms)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """What an operator (`by`) asks for: a release, how, and what the registry says of it (as in Rollout)."""
+    """What an operator (`by`) asks for: a release, how, and what is said of it."""
 
     release: int
     by: str
     shares: str
     wishes: Wishes = field(default_factory=Wishes)
     limits: Limits = field(default_factory=Limits)
-    digests: dict[str, int] = field(default_factory=dict)
-    released: tuple[int, ...] = ()
+    said: Said = field(default_factory=Said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +101,10 @@ class Rollout:
     """One roll-out. Times are UTC microseconds; `window_s` is how often the fleet's gateways report health.
 
     `touched` has one for each wave, counted as `Plan.waves` are. `by` started it, `paused` says who holds it (empty:
-    nobody), `approved` are the rings let through, `answered` is the newest request that was seen to. `digests`: of
-    which of the two releases a digest is, and `released` all numbers there, as the registry says; empty where nobody
-    said which registry. `incumbent_digests`: what gateways said the incumbent was before they were touched.
-    `watched`: gateways that were away at the end, and when they were first heard again (0: not yet). `looked_us`:
-    when somebody last acted on it. `waits_for`: why nothing happens.
+    nobody), `approved` are the rings let through, `answered` is the newest request that was seen to.
+    `incumbent_digests`: what gateways said the incumbent was before they were touched. `watched`: gateways that were
+    away at the end, and when they were first heard again (0: not yet). `looked_us`: when somebody last acted on it.
+    `waits_for`: why nothing happens.
     """
 
     id: str
@@ -103,8 +121,7 @@ class Rollout:
     approved: tuple[int, ...] = ()
     answered: tuple[str, ...] = ()
     successor: Order | None = None
-    digests: dict[str, int] = field(default_factory=dict)
-    released: tuple[int, ...] = ()
+    said: Said = field(default_factory=Said)
     incumbent_digests: tuple[str, ...] = ()
     looked_us: int = 0
     heard: Heard = field(default_factory=Heard)

@@ -10,7 +10,7 @@ from models.health import Health
 def strangers_text(rollout: Rollout, newest: Mapping[str, Health]) -> str:
     """What is to be done about gateways of the plan whose newest report names a release or a digest that the registry
     does not have; empty when there is none, or nobody said which registry."""
-    if not rollout.digests:
+    if not rollout.said.digests:
         return ""
     plan = rollout.plan
     found = {
@@ -32,8 +32,8 @@ def strangers_text(rollout: Rollout, newest: Mapping[str, Health]) -> str:
 def _is_strange(rollout: Rollout, health: Health) -> bool:
     if not health.digest:
         return False  # nothing runs there
-    known = rollout.digests.get(health.digest)
+    known = rollout.said.digests.get(health.digest)
     if known is not None:
         return known != health.release
     # of releases other than these two only the number is known
-    return health.release in rollout.digests.values() or health.release not in rollout.released
+    return health.release in rollout.said.digests.values() or health.release not in rollout.said.released

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Literal
 
 from cloud.rollout.events import Event
-from cloud.rollout.evidence import Report, newest_reports
 from cloud.rollout.fleet import Fleet, Progress
-from cloud.rollout.looking import Reports, history_us, newest_of
+from cloud.rollout.looking import Reports, history_us, newest_of, newest_times
 from cloud.rollout.plan import Plan
 from cloud.rollout.record import Held, note
 from cloud.rollout.state import Rollout, Undo
+from cloud.rollout.windows import Report
 from models.health import Health
 
 FIRST_RETRY_S = 600.0  # after a revert that failed; then twice as long each time
@@ -47,7 +47,7 @@ def confirm(held: Held, fleet: Fleet, reports: Reports, now_us: int) -> Event:
     seen = reports((undo.since_us or now_us) - history_us(rollout))
     if undo.marks is None:
         # what was reported before the last deployment was made proves nothing
-        undo = replace(undo, marks=newest_reports(seen), since_us=now_us)
+        undo = replace(undo, marks=newest_times(seen), since_us=now_us)
         rollout = replace(rollout, undo=undo)
         held.put(rollout)
     if not rollout.to_undo:
@@ -87,7 +87,7 @@ def runs_the_incumbent(rollout: Rollout, health: Health) -> bool:
     plan = rollout.plan
     if health.model != plan.model or health.release != plan.incumbent:
         return False
-    of_the_registry = {digest for digest, release in rollout.digests.items() if release == plan.incumbent}
+    of_the_registry = {digest for digest, release in rollout.said.digests.items() if release == plan.incumbent}
     known = of_the_registry.union(rollout.incumbent_digests)
     return not known or health.digest in known
 
@@ -117,7 +117,7 @@ def _wrong(rollout: Rollout, name: str, health: Health | None, progress: Progres
 
 def _away(rollout: Rollout, seen: Sequence[Report]) -> frozenset[str]:
     """Who was silent when touched and has said nothing since, and so cannot be asked."""
-    newest = newest_reports(seen)
+    newest = newest_times(seen)
     return frozenset(
         name
         for touched in rollout.touched

@@ -16,7 +16,7 @@ from cloud.rollout.limits import Limits
 from cloud.rollout.place import Place, places
 from cloud.rollout.plan import Plan, Ring, Wave, Wishes, gateways_named
 from cloud.rollout.record import Found, find, hold, put_new
-from cloud.rollout.state import Beside, Heard, Order, Rollout, Touched, Undo
+from cloud.rollout.state import Beside, Heard, Order, Rollout, Said, Touched, Undo
 from greengrass.objects import DiskStore, ObjectStore
 from models.errors import RolloutError, StoreError
 
@@ -40,7 +40,7 @@ ROLLOUT = Rollout(
     touched=(Touched({"a": 17}, ("b",), "deployment-1", 20),),
     undo=Undo("it was slow", deployments=("deployment-2",), marks={"a": 30}, since_us=40, instead_of=("deployment-1",)),
     successor=Order(3, "bob@desk", "1,rest"),
-    digests={"d" * 64: 1},
+    said=Said({"d" * 64: 1}, (1, 2), {"parent": {"frames": 3}}),
     heard=Heard({"a": 5}, {"a": 4}),
     watched={"b": 0},
 )
