@@ -1,7 +1,7 @@
 """A roll-out of 20 gateways, driven by processes that are killed: once for every moment just before or just after
-something is written to the state or asked of the control plane, on disk and on S3, by ticks and by a terminal that stays.
-Each must come to the same end as one that nobody disturbs, with the same deployments, none of them twice, and a whole
-audit log. `--every N` takes every N-th moment only."""
+something is written to the state or asked of the control plane, on disk and on S3, by ticks and by a terminal that
+stays. Each must come to the same end as one that nobody disturbs, with the same deployments, none of them twice, and
+a whole audit log. `--every N` takes every N-th moment only."""
 
 import argparse
 import copy

@@ -24,7 +24,7 @@ from models.errors import RolloutError, TidegateError
 
 PAUSE_S = 5.0  # between two looks
 
-ACTS = ("assign", "deploy", "shadow")
+ACTS = ("assign", "move", "copy", "deploy", "shadow")
 WRITES = ("put", "put_new", "put_if", "remove")
 
 
