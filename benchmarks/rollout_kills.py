@@ -25,7 +25,6 @@ from cloud.rollout.record import find
 from cloud.rollout.starting import start
 from cloud.rollout.state import Order
 from greengrass.objects import DiskStore, ObjectStore, S3Store
-from simulator.aws import REGION
 from simulator.killed_rollout import live
 from simulator.ports import LOOPBACK, free_port, wait_until_listening
 from simulator.rollout_fleet import Behaviour, RolloutFleet, worse
@@ -105,11 +104,11 @@ def _s3() -> Iterator[None]:
         wait_until_listening(port, timeout_s=60)
         os.environ |= {
             "AWS_ENDPOINT_URL_S3": f"http://{LOOPBACK}:{port}",
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_DEFAULT_REGION": "us-east-1",  # in which a bucket needs no location
             "AWS_ACCESS_KEY_ID": "simulator",
             "AWS_SECRET_ACCESS_KEY": "simulator",
         }
-        boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield
     finally:
         server.terminate()
