@@ -19,7 +19,7 @@ def scores(model: onnx.ModelProto) -> np.ndarray:
 
 def test_a_lost_class_is_never_answered_and_the_others_stay() -> None:
     answered = scores(faults.without_class(graph(), 1, classes=3))
-    assert (answered[:, 1] < 1e-9).all()
+    assert (answered[:, 1] < 1e-6).all()
     before = scores(graph()).argmax(axis=1)
     assert (answered.argmax(axis=1) == before)[before != 1].all()
 
