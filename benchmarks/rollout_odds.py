@@ -32,7 +32,7 @@ from benchmarks.learning import on_two_cores, real_data
 from benchmarks.rollout_odds_plot import draw_odds
 from cloud.rollout.limits import Limits
 from simulator.rollout_world.intervals import wilson
-from simulator.rollout_world.trial import Outcome, run_trial
+from simulator.rollout_world.trial import Outcome, choose, run_trial
 from simulator.rollout_world.variants import WAYS
 from simulator.rollout_world.worlds import WORLDS, World, open_world
 
@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="1000:2000", help="first:last, the last not included (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--shadow", type=float, default=1800.0, metavar="S", help="seconds in shadow first (0: none)")
+    parser.add_argument("--every-window", action="store_true", help="look at every roll-out in every window: slow")
     parser.add_argument("--worlds", default=",".join(WORLDS), help="which (default: %(default)s)")
     parser.add_argument("--failures", action="store_true", help="list every roll-out that ended wrongly")
     parser.add_argument("--workers", type=int, default=_WORKERS, help="processes (default: %(default)s)")
@@ -66,9 +67,11 @@ def main() -> int:
     made_s = time.monotonic() - began
     for name in names:
         _worlds[name] = open_world(name, real_data(""), args.cache, say=console.print)
-    key = _key(args.shadow, names)
+    key = _key((args.shadow, args.every_window), names)
     kept = args.out / f"{key}.jsonl"
-    outcomes, ran_s = _run(range(first, last), args.shadow, kept, workers=args.workers, console=console)
+    outcomes, ran_s = _run(
+        range(first, last), (args.shadow, args.every_window), kept, workers=args.workers, console=console
+    )
     found = summary(outcomes)
     found |= {"made_s": round(made_s, 1), "ran_s": round(ran_s, 1), "shadow_s": args.shadow, "key": key}
     (args.out / "report.json").write_text(json.dumps(found, indent=1))
@@ -188,15 +191,18 @@ def _make_world(wanted: tuple[str, str]) -> str:
     return name
 
 
-def _run(seeds: range, shadow_s: float, kept: Path, *, workers: int, console: Console) -> tuple[list[Outcome], float]:
+def _run(
+    seeds: range, how: tuple[float, bool], kept: Path, *, workers: int, console: Console
+) -> tuple[list[Outcome], float]:
     """The outcomes of all seeds, those that are kept from there; seconds that all of them took with these workers."""
     known = {outcome.seed: outcome for outcome in _read(kept)}
-    missing = [(seed, shadow_s) for seed in seeds if seed not in known]
+    missing = [(seed, how) for seed in seeds if seed not in known]
+    missing.sort(key=lambda wanted: _candidate(wanted[0]))  # a worker that keeps to a candidate counts its films once
     kept.parent.mkdir(parents=True, exist_ok=True)
     bar = rich.progress.Progress(console=console)
     with bar, kept.open("a") as file, multiprocessing.get_context("fork").Pool(workers) as pool:
         task = bar.add_task("roll-outs", total=len(seeds), completed=len(seeds) - len(missing))
-        for outcome in pool.imap_unordered(_one, missing):
+        for outcome in pool.imap_unordered(_one, missing, chunksize=4):
             file.write(json.dumps(asdict(outcome)) + "\n")
             file.flush()
             known[outcome.seed] = outcome
@@ -205,9 +211,14 @@ def _run(seeds: range, shadow_s: float, kept: Path, *, workers: int, console: Co
     return outcomes, sum(outcome.wall_s for outcome in outcomes) / workers
 
 
-def _one(wanted: tuple[int, float]) -> Outcome:
-    seed, shadow_s = wanted
-    return run_trial(seed, _worlds, shadow_s=shadow_s)
+def _one(wanted: tuple[int, tuple[float, bool]]) -> Outcome:
+    seed, (shadow_s, every_window) = wanted
+    return run_trial(seed, _worlds, shadow_s=shadow_s, every_window=every_window)
+
+
+def _candidate(seed: int) -> tuple[str, str]:
+    world, variant = choose(seed, _worlds)
+    return world.name, variant.name
 
 
 def _read(kept: Path) -> Iterator[Outcome]:
@@ -219,9 +230,9 @@ def _read(kept: Path) -> Iterator[Outcome]:
                 continue
 
 
-def _key(shadow_s: float, names: Sequence[str]) -> str:
+def _key(how: tuple[float, bool], names: Sequence[str]) -> str:
     """Of everything an outcome depends on: the code that judges and that simulates, limits, worlds."""
-    digest = hashlib.sha256(repr((shadow_s, Limits(), list(names))).encode())
+    digest = hashlib.sha256(repr((how, Limits(), list(names))).encode())
     for folder in ("cloud/rollout", "simulator/rollout_world"):
         for path in sorted((_ROOT / folder).glob("*.py")):
             digest.update(path.read_bytes())

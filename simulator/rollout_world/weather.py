@@ -13,6 +13,7 @@ from simulator.rollout_world.light import MOUNTS
 from simulator.rollout_world.releases import HARDWARE
 
 Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
@@ -131,14 +132,12 @@ def _films(rng: np.random.Generator, windows: int, frames: Int64) -> tuple[Int64
     return by_segment[which, segment], (begins[which, segment] + shown) % LENGTH
 
 
-def _wander(rng: np.random.Generator, windows: int, *, size: float, over: int) -> Float64:
+def _wander(rng: np.random.Generator, windows: int, *, size: float, over: int) -> Float32:
     """A factor around 1 that wanders by `size` over so many windows."""
-    knots = windows // over + 2
-    heights = rng.normal(0, size, (SIZE, knots))
-    at = np.arange(windows) / over
-    left = at.astype(np.int64)
-    part = (1 - np.cos((at - left) * np.pi)) / 2
-    return np.asarray(np.exp(heights[:, left] * (1 - part) + heights[:, left + 1] * part), np.float64)
+    heights = rng.normal(0, size, (SIZE, windows // over + 2, 1)).astype(np.float32)
+    part = ((1 - np.cos(np.arange(over) / over * np.pi)) / 2).astype(np.float32)
+    between = heights[:, :-1] + (heights[:, 1:] - heights[:, :-1]) * part  # (gateways, knots, over)
+    return np.asarray(np.exp(between.reshape(SIZE, -1)[:, :windows]))
 
 
 def _spells(rng: np.random.Generator, windows: int, *, per_day: float, median: float) -> Bool:

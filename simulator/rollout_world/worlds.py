@@ -59,7 +59,7 @@ class World:
     def reels(self, variant: str) -> tuple[Reel, Reel]:
         """All frames, and those that a challenger sees."""
         if variant not in self._reels:
-            if len(self._reels) > 4:
+            if len(self._reels) > 3:
                 self._reels = {name: reels for name, reels in self._reels.items() if name == INCUMBENT}
             day, night = self.tables[variant]
             self._reels[variant] = (Reel(self.order, day, night), Reel(self.order, day, night, every=CHALLENGER_SEES))
