@@ -131,8 +131,9 @@ class Book:
         known = np.zeros(len(key), np.bool_)
         inside = place < len(self._old_keys)
         known[inside] = self._old_keys[place[inside]] == key[inside]
-        if self._new_keys:
-            known |= np.fromiter((number in self._new_keys for number in key.tolist()), np.bool_, len(key))
+        keys = key.tolist()
+        if not self._new_keys.isdisjoint(keys):
+            known |= np.array([number in self._new_keys for number in keys])
         numbered = seq > 0
         fresh = ~numbered | (first & ~known)
         more = key[fresh & numbered]

@@ -137,7 +137,7 @@ def _faults(book: Book, mine: Int64, hardware: Sequence[str], promise: Promise, 
         | (book.crashed[CANDIDATE, mine] >= limits.errors)
         | (p50 > limits.slow_ratio * p50_was)
         | (memory > limits.memory_ratio * memory_was)
-        | _grows(growth)
+        | _grows(growth, limits.memory_extra_bytes * book.account.slot_s / limits.leak_horizon_s / 2)
     )
     faults: dict[int, str] = {}
     if not suspects.any():
@@ -180,14 +180,14 @@ def _growth(book: Book, mine: Int64) -> Float64:
     return np.where(windows > 0, sums[..., 1].T * 1024 / np.maximum(windows, 1), np.nan)
 
 
-def _grows(growth: Float64) -> Bool:
-    """Whose newest slots take more than the oldest."""
+def _grows(growth: Float64, least: float) -> Bool:
+    """Whose newest slots take more than the oldest, by `least` a slot."""
     count = growth.shape[1]
     if count < 6:
         return np.zeros(len(growth), np.bool_)
     part = max(2, count // 4)
     early, late = np.nan_to_num(growth[:, :part]).max(axis=1), np.nan_to_num(growth[:, -part:]).max(axis=1)
-    return np.asarray(late > early)
+    return np.asarray(late - early > least * (count - part))
 
 
 def _elsewhere(book: Book, ring: int) -> float:

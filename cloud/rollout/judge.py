@@ -27,7 +27,7 @@ from cloud.rollout.verdicts import GatewayVerdict, RingVerdict, Standing
 from cloud.rollout.windows import Int64, Windows
 from cloud.rollout.words import several
 
-_NEWS = 1.02  # odds are worked out anew when there are so many times as many windows
+_NEWS = 1.04  # odds are worked out anew when there are so many times as many windows
 
 
 class Ledger:
@@ -66,6 +66,7 @@ class Ledger:
         self._first = incumbent is None
         self._window_s = window_s
         self._odds: dict[int, RingOdds] = {}
+        self._shadows: dict[int, tuple[tuple[int, int], tuple[Standing, str]]] = {}
 
     def touch(
         self,
@@ -119,7 +120,7 @@ class Ledger:
         mine = np.flatnonzero(self.rings == ring)
         there = present(book, mine, now_us, limits)
         ready = there & (book.whole[INCUMBENT, mine] >= limits.baseline_windows)
-        shadow, shadow_because = shadow_verdict(book, mine, self.promise, limits)
+        shadow, shadow_because = self._in_shadow(ring, mine)
         told = {
             "gateways": len(mine),
             "present": int(there.sum()),
@@ -181,6 +182,13 @@ class Ledger:
         if odds.lacking:
             return "unknown", odds.lacking
         return "well", f"{look.account(well)}; {odds.account(limit)}"
+
+    def _in_shadow(self, ring: int, mine: Int64) -> tuple[Standing, str]:
+        found = self._book.shadow
+        shown = int(found.windows[mine].sum()), int(found.blind[mine].sum())
+        if ring not in self._shadows or self._shadows[ring][0] != shown:
+            self._shadows[ring] = (shown, shadow_verdict(self._book, mine, self.promise, self.limits))
+        return self._shadows[ring][1]
 
     # gateways
 

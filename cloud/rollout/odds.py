@@ -40,6 +40,7 @@ _TESTED = 15  # labels, at most
 _SHARE, _SHARE_SOMEWHERE = 0.01, 0.1  # of the detections: a label is tested that makes up so much of them
 _STAKES = (0.3, 0.25, 0.2, 0.25)  # on the ring, its hardware classes, its gateways, and how these differ
 _WHOLE_DAY = 0.5  # of each, the rest on the quarters
+_FEW = 16  # gateways that are bet on one by one; of more, how they differ will do
 _ASKED = 80  # untouched gateways are enough to know what these went through, or up to twice as few
 _WIDE = 0.1  # alpha of the intervals by which a ring is shown to be well: that one is too wide now and then only waits
 _QUARTERS = ("", " between 0:00 and 6:00 UTC", " between 6:00 and 12:00 UTC", " between 12:00 and 18:00 UTC",
@@ -286,13 +287,13 @@ def _sets(classes: Sequence[str], names: Sequence[str]) -> tuple[Bool, tuple[str
             stakes.append(_STAKES[1] / len(kinds))
     else:
         stakes[0] += _STAKES[1]
-    if len(names) > 1:
+    if 1 < len(names) <= _FEW:
         for index, name in enumerate(names):
             rows.append(np.arange(len(names)) == index)
             called.append(name)
             stakes.append(_STAKES[2] / len(names))
     else:
-        called[0] = names[0]
+        called[0] = names[0] if len(names) == 1 else called[0]
         stakes[0] += _STAKES[2]
     return np.array(rows), tuple(called), np.array(stakes)
 

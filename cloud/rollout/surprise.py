@@ -166,7 +166,8 @@ def meanwhile(others: Shifts, figures: Sequence[Figure], *, least: int) -> Meanw
     shift = _quantiles(estimate, count, (0.5,))[0]
     away = np.abs(estimate - shift) / np.sqrt(noise)
     # the widest of the middle and the tails: a few wild gateways are usual too
-    widest = np.max(_quantiles(away, count, (0.5, 0.8, 0.95)) / np.array([0.674, 1.282, 1.96])[:, None, None], axis=0)
+    usual_away = np.array([0.674, 1.282, 1.96, 2.43])[:, None, None]
+    widest = np.max(_quantiles(away, count, (0.5, 0.8, 0.95, 0.985)) / usual_away, axis=0)
     swell = np.maximum((count * widest**2 + _TYPICAL * 1.5) / (count + _TYPICAL), 1.0)
     typical = _quantiles(noise, count, (0.5,))[0] * swell
     return Meanwhile(
