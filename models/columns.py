@@ -2,8 +2,10 @@
 take in a fleet's results."""
 
 import re
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import compress, pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +13,10 @@ import numpy.typing as npt
 from models.bounds import MAX_NUMBER, MAX_TIME_US
 from models.detections import Detections, Int64
 from models.health import Health
-from models.records import Aggregate, Event, PicturePart, Tombstone
+from models.records import PicturePart, Tombstone
 
 _STREAM = re.compile(r"[0-9a-f]{16}")
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,9 +103,39 @@ class FrameColumns:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n records of one kind: their `seqs`, and by the name of a field, in the record's own order, its n values."""
+
+    seqs: tuple[int, ...] = ()
+    fields: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    def where(self, keep: Callable[[int], bool]) -> "Rows":
+        """The records whose seqs are to be kept."""
+        kept = list(map(keep, self.seqs))
+        if all(kept):
+            return self
+        return Rows(
+            tuple(compress(self.seqs, kept)),
+            {name: list(compress(values, kept)) for name, values in self.fields.items()},
+        )
+
+    def records(self, kind: Callable[..., Kind]) -> Iterator[tuple[int, Kind]]:
+        """The records themselves, with their seqs."""
+        values = zip(*self.fields.values(), strict=True)
+        return ((seq, kind(*fields)) for seq, fields in zip(self.seqs, values, strict=True))
+
+
+_NO_ROWS = Rows()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """Records first..last of a stream, without a gap: models.records.Batch, with its frames as columns."""
+    """Records first..last of a stream, without a gap: models.batch.Batch, of which what comes by the thousand is in
+    columns. `events` and `aggregates` have the fields of models.records.Event and Aggregate."""
 
     stream: str
     first: int
@@ -110,14 +143,15 @@ class Columns:
     frames: FrameColumns
     health: tuple[tuple[int, Health], ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
-    events: tuple[tuple[int, Event], ...] = ()
-    aggregates: tuple[tuple[int, Aggregate], ...] = ()
+    events: Rows = _NO_ROWS
+    aggregates: Rows = _NO_ROWS
     pictures: tuple[tuple[int, PicturePart], ...] = ()
 
     def __post_init__(self) -> None:
         if not _STREAM.fullmatch(self.stream):
             raise ValueError(f"stream must be 16 hex digits, got {self.stream!r}")
-        spans = [(seq, seq) for items in (self.health, self.events, self.aggregates, self.pictures) for seq, _ in items]
+        spans = [(seq, seq) for items in (self.health, self.pictures) for seq, _ in items]
+        spans += [(seq, seq) for rows in (self.events, self.aggregates) for seq in rows.seqs]
         spans += [(stone.first, stone.last) for stone in self.tombstones]
         if spans and len(self.frames):
             spans += [(seq, seq) for seq in self.frames.seqs.tolist()]
@@ -148,8 +182,8 @@ class Columns:
             tombstones=tuple(
                 replace(stone, first=max(stone.first, seq + 1)) for stone in self.tombstones if stone.last > seq
             ),
-            events=tuple(item for item in self.events if item[0] > seq),
-            aggregates=tuple(item for item in self.aggregates if item[0] > seq),
+            events=self.events.where(seq.__lt__),
+            aggregates=self.aggregates.where(seq.__lt__),
             pictures=tuple(item for item in self.pictures if item[0] > seq),
         )
 

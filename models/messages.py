@@ -1,11 +1,16 @@
 """Records as protobuf messages, one by one: how the spool keeps all of them, and how all but frames travel."""
 
+import math
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 from models import tidegate_pb2 as pb
+from models.bounds import MAX_NUMBER, MAX_TIME_US
+from models.columns import Rows
 from models.detections import Detections
 from models.health import CameraHealth, Challenge, Health
 from models.quantised import boxes_of, boxes_to_int, scores_of, scores_to_int
@@ -73,6 +78,9 @@ def _fields(cls: type[object]) -> tuple[str, ...]:
 
 
 _AGGREGATE = attrgetter(*_fields(Aggregate))
+_AGGREGATE_FIELDS = {name: attrgetter(name) for name in _fields(Aggregate)}
+_EVENT = _fields(Event)
+_EVENT_PLAIN = {name: attrgetter(name) for name in _EVENT if name != "xyxy"}
 
 
 def health_to_pb(health: Health) -> pb.Health:
@@ -108,23 +116,21 @@ def event_to_pb(event: Event) -> pb.Event:
 
 
 def event_from_pb(message: pb.Event) -> Event:
-    # one by one, for a fleet tells thousands in a second
-    return Event(
-        message.camera,
-        message.frame,
-        message.at_us,
-        message.kind,
-        message.rule,
-        message.label,
-        message.track,
-        message.value,
-        message.alarm,
-        message.score,
-        _corners(message.xyxy),
-        message.model,
-        message.release,
-        message.picture,
-    )
+    return Event(**{name: getattr(message, name) for name in _EVENT_PLAIN}, xyxy=_corners(message.xyxy))
+
+
+def events_from_pb(seqs: Sequence[int], messages: Sequence[pb.Event]) -> Rows:
+    """As columns, for a fleet tells thousands in a second; ValueError where `event_from_pb` raises it."""
+    rows = list(messages)
+    plain = {name: list(map(get, rows)) for name, get in _EVENT_PLAIN.items()}
+    xyxy = [_corners(row.xyxy) for row in rows]
+    if rows:
+        for name, limit in (("at_us", MAX_TIME_US + 1), ("frame", MAX_NUMBER), ("track", MAX_NUMBER)):
+            _check_counts(name, plain[name], limit)
+        _check_counts("release", plain["release"], MAX_NUMBER)
+        if not all(map(math.isfinite, chain(plain["value"], plain["score"], *xyxy))):
+            raise ValueError("value, score and xyxy must be finite")
+    return _rows(seqs, {name: plain.get(name, xyxy) for name in _EVENT}, len(rows))
 
 
 def aggregate_to_pb(aggregate: Aggregate) -> pb.Aggregate:
@@ -133,6 +139,30 @@ def aggregate_to_pb(aggregate: Aggregate) -> pb.Aggregate:
 
 def aggregate_from_pb(message: pb.Aggregate) -> Aggregate:
     return Aggregate(*_AGGREGATE(message))
+
+
+def aggregates_from_pb(seqs: Sequence[int], messages: Sequence[pb.Aggregate]) -> Rows:
+    """As columns; ValueError where `aggregate_from_pb` raises it."""
+    rows = list(messages)
+    fields = {name: list(map(get, rows)) for name, get in _AGGREGATE_FIELDS.items()}
+    if rows:
+        _check_counts("start_us", fields["start_us"], MAX_TIME_US + 1)
+        for name in ("frames", "detections", "tracks", "most", "release"):
+            _check_counts(name, fields[name], MAX_NUMBER)
+        if not all(0 <= length_s < MAX_NUMBER for length_s in fields["length_s"]):  # nan too
+            raise ValueError(f"length_s must be in 0..{MAX_NUMBER - 1}")
+    return _rows(seqs, fields, len(rows))
+
+
+def _check_counts(name: str, values: Sequence[int], limit: int) -> None:
+    if min(values) < 0 or max(values) >= limit:
+        raise ValueError(f"{name} must be in 0..{limit - 1}, got {min(values)}..{max(values)}")
+
+
+def _rows(seqs: Sequence[int], fields: dict[str, list[Any]], count: int) -> Rows:
+    if len(seqs) != count:
+        raise ValueError(f"{count} records have {len(seqs)} seqs")
+    return Rows(tuple(seqs), fields) if count else Rows()
 
 
 def picture_to_pb(part: PicturePart) -> pb.PicturePart:

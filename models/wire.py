@@ -36,8 +36,10 @@ from models.messages import (
     MAX_SEQ,
     aggregate_from_pb,
     aggregate_to_pb,
+    aggregates_from_pb,
     event_from_pb,
     event_to_pb,
+    events_from_pb,
     frames_from_pb,
     health_from_pb,
     health_to_pb,
@@ -170,8 +172,8 @@ def decode_body(envelope: Envelope) -> Batch:
         tuple(frames),
         columns.health,
         columns.tombstones,
-        columns.events,
-        columns.aggregates,
+        tuple(columns.events.records(Event)),
+        tuple(columns.aggregates.records(Aggregate)),
         columns.pictures,
     )
 
@@ -372,8 +374,8 @@ def _columns(envelope: Envelope, message: pb.Batch | WireError, frames: FrameCol
             frames=frames,
             health=_numbered(message.health_seq, message.health, health_from_pb),
             tombstones=tuple(tombstone_from_pb(stone) for stone in message.tombstones),
-            events=_numbered(message.event_seq, message.events, event_from_pb),
-            aggregates=_numbered(message.aggregate_seq, message.aggregates, aggregate_from_pb),
+            events=events_from_pb(message.event_seq, message.events),
+            aggregates=aggregates_from_pb(message.aggregate_seq, message.aggregates),
             pictures=_numbered(message.picture_seq, message.pictures, picture_from_pb),
         )
     except (ValueError, OverflowError) as exc:

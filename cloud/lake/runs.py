@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from models.columns import Columns
 from models.health import Health
-from models.records import Aggregate, Event, PicturePart, Tombstone
+from models.records import PicturePart, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,6 @@ class Run:
     @property
     def health(self) -> Iterator[tuple[int, Health]]:
         return (item for batch in self.batches for item in batch.health)
-
-    @property
-    def events(self) -> Iterator[tuple[int, Event]]:
-        return (item for batch in self.batches for item in batch.events)
-
-    @property
-    def aggregates(self) -> Iterator[tuple[int, Aggregate]]:
-        return (item for batch in self.batches for item in batch.aggregates)
 
     @property
     def picture_parts(self) -> Iterator[tuple[int, PicturePart]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from cloud.lake.runs import Run, StoredPicture, StreamKey
 from cloud.lake.schema import AGGREGATES, DETECTION, EVENTS, FRAMES, HEALTH, LOSSES, PICTURES, TableSpec
 from cloud.lake.spans import Span, covered, subtract
-from models.columns import FrameColumns
+from models.columns import FrameColumns, Rows
 from models.detections import Int64
 from models.health import CameraHealth, Challenge, Health
 from models.records import Aggregate, Event
@@ -81,14 +81,14 @@ def health_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
 
 def events_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
     """A row per event, in the columns of schema.EVENTS."""
-    columns, events = _records(runs, attrgetter("events"), Event, written=written)
+    columns = _laid([(run, batch.events) for run in runs for batch in run.batches], Event, written=written)
     columns["happened_at"] = columns["at_us"]
-    return _table(columns | _corners([event.xyxy for event in events]), EVENTS)
+    return _table(columns | _corners(columns["xyxy"]), EVENTS)
 
 
 def aggregates_table(runs: Sequence[Run], *, written: Written) -> pa.Table:
     """A row per aggregate, in the columns of schema.AGGREGATES."""
-    columns, _ = _records(runs, attrgetter("aggregates"), Aggregate, written=written)
+    columns = _laid([(run, batch.aggregates) for run in runs for batch in run.batches], Aggregate, written=written)
     columns["started_at"] = columns["start_us"]
     return _table(columns, AGGREGATES)
 
@@ -175,6 +175,22 @@ def _records(
     for name in kind.__dataclass_fields__:  # type: ignore[attr-defined]
         columns[name] = list(map(attrgetter(name), records))
     return columns, records
+
+
+def _laid(parts: Sequence[tuple[Run, Rows]], kind: type[object], *, written: Written) -> dict[str, list[Any]]:
+    """What is not written yet of these, one after the other, each with its identity."""
+    fields = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    columns: dict[str, list[Any]] = {name: [] for name in ("gateway", "stream", "seq", *fields)}
+    for run, rows in parts:
+        if len(rows) and (spans := written.get(run.key)):
+            rows = rows.where(lambda seq, spans=spans: not any(first <= seq <= last for first, last in spans))  # type: ignore[misc]
+        if len(rows):
+            columns["gateway"] += [run.gateway] * len(rows)
+            columns["stream"] += [run.key.stream] * len(rows)
+            columns["seq"] += rows.seqs
+            for name in fields:
+                columns[name] += rows.fields[name]
+    return columns
 
 
 def _table(columns: Mapping[str, list[Any]], spec: TableSpec) -> pa.Table:
