@@ -34,13 +34,7 @@ def compress_detectors() -> dict[str, Compressed]:
     models, pictures = real_data("models"), real_data("coco128")
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
-        calibration, judged = Path(temporary) / "calibration", Path(temporary) / "judged"
-        for kind in ("images", "labels"):
-            shutil.copytree(pictures / kind / "train2017", calibration / kind)
-            for part in ("train2017", "val2017"):  # one folder: of two, that for training would not be judged by
-                shutil.copytree(pictures / kind / part, judged / kind, dirs_exist_ok=True)
-        for folder in (calibration, judged):
-            shutil.copy(pictures / "classes.txt", folder)
+        calibration, judged = to_compress_with(Path(temporary))
         for name, adapter in DETECTORS.items():
             run = Path(temporary) / name
             _tidegate(
@@ -51,6 +45,19 @@ def compress_detectors() -> dict[str, Compressed]:
             variants = {row["name"]: row for row in read_report(run)["variants"]}
             found[name] = Compressed(read_manifest(run).chosen, variants)
     return found
+
+
+def to_compress_with(folder: Path) -> tuple[Path, Path]:
+    """Folders of pictures to calibrate on, and to judge by."""
+    pictures = real_data("coco128")
+    calibration, judged = folder / "calibration", folder / "judged"
+    for kind in ("images", "labels"):
+        shutil.copytree(pictures / kind / "train2017", calibration / kind)
+        for part in ("train2017", "val2017"):  # one folder: of two, that for training would not be judged by
+            shutil.copytree(pictures / kind / part, judged / kind, dirs_exist_ok=True)
+    for place in (calibration, judged):
+        shutil.copy(pictures / "classes.txt", place)
+    return calibration, judged
 
 
 def worst(parts: tuple[float, float, float], limits: Mapping[str, float]) -> float:

@@ -24,6 +24,7 @@ import onnx
 import onnxruntime.quantization as ort_quantization
 from onnx import version_converter
 
+from benchmarks.detectors import to_compress_with
 from benchmarks.gateway import detector
 from benchmarks.learning import real_data
 from models.detections import Float32
@@ -46,12 +47,8 @@ def gated_run(folder: Path, fp32: Path) -> Path:
     """What the gate chooses of YOLOX-nano's variants."""
     run = folder / "gated"
     shutil.copytree(fp32, run)
-    pictures, judged = real_data("coco128"), folder / "judged"
-    for kind in ("images", "labels"):
-        for part in ("train2017", "val2017"):
-            shutil.copytree(pictures / kind / part, judged / kind, dirs_exist_ok=True)
-    shutil.copy(pictures / "classes.txt", judged)
-    _tidegate("compress", str(run), "--data", str(judged))
+    calibration, judged = to_compress_with(folder / "pictures")
+    _tidegate("compress", str(run), "--data", str(calibration), "--val", str(judged), "--minutes", "1")
     return run
 
 
