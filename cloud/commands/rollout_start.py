@@ -93,6 +93,8 @@ def _start(args: argparse.Namespace) -> int:
     else:
         plan = _survey(args, fleet, place.model, order)
         order = _with_released(args, place.model, order, plan.incumbent)
+        if order.said.misgivings:
+            console.print(f"ring 0 will wait for an approval: {order.said.misgivings}", highlight=False)
         now_us = utc_us()
         window_s = args.window_s or usual_window_s(lake_of(args).health(now_us - int(HISTORY_S * 1e6))) or WINDOW_S
         start(store, plan, order, window_s=window_s, now_us=now_us)

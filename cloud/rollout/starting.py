@@ -9,6 +9,7 @@ from pathlib import Path
 from cloud.rollout.begin import survey
 from cloud.rollout.events import Event
 from cloud.rollout.fleet import Fleet
+from cloud.rollout.misgivings import misgivings
 from cloud.rollout.place import Place
 from cloud.rollout.plan import Plan
 from cloud.rollout.record import put_new
@@ -48,11 +49,16 @@ def read_said(registry: ObjectStore, model: str, release: int, incumbent: int | 
         shift=candidate.predicted_shift,
         latency_ms=_latency(candidate),
         latency_before_ms=_latency(before) if before is not None else {},
+        misgivings=misgivings(candidate, before) if before is not None else "",
     )
 
 
 def new_rollout(plan: Plan, order: Order, *, window_s: float, now_us: int) -> tuple[Rollout, Event]:
-    """A roll-out that was begun and has done nothing, and the event that says so."""
+    """A roll-out that was begun and has done nothing, and the event that says so. Where the release's own report has
+    something against it, ring 0 waits for an approval."""
+    against = order.said.misgivings
+    if against:
+        plan = replace(plan, wishes=replace(plan.wishes, approve=tuple(sorted({0, *plan.wishes.approve}))))
     began = datetime.fromtimestamp(now_us / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     rollout = Rollout(
         f"{plan.candidate}-{began}",
@@ -65,6 +71,8 @@ def new_rollout(plan: Plan, order: Order, *, window_s: float, now_us: int) -> tu
     )
     instead = f" in place of {plan.model}@{plan.incumbent}" if plan.incumbent is not None else ", the first ever"
     text = f"{order.by} started {plan.candidate} on {len(plan.names())} gateways of {plan.fleet}{instead}"
+    if against:
+        text += f"; {against}, so ring 0 waits for an approval"
     return rollout, Event(now_us, rollout.id, "begun", text, by=order.by)
 
 

@@ -62,7 +62,8 @@ class Said:
     """What the registry says of a release and of the one before, signed.
 
     `digests`: of which of the two a file is, by its digest. `released`: all numbers there are. `shift` is the predicted
-    shift, the latencies are medians of one inference by hardware class. All empty where nobody said which registry.
+    shift, the latencies are medians of one inference by hardware class. `misgivings`: what the release's own report has
+    against it, for which ring 0 waits. All empty where nobody said which registry.
     """
 
     digests: dict[str, int] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class Said:
     shift: dict[str, Any] = field(default_factory=dict)
     latency_ms: dict[str, float] = field(default_factory=dict)
     latency_before_ms: dict[str, float] = field(default_factory=dict)
+    misgivings: str = ""
 
     def promise(self) -> Promise:
         """As the judge takes it. Digests are not its business: what nobody released says nothing about a release."""
