@@ -30,7 +30,7 @@ from simulator.local_cloud import LocalCloud
 from simulator.nucleus.personality import JAVA, LITE
 
 FLEET, MODEL = "shop", "coco"
-GATEWAYS = 4
+GATEWAYS = 3
 FPS = 2.0
 WINDOW_S = 5.0
 PATIENCE_S = 900.0
