@@ -50,13 +50,15 @@ class RolloutReport:
 @dataclass(slots=True)
 class RolloutGateway:
     """One gateway. Knobs: `offline` (takes and says nothing), `stubborn` (does not take deployments any more),
-    `clock_s` (its clock is so much ahead), `load` (its machine is so many times slower)."""
+    `clock_s` (its clock is so much ahead), `load` (its machine is so many times slower), `digest` (what it runs is no file of
+    the release)."""
 
     name: str
     offline: bool = False
     stubborn: bool = False
     clock_s: float = 0.0
     load: float = 1.0
+    digest: str = ""
     fps: float = 10.0
     camera_state: str = "ok"
     running: int = 0
@@ -294,7 +296,7 @@ class RolloutFleet:
             window_s=seconds,
             model=self.model,
             release=gateway.running,
-            digest=f"{gateway.running:064x}",
+            digest=gateway.digest or f"{gateway.running:064x}",
             variant="fp32",
             frames_seen=frames,
             frames_inferred=inferred,

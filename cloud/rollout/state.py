@@ -30,12 +30,13 @@ class Touched:
 class Beside:
     """Ring 0 in shadow: the candidate looks on beside the incumbent.
 
-    `deployments` made so far, one for each of ring 0's waves; `since_us` is 0 until all are made, `marks` as in
-    Touched.
+    `deployments` made so far, one for each of ring 0's waves; `since_us` is 0 until all are made, `marks` and `absent`
+    as in Touched.
     """
 
     deployments: tuple[str, ...] = ()
     marks: dict[str, int] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
     since_us: int = 0
 
 

@@ -141,7 +141,8 @@ def _write_down(held: Held, rollout: Rollout, seen: Look, action: Action, now_us
         case Hold(because=because):
             return _wait(held, rollout, seen, "hold", because, now_us)
         case Shadow():
-            changed = replace(rollout, beside=Beside(marks=seen.marks(rollout.plan.rings[0].names)))
+            first = rollout.plan.rings[0].names
+            changed = replace(rollout, beside=Beside(marks=seen.marks(first), absent=seen.away(first)))
             return _put(held, changed, event("shadow", 0))
         case Advance(wave=wave, ring=ring):
             # at the first release ever, nobody had anything to say before

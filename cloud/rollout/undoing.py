@@ -101,8 +101,7 @@ def _wrong(rollout: Rollout, name: str, health: Health | None, progress: Progres
     plan = rollout.plan
     if not touched:
         # it never answered with the candidate
-        beside = health is not None and health.challenge is not None and health.challenge.release == plan.release
-        return "still has it looking on" if beside and progress != "succeeded" else ""
+        return "" if progress == "succeeded" else "still has it looking on"
     if plan.incumbent is not None:
         if health is None:
             return "has not reported since"
@@ -120,7 +119,7 @@ def _away(rollout: Rollout, seen: Sequence[Report]) -> frozenset[str]:
     newest = newest_times(seen)
     return frozenset(
         name
-        for touched in rollout.touched
+        for touched in (*rollout.touched, *([rollout.beside] if rollout.beside is not None else []))
         for name in touched.absent
         if newest.get(name, 0) <= touched.marks.get(name, 0)
     )
