@@ -50,8 +50,8 @@ class RolloutReport:
 @dataclass(slots=True)
 class RolloutGateway:
     """One gateway. Knobs: `offline` (takes and says nothing), `stubborn` (does not take deployments any more),
-    `clock_s` (its clock is so much ahead), `load` (its machine is so many times slower), `digest` (what it runs is no file of
-    the release)."""
+    `clock_s` (its clock is so much ahead), `load` (its machine is so many times slower), `digest`
+    (what it runs is no file of the release)."""
 
     name: str
     offline: bool = False
