@@ -23,6 +23,15 @@ class Story:
     because: str
     events: tuple[Event, ...]
 
+    @property
+    def rings(self) -> tuple[tuple[str, ...], ...]:
+        """The gateways ring by ring, as far as a decision has named them."""
+        named: dict[int, dict[str, None]] = {}
+        for event in self.events:
+            for row in event.rows:
+                named.setdefault(row.ring, {})[row.gateway] = None
+        return tuple(tuple(named[ring]) for ring in sorted(named))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types, without the events."""
         return {name: value for name, value in asdict(self).items() if name != "events"}
