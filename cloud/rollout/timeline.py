@@ -21,7 +21,7 @@ from cloud.rollout.windows import Report
 _BEFORE, _CANDIDATE, _OTHER, _NONE = "#a0aec0", "#2b6cb0", "#805ad5", "#edf2f7"
 _MARKS: dict[Kind, tuple[str, str]] = {
     "shadow": ("#805ad5", "shadow"),
-    "advance": ("#2b6cb0", "on to the next wave"),
+    "advance": ("#2b6cb0", "on"),
     "hold": ("#d69e2e", "waits for an approval"),
     "paused": ("#d69e2e", "paused"),
     "resumed": ("#718096", "resumed"),
@@ -34,6 +34,7 @@ _MARKS: dict[Kind, tuple[str, str]] = {
     "done": ("#2f855a", "done"),
     "astray": ("#c53030", "astray"),
 }
+_MOST_NAMED = 12  # events that have their names beside their numbers
 _MOST_ROWS = 60  # gateways that get a line of their own; of more, a ring's are drawn together
 
 
@@ -67,9 +68,10 @@ def draw_timeline(
                 lines.axvline(_day(event.at_us), color=_MARKS[event.kind][0], linewidth=0.8, alpha=0.7)
         _name_rows(lines, rings, rows, thin=thin)
         lines.set_xlim(_day(since_us), _day(until_us))
-        locator = mdates.AutoDateLocator(tz=zone)
+        locator = mdates.AutoDateLocator(tz=zone)  # type: ignore[no-untyped-call]
         lines.xaxis.set_major_locator(locator)
-        lines.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=zone))
+        formatter = mdates.ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]
+        lines.xaxis.set_major_formatter(formatter)
         figure.legend(
             handles=[
                 Patch(color=_BEFORE, label="reports the release before"),
@@ -95,7 +97,7 @@ def _decisions(axes: Axes, events: Sequence[Event], zone: tzinfo) -> None:
     axes.axis("off")
     marked = numbered(events)
     for number, event in marked:
-        colour, _ = _MARKS[event.kind]
+        colour, name = _MARKS[event.kind]
         level = 0.2 + 0.6 * ((number - 1) % 3) / 2  # close ones must not hide each other
         axes.plot([_day(event.at_us)] * 2, [0, level], color=colour, linewidth=0.8, alpha=0.7)
         axes.text(
@@ -108,6 +110,17 @@ def _decisions(axes: Axes, events: Sequence[Event], zone: tzinfo) -> None:
             fontsize=7.5,
             bbox={"boxstyle": "circle,pad=0.25", "color": colour},
         )
+        if len(marked) <= _MOST_NAMED:
+            what = f"on to ring {event.ring}" if event.kind == "advance" else name
+            axes.annotate(
+                what,
+                (_day(event.at_us), level),
+                (9, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=colour,
+            )
 
 
 def _spans(
@@ -149,4 +162,4 @@ def _name_rows(axes: Axes, rings: Sequence[Sequence[str]], rows: Mapping[str, in
 
 
 def _day(at_us: int) -> float:
-    return float(mdates.date2num(datetime.fromtimestamp(at_us / 1e6, UTC)))
+    return float(mdates.date2num(datetime.fromtimestamp(at_us / 1e6, UTC)))  # type: ignore[no-untyped-call]

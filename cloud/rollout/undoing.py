@@ -9,7 +9,7 @@ from cloud.rollout.fleet import Fleet, Progress
 from cloud.rollout.looking import Reports, history_us, newest_of, newest_times
 from cloud.rollout.plan import Plan
 from cloud.rollout.record import Held, note
-from cloud.rollout.state import Rollout, Undo
+from cloud.rollout.state import Beside, Rollout, Touched, Undo
 from cloud.rollout.windows import Report
 from models.health import Health
 
@@ -117,11 +117,11 @@ def _wrong(rollout: Rollout, name: str, health: Health | None, progress: Progres
 def _away(rollout: Rollout, seen: Sequence[Report]) -> frozenset[str]:
     """Who was silent when touched and has said nothing since, and so cannot be asked."""
     newest = newest_times(seen)
+    touches: list[Touched | Beside] = [*rollout.touched]
+    if rollout.beside is not None:
+        touches.append(rollout.beside)
     return frozenset(
-        name
-        for touched in (*rollout.touched, *([rollout.beside] if rollout.beside is not None else []))
-        for name in touched.absent
-        if newest.get(name, 0) <= touched.marks.get(name, 0)
+        name for touched in touches for name in touched.absent if newest.get(name, 0) <= touched.marks.get(name, 0)
     )
 
 

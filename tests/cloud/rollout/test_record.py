@@ -36,7 +36,7 @@ ROLLOUT = Rollout(
     started_us=1,
     by="ann@desk",
     phase="reverting",
-    beside=Beside(("deployment-0",), {"a": 12}, 15),
+    beside=Beside(("deployment-0",), {"a": 12}, ("b",), 15),
     touched=(Touched({"a": 17}, ("b",), "deployment-1", 20),),
     undo=Undo("it was slow", deployments=("deployment-2",), marks={"a": 30}, since_us=40, instead_of=("deployment-1",)),
     successor=Order(3, "bob@desk", "1,rest"),
