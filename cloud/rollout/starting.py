@@ -40,9 +40,10 @@ def read_said(registry: ObjectStore, model: str, release: int, incumbent: int | 
             with suppress(PackageError, StoreError):
                 package = fetch_package(registry, ReleaseId(model, incumbent), Path(folder) / "incumbent")
                 before = _verified(package, root)
-    digests = {variant.sha256: release for variant in candidate.variants}
-    if before is not None and incumbent is not None:
-        digests = {variant.sha256: incumbent for variant in before.variants} | digests
+    digests: dict[str, tuple[int, ...]] = {}
+    for manifest, number in ((before, incumbent), (candidate, release)):
+        if manifest is not None and number is not None:
+            digests |= {variant.sha256: (*digests.get(variant.sha256, ()), number) for variant in manifest.variants}
     return Said(
         digests,
         tuple(releases(registry, model)),

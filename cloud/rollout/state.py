@@ -62,12 +62,13 @@ class Undo:
 class Said:
     """What the registry says of a release and of the one before, signed.
 
-    `digests`: of which of the two a file is, by its digest. `released`: all numbers there are. `shift` is the predicted
-    shift, the latencies are medians of one inference by hardware class. `misgivings`: what the release's own report has
-    against it, for which ring 0 waits. All empty where nobody said which registry.
+    `digests`: of which of the two a file is, by its digest (of both, where the same was released again). `released`:
+    all numbers there are. `shift` is the predicted shift, the latencies are medians of one inference by hardware class.
+    `misgivings`: what the release's own report has against it, for which ring 0 waits. All empty where nobody said
+    which registry.
     """
 
-    digests: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, tuple[int, ...]] = field(default_factory=dict)
     released: tuple[int, ...] = ()
     shift: dict[str, Any] = field(default_factory=dict)
     latency_ms: dict[str, float] = field(default_factory=dict)

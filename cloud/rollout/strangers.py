@@ -32,8 +32,9 @@ def strangers_text(rollout: Rollout, newest: Mapping[str, Health]) -> str:
 def _is_strange(rollout: Rollout, health: Health) -> bool:
     if not health.digest:
         return False  # nothing runs there
-    known = rollout.said.digests.get(health.digest)
-    if known is not None:
-        return known != health.release
+    holders = rollout.said.digests
+    if health.digest in holders:
+        return health.release not in holders[health.digest]
     # of releases other than these two only the number is known
-    return health.release in rollout.said.digests.values() or health.release not in rollout.said.released
+    known = {release for releases in holders.values() for release in releases}
+    return health.release in known or health.release not in rollout.said.released

@@ -87,7 +87,7 @@ def runs_the_incumbent(rollout: Rollout, health: Health) -> bool:
     plan = rollout.plan
     if health.model != plan.model or health.release != plan.incumbent:
         return False
-    of_the_registry = {digest for digest, release in rollout.said.digests.items() if release == plan.incumbent}
+    of_the_registry = {digest for digest, releases in rollout.said.digests.items() if plan.incumbent in releases}
     known = of_the_registry.union(rollout.incumbent_digests)
     return not known or health.digest in known
 

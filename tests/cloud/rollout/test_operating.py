@@ -218,7 +218,7 @@ def _awake(held: Held, slow: object, fleet: RolloutFleet) -> None:
 
 def test_a_digest_that_nobody_released_is_named_and_nothing_goes_on(tmp_path: Path) -> None:
     fleet = fleet_running()
-    said = Said({f"{1:064x}": 1, f"{2:064x}": 2}, (1, 2))
+    said = Said({f"{1:064x}": (1,), f"{2:064x}": (2,)}, (1, 2))
     start(tmp_path, fleet, order=Order(2, ANN, "1,1,rest", said=said))
     (canary,) = fleet.groups["shop_flange-ring-0"]
     ticks(tmp_path, fleet, 1)

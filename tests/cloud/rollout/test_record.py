@@ -40,7 +40,7 @@ ROLLOUT = Rollout(
     touched=(Touched({"a": 17}, ("b",), "deployment-1", 20),),
     undo=Undo("it was slow", deployments=("deployment-2",), marks={"a": 30}, since_us=40, instead_of=("deployment-1",)),
     successor=Order(3, "bob@desk", "1,rest"),
-    said=Said({"d" * 64: 1}, (1, 2), {"parent": {"frames": 3}}),
+    said=Said({"d" * 64: (1, 2)}, (1, 2), {"parent": {"frames": 3}}),
     heard=Heard({"a": 5}, {"a": 4}),
     watched={"b": 0},
 )
