@@ -21,7 +21,6 @@ from pathlib import Path
 
 from benchmarks.bar import Bar, report
 from benchmarks.learning import real_data
-from benchmarks.real_releases import fastest_run, fp32_run, gated_run, naive_run
 from cloud.lake.lake import Lake
 from simulator.camera_server import Camera, CameraServer
 from simulator.films import Film
@@ -177,6 +176,8 @@ def tidegate(*words: str) -> str:
 
 def stories(folder: Path, runs: Path) -> Iterator[Story]:
     """All of it, one after the other; the releases' run folders are made in `runs` where they are not there yet."""
+    from benchmarks.real_releases import fastest_run, fp32_run, gated_run, naive_run
+
     runs.mkdir(parents=True, exist_ok=True)
     made = {path.name for path in runs.iterdir()}
     fp32 = runs / "yolox_nano" if "yolox_nano" in made else fp32_run(runs)
