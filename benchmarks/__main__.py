@@ -36,7 +36,7 @@ BARS = (
     "process_gateways",
     "light_gateways",
 )
-LONG = ("fashion_mnist", "trashnet", "detector_learned", "recovery_storm", "rollout_odds")
+LONG = ("fashion_mnist", "trashnet", "detector_learned", "recovery_storm", "rollout_odds", "rollout_real")
 
 
 def main() -> int:
