@@ -4,6 +4,7 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+import gc
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -30,6 +31,16 @@ _left_open = LeftOpen()
 
 def pytest_sessionstart() -> None:
     unmount_stale()
+
+
+def pytest_collection_finish() -> None:
+    # what was imported for all tests stays to the end: no garbage collection need look at it again
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True)

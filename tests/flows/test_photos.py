@@ -10,7 +10,8 @@ from models.manifest import read_manifest
 
 
 @pytest.mark.real
-@pytest.mark.timeout(600)
+@pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_photographs_become_a_model_that_knows_more_than_chance(shared_data: Path, tmp_path: Path) -> None:
     photos, run = shared_data / "trashnet256", tmp_path / "trash"
     data = ["--data", str(photos / "train"), "--val", str(photos / "val")]

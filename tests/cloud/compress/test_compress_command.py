@@ -148,6 +148,7 @@ def test_pictures_without_labels_are_judged_by_agreement(trained_run: Path, pict
 
 
 @pytest.mark.real
+@pytest.mark.soak
 def test_a_real_detector_goes_through_the_gate(shared_data: Path, tmp_path: Path) -> None:
     models, run = shared_data / "models", tmp_path / "coco"
     words = ["import", str(models / "yolox_nano.onnx"), "--adapter", "yolox", "--name", "coco", "--out", str(run)]

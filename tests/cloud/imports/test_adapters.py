@@ -218,10 +218,11 @@ REAL: Sequence[tuple[str, str, float]] = (
     ("FastestDet.onnx", "fastestdet", 0.216),
     ("yolox_nano_nms.onnx", "ssd", 0.368),
 )
+SLOW = [REAL[0], pytest.param(*REAL[1], marks=pytest.mark.soak)]
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("file", "adapter", "documented"), REAL)
+@pytest.mark.parametrize(("file", "adapter", "documented"), SLOW)
 def test_real_detectors_keep_their_precision(
     shared_data: Path, tmp_path: Path, file: str, adapter: str, documented: float
 ) -> None:
