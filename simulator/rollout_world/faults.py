@@ -92,42 +92,42 @@ def crushed(graph: onnx.ModelProto, black: float) -> onnx.ModelProto:
     return _before(changed, nodes, constants)
 
 
-def done_twice(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The same answers for twice the work: the network runs again, on weights of its own, and what it says then weighs
-    nothing."""
+def done_again(graph: onnx.ModelProto, times: int = 1) -> onnx.ModelProto:
+    """The same answers for more work: the network runs `times` more, each on weights of its own, and what it says then
+    weighs nothing."""
     changed = _copy(graph)
-    again: list[onnx.NodeProto] = []
-    made = {name for node in changed.graph.node for name in node.output}
-    constants = {tensor.name for tensor in changed.graph.initializer}
-
-    def twin(name: str) -> str:
-        return f"twin/{name}" if name in made or name in constants else name
-
-    for node in changed.graph.node:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copy.name = f"twin/{node.name}"
-        copy.input[:] = [twin(name) for name in node.input]
-        copy.output[:] = [twin(name) for name in node.output]
-        again.append(copy)
-    twins = []
-    for tensor in changed.graph.initializer:
-        tensor_again = onnx.TensorProto()
-        tensor_again.CopyFrom(tensor)
-        tensor_again.name = f"twin/{tensor.name}"
-        twins.append(tensor_again)
-    # the answer is renamed, and what was computed twice comes back under its name with nothing added
+    nodes, constants = list(changed.graph.node), list(changed.graph.initializer)
+    inner = {name for node in nodes for name in node.output} | {tensor.name for tensor in constants}
+    # the answer is renamed, and comes back under its name with nothing added
     for node in changed.graph.node:
         node.output[:] = ["once/scores" if name == "scores" else name for name in node.output]
         node.input[:] = ["once/scores" if name == "scores" else name for name in node.input]
-    nought = numpy_helper.from_array(np.array(0, np.float32), "fault/nought")
-    last = [
-        helper.make_node("ReduceSum", ["twin/scores"], ["fault/sum"], keepdims=0),
-        helper.make_node("Mul", ["fault/sum", "fault/nought"], ["fault/weighs"]),
-        helper.make_node("Add", ["once/scores", "fault/weighs"], ["scores"]),
-    ]
-    changed.graph.node.extend([*again, *last])
-    changed.graph.initializer.extend([*twins, nought])
+    answer = "once/scores"
+    changed.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "fault/nought"))
+    for number in range(times):
+        names = {name: f"again{number}/{name}" for name in inner}
+        for node in graph.graph.node:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.name = f"again{number}/{node.name}"
+            copy.input[:] = [names.get(name, name) for name in node.input]
+            copy.output[:] = [names.get(name, name) for name in node.output]
+            changed.graph.node.append(copy)
+        for tensor in graph.graph.initializer:
+            copied = onnx.TensorProto()
+            copied.CopyFrom(tensor)
+            copied.name = names[tensor.name]
+            changed.graph.initializer.append(copied)
+        total, nothing = f"fault/sum{number}", f"fault/nothing{number}"
+        added = "scores" if number == times - 1 else f"fault/scores{number}"
+        changed.graph.node.extend(
+            [
+                helper.make_node("ReduceSum", [names["scores"]], [total], keepdims=0),
+                helper.make_node("Mul", [total, "fault/nought"], [nothing]),
+                helper.make_node("Add", [answer, nothing], [added]),
+            ]
+        )
+        answer = added
     return changed
 
 

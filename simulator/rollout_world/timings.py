@@ -1,20 +1,17 @@
-"""Measured things that no answer shows: how long a run takes, how that scatters, and what keeping pictures costs."""
+"""How long a run takes, and how that scatters: measured, and shown by no answer."""
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.memory import measure
 from models.detections import UInt8
 from models.latency import compare_latency
 from models.runner import Runner
 
 Float64 = npt.NDArray[np.float64]
-_STRETCH = 100  # runs by whose median and 95th percentile a window is timed
-_KEPT = 64 << 20  # bytes of pictures that the leaking run keeps
+_STRETCH = 50  # runs by whose median and 95th percentile a window is timed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +22,7 @@ class Scatter:
     p95: Float64
 
 
-def scatter(runner: Runner, frame: UInt8, *, budget_s: float = 8.0) -> Scatter:
+def scatter(runner: Runner, frame: UInt8, *, budget_s: float = 12.0) -> Scatter:
     """How run times scatter here, by the clock: whatever else this machine does is in it."""
     taken: list[float] = []
     until = time.perf_counter() + budget_s
@@ -37,25 +34,8 @@ def scatter(runner: Runner, frame: UInt8, *, budget_s: float = 8.0) -> Scatter:
     return Scatter(np.median(stretches, axis=1), np.percentile(stretches, 95, axis=1))
 
 
-def medians(runners: Mapping[str, Runner], frames: Mapping[str, UInt8], *, budget_s: float = 30.0) -> dict[str, float]:
-    """Milliseconds of processor time of a run of each, taking turns."""
-    runs = {name: lambda name=name, runner=runner: runner.run_fitted(frames[name]) for name, runner in runners.items()}
-    return {name: found.p50_ms for name, found in compare_latency(runs, rounds=300, budget_s=budget_s).items()}
-
-
-def leak_per_frame(runner: Runner, frame: UInt8) -> float:
-    """Bytes by which a process grows for each picture that it keeps after its run, instead of letting it go."""
-    for _ in range(20):
-        runner.run_fitted(frame)
-    count = max(50, _KEPT // frame.nbytes)
-    kept: Sequence[UInt8] = [_run_and_keep(runner, frame) for _ in range(10)]
-    before = measure().resident
-    kept = [_run_and_keep(runner, frame) if k % 16 == 0 else frame.copy() for k in range(count)]
-    grown = measure().resident - before
-    return grown / len(kept)
-
-
-def _run_and_keep(runner: Runner, frame: UInt8) -> UInt8:
-    kept = frame.copy()
-    runner.run_fitted(kept)
-    return kept
+def slower(runner: Runner, than: Runner, frame: UInt8, frame_than: UInt8, *, budget_s: float = 4.0) -> float:
+    """How many times as long a run takes as that of another, in processor time, taking turns."""
+    runs = {"this": lambda: runner.run_fitted(frame), "that": lambda: than.run_fitted(frame_than)}
+    found = compare_latency(runs, rounds=1000, budget_s=budget_s, at_least=30)
+    return found["this"].p50_ms / found["that"].p50_ms

@@ -38,10 +38,11 @@ def test_an_over_confident_model_says_the_same_louder() -> None:
     assert after.max(axis=1).mean() > before.max(axis=1).mean() + 0.01
 
 
-def test_work_done_twice_answers_the_same() -> None:
-    twice = faults.done_twice(graph())
-    assert np.array_equal(scores(twice), scores(graph()))
-    assert len(twice.graph.node) > 2 * len(graph().graph.node)
+@pytest.mark.parametrize("times", [1, 2])
+def test_work_done_again_answers_the_same(times: int) -> None:
+    again = faults.done_again(graph(), times)
+    assert np.array_equal(scores(again), scores(graph()))
+    assert len(again.graph.node) > (times + 1) * len(graph().graph.node)
 
 
 def test_a_graph_that_takes_dark_for_black_sees_nothing_in_the_dark() -> None:
@@ -70,7 +71,7 @@ def test_no_fault_touches_the_graph_that_it_is_made_of() -> None:
     faults.permuted(model, [2, 1, 0])
     faults.red_as_blue(model)
     faults.crushed(model, 99.0)
-    faults.done_twice(model)
+    faults.done_again(model)
     assert model.SerializeToString() == before
 
 
