@@ -53,7 +53,7 @@ class LawfulFleet(RolloutFleet):
         said = {report.gateway for report in self.health if report.health.at_us >= lately}
         flying = [name for name in given if name in said and not self.reported(name)]
         assert len(flying) + len(plan.waves[number].names) <= (plan.wishes.max_in_flight or 99), (
-            f"{flying} are on their way"
+            f"{flying} fly"
         )
         ring = plan.ring_of(number)
         if ring and number == waves_of(plan, ring).start:
