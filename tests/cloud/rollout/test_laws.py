@@ -52,9 +52,7 @@ class LawfulFleet(RolloutFleet):
         lately = self.clock() - int(self.silence_s * 1e6)
         said = {report.gateway for report in self.health if report.health.at_us >= lately}
         flying = [name for name in given if name in said and not self.reported(name)]
-        assert len(flying) + len(plan.waves[number].names) <= (plan.wishes.max_in_flight or 99), (
-            f"{flying} fly"
-        )
+        assert len(flying) + len(plan.waves[number].names) <= (plan.wishes.max_in_flight or 99), f"{flying} fly"
         ring = plan.ring_of(number)
         if ring and number == waves_of(plan, ring).start:
             before = plan.rings[ring - 1].names
