@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from cloud.rollout.misgivings import misgivings
+from cloud.rollout.plan import Gateway, Plan, Ring, Wave
+from cloud.rollout.starting import new_rollout
+from cloud.rollout.state import Order, Said
 from models.manifest import InputSpec, Manifest, Variant
 
 INCUMBENT = Manifest(
@@ -63,3 +66,18 @@ def test_a_report_that_says_it_is_worse_is_reason_to_ask(accuracy: float, shift:
 
     assert said in told
     assert bool(told) == bool(said)
+
+
+def test_ring_0_waits_for_somebody_who_wants_it_all_the_same() -> None:
+    plan = Plan("coco", 7, 6, "shop", (Ring((Wave("shop_coco-ring-0", (Gateway("one"),)),)),))
+    against = "its own report says that it is less right"
+
+    begun, event = new_rollout(
+        plan, Order(7, "anna", "rest", said=Said(misgivings=against)), window_s=60.0, now_us=1_795_000_000_000_000
+    )
+
+    assert begun.plan.wishes.approve == (0,)
+    assert event.text.endswith(f"; {against}, so ring 0 waits for an approval")
+    unharmed, event = new_rollout(plan, Order(7, "anna", "rest"), window_s=60.0, now_us=1_795_000_000_000_000)
+    assert unharmed.plan.wishes.approve == ()
+    assert "approval" not in event.text
