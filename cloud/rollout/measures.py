@@ -4,7 +4,6 @@ The tolerances, sizes and weights are frozen: they were chosen on simulated roll
 (benchmarks/rollout_odds.py) and are reported on others.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,17 +13,16 @@ from cloud.rollout import account
 from cloud.rollout.promise import Promise
 from cloud.rollout.surprise import Figure
 from cloud.rollout.windows import Float64
-from models.health import SCORE_BINS
 
 REST = "anything else"
 CLASS_WEIGHT = 0.3  # of all classes together
 _PULL = 20.0  # as many reference detections' weight has the assumption that a class fares as all do
 
 FIGURES = (
-    Figure("things a frame", account.DETECTIONS, 1.0, True, 0.05, 0.3, 0.45, 0.2, 0.05),
-    Figure("mean score", account.SCORES, account.SCORE_UNIT, False, 0.01, 0.05, 0.1, 0.15, 0.004),
-    Figure("scores of 0.7 and more", account.HIGH, 1.0, False, 0.02, 0.1, 0.25, 0.1, 0.01),
-    Figure("scores below 0.4", account.LOW, 1.0, False, 0.02, 0.1, 0.25, 0.05, 0.01),
+    Figure("things a frame", account.DETECTIONS, 1.0, True, 0.05, 0.3, 0.45, 0.2, 0.05, part=0.3),
+    Figure("mean score", account.SCORES, account.SCORE_UNIT, False, 0.01, 0.05, 0.1, 0.15, 0.004, part=0.08),
+    Figure("scores of 0.7 and more", account.HIGH, 1.0, False, 0.02, 0.1, 0.25, 0.1, 0.01, part=0.25),
+    Figure("scores below 0.4", account.LOW, 1.0, False, 0.02, 0.1, 0.25, 0.05, 0.01, part=0.25),
     Figure("median inference time", account.P50, account.LOG_UNIT, False, 0.2, 0.3, 0.4, 0.1, 0.03, harm=1),
     Figure("p95 inference time", account.P95, account.LOG_UNIT, False, 0.3, 0.4, 0.5, 0.05, 0.05, harm=1),
     Figure("frames a second", account.FRAMES, 1.0, True, 0.15, 0.3, 0.35, 0.05, 0.03, harm=-1),
@@ -36,7 +34,17 @@ def class_figures(labels: Sequence[str]) -> tuple[Figure, ...]:
     named = (*labels, REST)
     return tuple(
         Figure(
-            f"share of {label}", account.FIXED + k, 1.0, False, 0.02, 0.1, 0.25, CLASS_WEIGHT / len(named), 0.01, label
+            f"share of {label}",
+            account.FIXED + k,
+            1.0,
+            False,
+            0.02,
+            0.1,
+            0.25,
+            CLASS_WEIGHT / len(named),
+            0.01,
+            label,
+            part=0.5 if label == REST else 0.25,
         )
         for k, label in enumerate(named)
     )
@@ -100,7 +108,7 @@ def promised(promise: Promise, figures: Sequence[Figure], expected: Float64, har
     return Expected(shift, shared, scene)
 
 
-def mean_of(histogram: Sequence[int]) -> float:
-    """The mean of scores known by their bins."""
-    total = sum(histogram)
-    return sum(n * (k + 0.5) for k, n in enumerate(histogram)) / total / SCORE_BINS if total else math.nan
+def tolerances(promise: Promise, figures: Sequence[Figure]) -> Float64:
+    """Of each figure: what is nobody's business grows with how much the two models differ at all."""
+    differ = promise.said.disagreement if promise.said else 0.0
+    return np.array([figure.tolerance + figure.part * differ for figure in figures])

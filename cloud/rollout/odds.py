@@ -17,7 +17,7 @@ from cloud.rollout import account
 from cloud.rollout.account import CANDIDATE, FIXED, INCUMBENT
 from cloud.rollout.book import NEVER, Book
 from cloud.rollout.limits import Limits
-from cloud.rollout.measures import FIGURES, class_figures, promised
+from cloud.rollout.measures import FIGURES, class_figures, promised, tolerances
 from cloud.rollout.promise import Promise
 from cloud.rollout.sequential import half_width, log_e, log_e_apart, log_mean
 from cloud.rollout.surprise import (
@@ -132,25 +132,26 @@ def ring_odds(
     wander = np.array([figure.wander for figure in figures])
     estimate = np.where(told[:, None, None], found.estimate - around.shift - promise_made.shift, np.nan)
     noise = found.variance * around.swell + wander**2
+    tolerance = tolerances(promise, figures)
     shown = things(
         parts_of(now)[:, :, account.DETECTIONS, None],
         clumps(book, got)[:, None, None],
         found.expected[:, :1, :1],
         still=limits.scene_things,
     )
-    scene = promise_made.scene / shown
+    # no number of things tells how another model takes a scene of which the report knows nothing
+    scene = promise_made.scene / shown + (tolerance - np.array([figure.tolerance for figure in figures])) ** 2
     if not around.gateways:
         # nobody can say how hours differ in which the incumbent was not seen
         noise = noise + (8 * wander * _strangeness(usuals.usual.seen[:count], now, figures)) ** 2
     members = tuple(book.gateways[number] for number in got.tolist())
     sets, names, stakes = _sets(classes, members)
     centre = pooled(estimate, noise, np.broadcast_to(scene, noise.shape), promise_made.shared + around.variance, sets)
-    tolerance = np.array([figure.tolerance for figure in figures])
     size = np.array([figure.size for figure in figures])
     harm = np.array([figure.harm for figure in figures])
     each = log_e(centre.estimate, centre.variance, tolerance=tolerance, size=size, harm=harm)
     if len(got) > 1:
-        each = np.concatenate((each, _apart(estimate, noise + scene, centre.estimate[0], figures)[None]))
+        each = np.concatenate((each, _apart(estimate, noise + scene, centre.estimate[0], figures, tolerance)[None]))
         names, stakes = (*names, "gateways differ:"), np.append(stakes, _STAKES[3])
     parts = np.array([_WHOLE_DAY, *[(1 - _WHOLE_DAY) / (PARTS - 1)] * (PARTS - 1)])
     weight = stakes[:, None, None] * parts[:, None] * np.array([figure.weight for figure in figures])
@@ -162,7 +163,7 @@ def ring_odds(
     return RingOdds(
         windows=float(book.account.totals[CANDIDATE, got, account.WINDOWS].sum()),
         log10=log10,
-        lacking=_lacking(figures, centre.estimate[0, 0], widths, margin + slack, found, told, limits),
+        lacking=_lacking(figures, centre.estimate[0, 0], widths, margin + slack + tolerance, found, told),
         unseen_hours=_unseen(hours[:last], got),
         usual=usuals,
         figures=figures,
@@ -176,9 +177,8 @@ def ring_odds(
     )
 
 
-def _apart(estimate: Float64, own: Float64, middle: Float64, figures: Sequence[Figure]) -> Float64:
+def _apart(estimate: Float64, own: Float64, middle: Float64, figures: Sequence[Figure], tolerance: Float64) -> Float64:
     """Whether gateways differ in their shifts by more than chance and their scenes have it: (PARTS, figures)."""
-    tolerance = np.array([figure.tolerance for figure in figures])
     size = np.array([figure.size for figure in figures])
     answers = np.array([not figure.harm for figure in figures])
     found = log_e_apart(estimate - middle, own + tolerance**2, size=np.broadcast_to(size, estimate.shape[1:]))
@@ -305,7 +305,6 @@ def _lacking(
     margin: Float64,
     found: Shifts,
     told: Bool,
-    limits: Limits,
 ) -> str:
     """Why the ring cannot be called well yet: a figure whose interval does not lie within what is good enough."""
     expected = float(np.nansum(np.where(told[:, None], found.expected[:, 0, :1], np.nan)))

@@ -56,6 +56,7 @@ class Said:
     confirmed: Float64 | None
     mean_iou: float | None
     agreement: float | None
+    disagreement: float  # the share of the earlier model's detections that the later one has not; 0 where not said
 
     def scene_variance(self, name: str, *, unsaid: float, few: float) -> float:
         """Of a shift in a scene of one thing; as if `few` of the reference things had varied by `unsaid`."""
@@ -108,6 +109,7 @@ def read_shift(shift: Mapping[str, Any]) -> "Said | None":
         confirmed=_shares(by_score["confirmed"], by_score["this"]) if by_score else None,
         mean_iou=shift.get("mean_iou"),
         agreement=shift.get("agreement"),
+        disagreement=1 - sum(by_score["kept"]) / max(sum(by_score["parent"]), 1) if by_score else 0.0,
     )
 
 

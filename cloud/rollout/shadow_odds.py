@@ -39,14 +39,16 @@ class _Paired:
     unsaid: float
     shift: float
     weight: float
+    wobble: float  # how far single scenes scatter, as a part of the disagreement promised
+    harm: int = 0  # -1: only less is worse
 
 
 _FIGURES = (
-    _Paired("kept", "the share of the incumbent's detections that it has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3),
-    _Paired("confirmed", "the share of its own that the incumbent has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3),
-    _Paired("score", "its mean score", 0.01, 0.25, 0.03, 0.1, 0.02, 0.04, 0.2),
-    _Paired("high", "its share of scores of 0.7 and more", 0.02, 0.25, 0.06, 0.2, 0.2, 0.1, 0.1),
-    _Paired("per_frame", "its number of detections", 0.03, 0.25, 0.1, 0.4, 0.3, 0.15, 0.1),
+    _Paired("kept", "detections of the incumbent that it has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3, 0.15, -1),
+    _Paired("confirmed", "detections that the incumbent has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3, 0.15, -1),
+    _Paired("score", "the mean score", 0.01, 0.25, 0.03, 0.1, 0.02, 0.04, 0.2, 0.06),
+    _Paired("high", "scores of 0.7 and more", 0.02, 0.25, 0.06, 0.2, 0.2, 0.1, 0.1, 0.15),
+    _Paired("per_frame", "the number of detections", 0.03, 0.25, 0.1, 0.4, 0.3, 0.15, 0.1, 0.3),
 )  # fmt: skip
 
 
@@ -67,7 +69,8 @@ def shadow_verdict(book: Book, mine: Int64, promise: Promise, limits: Limits) ->
     sets = np.concatenate((np.ones((1, len(shown)), np.bool_), np.eye(len(shown), dtype=np.bool_)))
     middle = pooled(off, variance.own, np.zeros_like(variance.own), variance.shared, sets)
     size = np.array([figure.size for figure in _FIGURES])
-    logs = log_e(middle.estimate, middle.variance, tolerance=tolerance, size=size)[:, 0]
+    harm = np.array([figure.harm for figure in _FIGURES])
+    logs = log_e(middle.estimate, middle.variance, tolerance=tolerance, size=size, harm=harm)[:, 0]
     stakes = np.array([_STAKES[0], *[_STAKES[1] / len(shown)] * len(shown)])
     if len(shown) > 1:
         apart = log_e_apart(off - middle.estimate[:1], variance.own + tolerance**2, size=size[None])
@@ -77,14 +80,15 @@ def shadow_verdict(book: Book, mine: Int64, promise: Promise, limits: Limits) ->
     limit = -math.log10(limits.alpha * limits.shadow_alpha)
     worst = int(np.argmax((logs + np.log(weight)).max(axis=0)))
     centre, sampling = middle.estimate[0, 0], middle.sampling[0, 0]
-    told = f"{_FIGURES[worst].told} is {centre[worst]:+.1%} off what was promised"
+    told = f"{_FIGURES[worst].told}: {centre[worst]:+.1%} off what was promised"
     if log10 >= limit:
         return "bad", f"{told}, odds of 1 to {10 ** min(log10, 9):,.0f} (limit {10**limit:,.0f}); {seen}"
     if frames < limits.shadow_frames or not np.isfinite(centre[:2]).all():
         return "unknown", f"{seen}, {limits.shadow_frames} frames and detections of both are needed"
     margin = np.array([figure.margin for figure in _FIGURES])
     slack = 2 * np.sqrt(np.maximum(middle.variance[0, 0] - sampling, 0.0))
-    wide = np.abs(centre) + half_width(sampling, alpha=0.1, size=size) > margin + slack
+    off_by = np.where(harm == 0, np.abs(centre), centre * harm)
+    wide = off_by + half_width(sampling, alpha=0.1, size=size) > margin + slack + tolerance
     if log10 >= limit - limits.doubt or wide[np.isfinite(centre)].any():
         return "unknown", f"needs a longer look: {told}; {seen}"
     return "well", f"{told}; {seen}"
@@ -122,8 +126,14 @@ def _shifts(book: Book, shown: Int64, promise: Promise, limits: Limits) -> tuple
         still=limits.scene_things,
     )
     one, shared = _variances(said)
-    own = one / np.maximum(shows, 1.0)[:, None] + 0.25 * np.array([1, 1, 0, 0, 1]) / np.maximum(ours, 1)[:, None] ** 2
-    promised = np.abs(np.array([1.0, 1.0, 0.0, 0.0, 0.0]) - np.nanmean(expected, axis=0)) if said else np.zeros(5)
+    differ = said.disagreement if said else 0.0
+    own = (
+        one / np.maximum(shows, 1.0)[:, None]
+        + (differ * np.array([figure.wobble for figure in _FIGURES])) ** 2
+        + 0.25 * np.array([1, 1, 0, 0, 1]) / np.maximum(ours, 1)[:, None] ** 2
+    )
+    known = np.where(np.isfinite(expected), expected, 1.0).mean(axis=0)
+    promised = np.abs(np.array([1.0, 1.0, 0.0, 0.0, 0.0]) - known) if said else np.zeros(5)
     tolerance = np.array([figure.tolerance for figure in _FIGURES])
     tolerance = tolerance + np.nan_to_num(promised) * np.array([figure.part for figure in _FIGURES])
     return (values - expected)[:, None], _Variance(own[:, None], shared), tolerance

@@ -38,6 +38,9 @@ class Figure:
     wander: float  # how far it drifts apart on gateways to which nothing was done, at least
     label: str = ""
     harm: int = 0  # 1: only more is worse, -1: only less, 0: either
+    part: float = (
+        0.0  # of the disagreement that a report promises, by which the tolerance grows, and single scenes scatter
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -271,7 +271,7 @@ def test_in_shadow_the_two_are_compared_frame_by_frame() -> None:
     assert shadowed(0.9, promise=promise_of(1.0)).shadow == "well"
     worse = shadowed(0.5, promise=promise_of(1.0))
     assert worse.shadow == "bad"
-    assert "has too is -40" in worse.shadow_because or "has too is -39" in worse.shadow_because
+    assert "that it has too: -39" in worse.shadow_because or "that it has too: -40" in worse.shadow_because
     assert worse.standing == "unknown", "it was not deployed"
     assert shadowed(0.9, promise=promise_of(1.0), frames=1).shadow == "well"
     untouched = ledger_of(Fleet(4), [0, 1, 1, 1]).judge(now(0))[0]
