@@ -37,7 +37,7 @@ class Machine:
 
 
 def broken(found: Machine, limits: Limits) -> Iterator[str]:
-    """What is beyond a limit, the clearest first."""
+    """Which limit of a model that fails is broken."""
     usual = max(limits.error_share, 2 * found.error_share_was)
     for errors, frames, when in (
         (found.newest_errors, found.newest_frames, " in its newest windows"),
@@ -47,6 +47,10 @@ def broken(found: Machine, limits: Limits) -> Iterator[str]:
             yield f"had {errors} errors beside {frames} frames{when} (limit {usual:.1%})"
     if found.crashed >= limits.errors and found.crashed > limits.crash_share * found.frames:
         yield f"got no answer from the model for {found.crashed} frames beside {found.frames} (limit 1 in 1,000)"
+
+
+def burdened(found: Machine, limits: Limits) -> Iterator[str]:
+    """Which limit of what a machine bears is broken, the clearest first."""
     before = found.p50_ms_was * max(1.0, found.elsewhere) * max(1.0, found.promised)
     if (
         found.windows >= limits.windows
@@ -72,7 +76,8 @@ def broken(found: Machine, limits: Limits) -> Iterator[str]:
         )
     per_s = leak(found.growth, found.slot_s, least=limits.leak_windows * found.slot_s / SLOT_WINDOWS)
     gained = per_s * limits.leak_horizon_s
-    if gained > limits.memory_extra_bytes:
+    so_far = float(found.growth[-3:].mean() - found.growth[:3].mean()) if gained else 0.0
+    if gained > limits.memory_extra_bytes and so_far > limits.leak_gained_bytes:
         yield (
             f"leaks memory: it takes {per_s * 3600 / 1e6:.1f} MB more every hour, {gained / 1e6:.0f} MB in "
             f"{limits.leak_horizon_s / 3600:.0f} hours (limit {limits.memory_extra_bytes / 1e6:.0f} MB)"

@@ -8,7 +8,7 @@ import numpy as np
 from cloud.rollout import account
 from cloud.rollout import book as columns
 from cloud.rollout.account import CANDIDATE, INCUMBENT
-from cloud.rollout.at_once import Machine, broken, silent_by_chance
+from cloud.rollout.at_once import Machine, broken, burdened, silent_by_chance
 from cloud.rollout.book import Book, newest_median
 from cloud.rollout.fleet import Progress
 from cloud.rollout.limits import Limits
@@ -140,6 +140,7 @@ def _faults(book: Book, mine: Int64, hardware: Sequence[str], promise: Promise, 
         | _grows(growth, limits.memory_extra_bytes * book.account.slot_s / limits.leak_horizon_s / 2)
     )
     faults: dict[int, str] = {}
+    burdens: dict[int, str] = {}
     if not suspects.any():
         return faults
     elsewhere = _elsewhere(book, int(book.rings[mine[0]]))
@@ -167,6 +168,16 @@ def _faults(book: Book, mine: Int64, hardware: Sequence[str], promise: Promise, 
         fault = next(broken(machine, limits), "")
         if fault:
             faults[place] = fault
+            continue
+        burden = next(burdened(machine, limits), "")
+        if burden:
+            burdens[place] = burden
+    kinds = [hardware[number] for number in mine.tolist()]
+    reporting = book.account.totals[CANDIDATE, mine, account.WINDOWS] >= limits.windows
+    for place, burden in burdens.items():
+        alike = [other for other, kind in enumerate(kinds) if kind == kinds[place] and reporting[other]]
+        if sum(other in burdens for other in alike) >= limits.alike * len(alike):
+            faults[place] = burden
     return faults
 
 

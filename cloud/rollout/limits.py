@@ -50,11 +50,15 @@ class Limits:
     doubt: float = 1.0  # powers of ten below the limit from which on a ring is looked at for longer
     blind_windows: int = 2880  # windows' time in which a gateway that reports may see nothing
     # at once
-    slow_ratio: float = 1.6  # the median inference of the newest windows, two of them at least
+    slow_ratio: float = 1.7  # the median inference of the newest windows, two of them at least
     crash_share: float = 0.001  # of the frames on which the model raised an error, and `errors` of them
     leak_windows: int = 120  # windows for which memory has grown steadily
+    leak_gained_bytes: int = 20_000_000  # and so much at least
+    alike: float = (
+        0.2  # of the gateways of a hardware class must be slow or take too much: one may have its own reasons
+    )
     leak_horizon_s: float = 86_400.0  # by which it would have grown by `memory_extra_bytes`
-    silent_odds: float = 1e-4  # that so many gateways fall silent by chance
+    silent_odds: float = 1e-6  # that so many gateways fall silent by chance
     usual_silence: float = 0.02  # of gateways, at least
     controls: int = 4  # untouched gateways that make a comparison
 

@@ -266,7 +266,8 @@ def _work_out(book: Book, ring: int, gateways: Int64, place: Sequence[int], figu
     return usual(
         _compact(hours, place),
         _compact(by_slot, place),
-        slots // kept.per_hour % 24,
+        slots,
+        kept.per_hour,
         _compact(squares, place),
         figures,
     )

@@ -67,13 +67,13 @@ def shadow_verdict(book: Book, mine: Int64, promise: Promise, limits: Limits) ->
     seen = f"{several(len(shown), 'gateway')} compared on {frames} frames in {windows} windows"
     off, variance, tolerance = _shifts(book, shown, promise, limits)
     sets = np.concatenate((np.ones((1, len(shown)), np.bool_), np.eye(len(shown), dtype=np.bool_)))
-    middle = pooled(off, variance.own, np.zeros_like(variance.own), variance.shared, sets)
+    middle = pooled(off, variance.noise, np.broadcast_to(variance.scene, off.shape), variance.shared, sets)
     size = np.array([figure.size for figure in _FIGURES])
     harm = np.array([figure.harm for figure in _FIGURES])
     logs = log_e(middle.estimate, middle.variance, tolerance=tolerance, size=size, harm=harm)[:, 0]
     stakes = np.array([_STAKES[0], *[_STAKES[1] / len(shown)] * len(shown)])
     if len(shown) > 1:
-        apart = log_e_apart(off - middle.estimate[:1], variance.own + tolerance**2, size=size[None])
+        apart = log_e_apart(off - middle.estimate[:1], variance.noise + variance.scene + tolerance**2, size=size[None])
         logs, stakes = np.concatenate((logs, apart)), np.append(stakes, _STAKES[2])
     weight = stakes[:, None] * np.array([figure.weight for figure in _FIGURES])
     log10 = float(log_mean(logs.ravel(), weight.ravel())) / math.log(10)
@@ -96,7 +96,8 @@ def shadow_verdict(book: Book, mine: Int64, promise: Promise, limits: Limits) ->
 
 @dataclass(frozen=True, slots=True)
 class _Variance:
-    own: Float64  # (gateways, 1, figures), of each gateway alone
+    noise: Float64  # (gateways, 1, figures), of each gateway alone: smaller the more it has shown
+    scene: Float64  # (figures,), of each gateway alone, however much it has shown
     shared: Float64  # (figures,)
 
 
@@ -127,16 +128,13 @@ def _shifts(book: Book, shown: Int64, promise: Promise, limits: Limits) -> tuple
     )
     one, shared = _variances(said)
     differ = said.disagreement if said else 0.0
-    own = (
-        one / np.maximum(shows, 1.0)[:, None]
-        + (differ * np.array([figure.wobble for figure in _FIGURES])) ** 2
-        + 0.25 * np.array([1, 1, 0, 0, 1]) / np.maximum(ours, 1)[:, None] ** 2
-    )
+    noise = one / np.maximum(shows, 1.0)[:, None] + 0.25 * np.array([1, 1, 0, 0, 1]) / np.maximum(ours, 1)[:, None] ** 2
+    scene = (differ * np.array([figure.wobble for figure in _FIGURES])) ** 2
     known = np.where(np.isfinite(expected), expected, 1.0).mean(axis=0)
     promised = np.abs(np.array([1.0, 1.0, 0.0, 0.0, 0.0]) - known) if said else np.zeros(5)
     tolerance = np.array([figure.tolerance for figure in _FIGURES])
     tolerance = tolerance + np.nan_to_num(promised) * np.array([figure.part for figure in _FIGURES])
-    return (values - expected)[:, None], _Variance(own[:, None], shared), tolerance
+    return (values - expected)[:, None], _Variance(noise[:, None], scene, shared), tolerance
 
 
 def _expected(said: Said | None, our_bins: Int64, their_bins: Int64) -> Float64:

@@ -18,6 +18,7 @@ from cloud.rollout.windows import Bool, Float64, Int64
 PARTS = 5  # of a day: all of it, and its four quarters (UTC)
 _OWN_SLOTS = 6  # as many slots' weight has what windows alone say about noise
 _CLUMPED = 3.0  # windows are alike: slots wander so many times as much as independent windows would
+_SIDED = 1.25  # what remains beside the nearer of two neighbourhoods is a little too small
 _TYPICAL = 8  # as many untouched gateways' weight has the assumption that noise is as estimated
 
 
@@ -65,28 +66,48 @@ class Usual:
     noise: Float64
 
 
-def usual(hours: Float64, by_slot: Float64, slot_hours: Int64, squares: Float64, figures: Sequence[Figure]) -> Usual:
-    """Of sums (gateways, 24, columns), those by slot (slots, gateways, columns), each slot's hour of day, and those of
-    squares."""
+def usual(
+    hours: Float64, by_slot: Float64, slots: Int64, per_hour: int, squares: Float64, figures: Sequence[Figure]
+) -> Usual:
+    """Of sums (gateways, 24, columns), those by slot (slots, gateways, columns), each slot's number (of which
+    an hour has `per_hour`), and those of squares."""
     of = account.denominators(hours.shape[-1])
     column = _columns(figures)
     part, whole = hours[..., column], hours[..., of[column]]
     total, all_of = part.sum(axis=1), whole.sum(axis=1)
     rate = _ratio(total, all_of)
-    slot_count = (by_slot[..., of[column]] > 0).sum(axis=0)
+    slot_part, slot_whole = by_slot[..., column], by_slot[..., of[column]]
+    slot_count = (slot_whole > 0).sum(axis=0)
     pull = all_of / np.maximum(slot_count, 1)  # an average slot
-    pull *= _constancy(part, whole, rate, by_slot[..., column], by_slot[..., of[column]], slot_hours)
-    by_hour = _ratio(part + (pull * rate)[:, None], whole + pull[:, None])
-    by_hour = np.where(whole > 0, by_hour, rate[:, None])
-    left_over = by_slot[..., column] - by_hour[:, slot_hours].transpose(1, 0, 2) * by_slot[..., of[column]]
-    fitted = _ratio(whole, whole + pull[:, None]).sum(axis=1)
-    spare = np.maximum(slot_count - np.minimum(fitted, slot_count / 2), 0.5)
-    of_slots = _ratio((left_over**2).sum(axis=0) * slot_count / spare, all_of)
+    pull *= _constancy(part, whole, rate, slot_part, slot_whole, slots // per_hour % 24)
+    smooth = _neighbourhood(part, whole, rate)
+    by_hour = _ratio(part + pull[:, None] * smooth, whole + pull[:, None])
+    by_hour = np.where(whole > 0, by_hour, smooth)
+    # what an hour had of its own on the only day seen is noise too, so it is its neighbours that are taken off
+    left_over = slot_part - smooth[:, slots // per_hour % 24].transpose(1, 0, 2) * slot_whole
+    hour, where = np.unique(slots // per_hour, return_inverse=True)
+    by_clock_hour = np.zeros((len(hour), *left_over.shape[1:]))
+    np.add.at(by_clock_hour, where, left_over)
+    spread = np.maximum((left_over**2).sum(axis=0), (by_clock_hour**2).sum(axis=0))
+    of_slots = _ratio(spread * _SIDED, all_of)
     nn, nd, dd, d = (squares[:, k, column] for k in range(4))
     of_windows = _ratio(np.maximum(nn - 2 * rate * nd + rate**2 * dd, 0), d) * _CLUMPED
     weight = slot_count / (slot_count + _OWN_SLOTS)
     noise = weight * of_slots + (1 - weight) * of_windows
     return Usual(by_hour, whole, np.maximum(noise, _least_noise(noise, total, all_of, figures)))
+
+
+def _neighbourhood(part: Float64, whole: Float64, rate: Float64) -> Float64:
+    """The rate around each hour of day: of it and the two before or the two after, whichever is nearer to its own, for
+    lights go on and off between two hours."""
+    own = _ratio(part, whole)
+    nearest, distance = np.broadcast_to(rate[:, None], part.shape), np.full(part.shape, np.inf)
+    for side in ((0, 1, 2), (0, -1, -2)):
+        total = np.sum([np.roll(whole, shift, axis=1) for shift in side], axis=0)
+        beside = _ratio(np.sum([np.roll(part, shift, axis=1) for shift in side], axis=0), total)
+        away = np.where(total > 0, np.where(whole > 0, np.abs(beside - own), 0.0), np.inf)
+        nearest, distance = np.where(away < distance, beside, nearest), np.minimum(away, distance)
+    return nearest
 
 
 def _constancy(
