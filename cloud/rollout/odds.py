@@ -312,7 +312,7 @@ def _lacking(
     if not told.any() or expected <= 0:
         return f"has seen nothing yet in {several(int(told.sum()), 'gateway')} to be judged by"
     for figure, centre, width, most in zip(figures, estimate, widths, margin, strict=True):
-        if not math.isfinite(centre):
+        if figure.lost or not math.isfinite(centre):
             continue
         off = abs(centre) if not figure.harm else centre * figure.harm
         if off + width > most:

@@ -39,16 +39,16 @@ class _Paired:
     unsaid: float
     shift: float
     weight: float
-    wobble: float  # how far single scenes scatter, as a part of the disagreement promised
+    wobble: float  # how far single scenes scatter, as a part of the squared disagreement promised
     harm: int = 0  # -1: only less is worse
 
 
 _FIGURES = (
-    _Paired("kept", "detections of the incumbent that it has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3, 0.15, -1),
-    _Paired("confirmed", "detections that the incumbent has too", 0.01, 0.25, 0.05, 0.15, 0.15, 0.15, 0.3, 0.15, -1),
-    _Paired("score", "the mean score", 0.01, 0.25, 0.03, 0.1, 0.02, 0.04, 0.2, 0.06),
-    _Paired("high", "scores of 0.7 and more", 0.02, 0.25, 0.06, 0.2, 0.2, 0.1, 0.1, 0.15),
-    _Paired("per_frame", "the number of detections", 0.03, 0.25, 0.1, 0.4, 0.3, 0.15, 0.1, 0.3),
+    _Paired("kept", "detections of the incumbent that it has too", 0.01, 0.15, 0.05, 0.15, 0.15, 0.15, 0.3, 0.3, -1),
+    _Paired("confirmed", "detections that the incumbent has too", 0.01, 0.15, 0.05, 0.15, 0.15, 0.15, 0.3, 0.3, -1),
+    _Paired("score", "the mean score", 0.01, 0.15, 0.03, 0.1, 0.02, 0.04, 0.2, 0.12),
+    _Paired("high", "scores of 0.7 and more", 0.02, 0.15, 0.06, 0.2, 0.2, 0.1, 0.1, 0.3),
+    _Paired("per_frame", "the number of detections", 0.03, 0.15, 0.1, 0.4, 0.3, 0.15, 0.1, 0.6),
 )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _shifts(book: Book, shown: Int64, promise: Promise, limits: Limits) -> tuple
     one, shared = _variances(said)
     differ = said.disagreement if said else 0.0
     noise = one / np.maximum(shows, 1.0)[:, None] + 0.25 * np.array([1, 1, 0, 0, 1]) / np.maximum(ours, 1)[:, None] ** 2
-    scene = (differ * np.array([figure.wobble for figure in _FIGURES])) ** 2
+    scene = (differ**2 * np.array([figure.wobble for figure in _FIGURES])) ** 2
     known = np.where(np.isfinite(expected), expected, 1.0).mean(axis=0)
     promised = np.abs(np.array([1.0, 1.0, 0.0, 0.0, 0.0]) - known) if said else np.zeros(5)
     tolerance = np.array([figure.tolerance for figure in _FIGURES])

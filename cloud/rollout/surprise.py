@@ -39,9 +39,8 @@ class Figure:
     wander: float  # how far it drifts apart on gateways to which nothing was done, at least
     label: str = ""
     harm: int = 0  # 1: only more is worse, -1: only less, 0: either
-    part: float = (
-        0.0  # of the disagreement that a report promises, by which the tolerance grows, and single scenes scatter
-    )
+    part: float = 0.0  # of the squared disagreement promised: by that the tolerance grows, and single scenes scatter
+    lost: bool = False  # of a label that is no longer said: counted as often as it was seen anew, not by frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,11 +150,15 @@ def shifts(before: Usual, hours: Float64, figures: Sequence[Figure]) -> Shifts:
     noise = before.noise[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = (now - expected) / size * unit
-        quotient = np.log((now + 0.5) / (expected + 0.5))
+        lost = np.array([figure.lost for figure in figures])
+        # detections that come together count once: how often they did is what there is to go by
+        together = np.where(lost, np.maximum(noise * size / np.maximum(expected, 1e-9), 1.0), 1.0)
+        quotient = np.log((now / together + 0.5) / (expected / together + 0.5))
         variance = noise * (1 / size + 1 / seen)
         of_ratio = variance * (size / np.maximum(expected, 0.5)) ** 2 + np.where(
             column == account.DETECTIONS, 1 / (expected + 0.5), 0.0
         )
+        of_ratio = np.where(lost, (1 + size / seen) / (expected / together + 0.5), of_ratio)
         known = (size > 0) & (before.seen.sum(axis=1)[:, None] > 0)
         return Shifts(
             np.where(known, np.where(ratio, quotient, difference), np.nan),
