@@ -164,6 +164,26 @@ def test_a_fleet_gets_its_first_release_a_good_one_and_no_bad_one(
     assert "undeployed" in told
 
 
+def test_a_ring_is_cut_into_waves_where_less_is_wanted_at_once(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    together = (*START, "--rings", "rest")
+    with shop.at_work():
+        assert tidegate_rollout("start", "flange@1", "--fleet", FLEET, "--first", *together) == 0
+        capsys.readouterr()
+        assert tidegate_rollout("start", "flange@2", "--fleet", FLEET, *together, "--max-in-flight", "1", "--json") == 0
+
+    document = json.loads(capsys.readouterr().out)
+    fleet = GreengrassFleet()
+    waves = ("shop_flange-ring-0", "shop_flange-ring-0-wave-1")
+    assert [fleet.things(group) for group in waves] == [("one",), ("two",)]
+    assert [fleet.release_of(group, MODEL) for group in waves] == [2, 2]
+    told = [event["kind"] for event in document["events"] if event["kind"] in ("advance", "deployed", "done")]
+    assert told == ["advance", "deployed", "advance", "deployed", "done"]
+    # it moved to another group, and was never without a release
+    ran = [row.health.release for row in Lake(shop.lake).health() if row.gateway == "two"]
+    assert ran == sorted(ran)
+    assert set(ran) == {1, 2}
+
+
 def test_what_was_done_can_be_undone(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     with shop.at_work():
         assert tidegate_rollout("start", "flange@1", "--fleet", FLEET, "--first", *START) == 0
