@@ -26,6 +26,7 @@ _LONGEST = 2 * DAY + 480
 _WINDOW_US = int(WINDOW_S * 1e6)
 # how often a roll-out is looked at: every so many windows, up to so many after its last change
 _LOOKS = ((1, 20), (5, 60), (30, NEVER))
+_LATER_LOOKS = ((5, 60), (30, NEVER))  # the same from ring 1 on
 _DEPLOY_WINDOWS = 3  # a gateway that is there has a deployment after one to so many
 _LEAKS = (2e3, 2e4)  # bytes of a second that a leaking candidate keeps, from, to
 
@@ -88,8 +89,8 @@ def run_trial(
     every_window: bool = False,
     limits: Limits | None = None,
 ) -> Outcome:
-    """The roll-out of a seed. It is looked at in every window for 20 of them after each change, in one of 5 for an
-    hour, and then in one of 30; or always, with `every_window`."""
+    """The roll-out of a seed. In shadow and ring 0 it is looked at in every window for 20 of them, then in one of 5 for
+    an hour, and then in one of 30; later rings in one of 5; or always, with `every_window`."""
     started, began = time.process_time(), time.monotonic()
     world, variant = choose(seed, worlds)
     rng = np.random.default_rng((seed, 2))
@@ -184,7 +185,8 @@ class _Rollout:
                 self._advance(action, now)
             if isinstance(action, Advance | Shadow):
                 changed = now
-            step = 1 if self.every_window else next(step for step, upto in _LOOKS if now - changed < upto)
+            looks = _LOOKS if len(self.deployed_us) <= 1 else _LATER_LOOKS
+            step = 1 if self.every_window else next(step for step, upto in looks if now - changed < upto)
             now = min(self.horizon - 1, now + step)
             self._deliver(now)
         return self._end(None, now)
