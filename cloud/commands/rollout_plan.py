@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -14,7 +15,6 @@ from rich.text import Text
 
 from cloud.commands.rollout_options import Verbs, add_lake, lake_of
 from cloud.commands.rollout_wishes import add_wishes, preferences_of, wishes_of
-from cloud.lake.tables import GatewayHealth
 from cloud.rollout.begin import survey
 from cloud.rollout.fleet import Fleet
 from cloud.rollout.forecast import Forecast, forecast
@@ -23,8 +23,9 @@ from cloud.rollout.groups import changes
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Plan
 from cloud.rollout.rehearsal import HISTORY_S, Odds, Trial, needed_s, odds_of, rehearse, too_short
+from cloud.rollout.reported import joined, read_windows, slices
 from cloud.rollout.run import utc_us
-from cloud.rollout.windows import windows_of_reports
+from cloud.rollout.windows import Windows
 from cloud.rollout.words import bytes_text, duration, several
 from greengrass.objects import open_store
 from greengrass.registry import ReleaseId, parse_release, read_release
@@ -75,21 +76,21 @@ def _plan(args: argparse.Namespace) -> int:
     )
     now_us = utc_us()
     window_s = args.window_s or WINDOW_S
-    reports = _history(args, plan, now_us, window_s, limits)
-    if reports and args.window_s is None:
-        window_s = sorted(report.health.window_s for report in reports)[len(reports) // 2]
+    history = _history(args, plan, now_us, window_s, limits, console)
+    if history is not None and len(history) and args.window_s is None:
+        window_s = float(np.median(history.window_s))
     changing = changes(plan, fleet)
     seen = forecast(
         plan,
         now_us=now_us,
         window_s=window_s,
         limits=limits,
-        heard_us=None if reports is None else {report.gateway: report.health.at_us for report in reports},
+        heard_us=None if history is None else _heard(history),
         groups=_counted(fleet, changing.joins, console),
         changes=changing,
         predicted=_predicted(args, wanted),
     )
-    odds = _odds(plan, reports, window_s, limits, args.rehearsals, console)
+    odds = _odds(plan, history, window_s, limits, args.rehearsals, console)
     if args.json:
         print(json.dumps(_document(plan, seen, odds), indent=2))
     else:
@@ -98,16 +99,27 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _history(
-    args: argparse.Namespace, plan: Plan, now_us: int, window_s: float, limits: Limits
-) -> Sequence[GatewayHealth] | None:
-    """What the fleet reported lately, oldest first: enough to rehearse on. None without a lake."""
+    args: argparse.Namespace, plan: Plan, now_us: int, window_s: float, limits: Limits, console: Console
+) -> Windows | None:
+    """What the fleet reported lately: enough to rehearse on. None without a lake."""
     if not args.lake:
         return None
     back_s = max(HISTORY_S, limits.silence_windows * window_s)
     if args.rehearsals and plan.incumbent is not None:
-        back_s = 2 * needed_s(plan, window_s, limits) + _DAY_S
-    mine = set(plan.names())
-    return [report for report in lake_of(args).health(now_us - int(back_s * 1e6)) if report.gateway in mine]
+        back_s = 1.1 * needed_s(plan, window_s, limits) + HISTORY_S + _DAY_S
+    since_us = now_us - int(back_s * 1e6)
+    parts = read_windows(
+        lake_of(args).health, model=plan.model, gateways=plan.names(), since_us=since_us, until_us=now_us
+    )
+    with _progress(console) as bar:
+        return joined(list(bar.track(parts, total=slices(since_us, now_us), description="reading the lake")))
+
+
+def _heard(history: Windows) -> dict[str, int]:
+    """Each gateway's newest report, by its own clock."""
+    newest = np.zeros(len(history.gateways), np.int64)
+    np.maximum.at(newest, history.gateway, history.at_us)
+    return dict(zip(history.gateways, newest.tolist(), strict=True))
 
 
 def _counted(fleet: Fleet, newcomers: Sequence[str], console: Console) -> dict[str, int]:
@@ -128,17 +140,16 @@ def _predicted(args: argparse.Namespace, wanted: ReleaseId) -> bool | None:
 
 def _odds(
     plan: Plan,
-    reports: Sequence[GatewayHealth] | None,
+    history: Windows | None,
     window_s: float,
     limits: Limits,
     wanted: int,
     console: Console,
 ) -> Odds:
-    if reports is None:
+    if history is None:
         return Odds(why_not="no --lake")
     if not wanted:
         return Odds(why_not="no rehearsal was asked for")
-    history = windows_of_reports(reports, model=plan.model)
     short = too_short(plan, history, window_s=window_s, limits=limits)
     if short:
         return Odds(why_not=short)

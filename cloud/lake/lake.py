@@ -65,12 +65,15 @@ class Lake:
             except (duckdb.Error, pa.ArrowException, NotImplementedError) as exc:
                 raise LakeError(_one_line(exc)) from exc
 
-    def health(self, since_us: int = 0) -> list[GatewayHealth]:
-        """All health messages whose window ended at `since_us` (UTC) or later, oldest first."""
-        since = pc.scalar(pa.scalar(since_us, HEALTH.schema.field("reported_at").type))
+    def health(self, since_us: int = 0, until_us: int | None = None) -> list[GatewayHealth]:
+        """All health messages whose window ended at `since_us` (UTC) or later, and before `until_us`, oldest first."""
+        kind = HEALTH.schema.field("reported_at").type
+        wanted = pc.field("reported_at") >= pc.scalar(pa.scalar(since_us, kind))
+        if until_us is not None:
+            wanted &= pc.field("reported_at") < pc.scalar(pa.scalar(until_us, kind))
         with lake_errors(self._place / HEALTH.name, "be read"):
             dataset = dataset_of(self._place / HEALTH.name)
-            table = dataset.to_table(filter=pc.field("reported_at") >= since)
+            table = dataset.to_table(filter=wanted)
         return health_rows(table.sort_by([("reported_at", "ascending"), ("gateway", "ascending")]))
 
     def _dataset(self, spec: TableSpec) -> pa_dataset.Dataset:

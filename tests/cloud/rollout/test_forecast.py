@@ -11,6 +11,7 @@ from cloud.rollout.groups import Changes
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Gateway, Plan, Wishes
 from cloud.rollout.rehearsal import Odds, Trial, at_most, odds_of, rehearse, too_short
+from cloud.rollout.reported import joined, slices
 from cloud.rollout.timetable import timetable
 from cloud.rollout.windows import Windows, windows_of
 
@@ -182,3 +183,19 @@ def test_odds_count_what_did_not_end_apart() -> None:
     assert odds_of([Trial("done", ""), Trial("stuck", "ring 0"), Trial("reverted", "ring 1")]) == Odds(
         3, 1, 1, at_most(1, 3), ("ring 1",)
     )
+
+
+def test_slices_joined_are_the_whole() -> None:
+    whole = history(4)
+    parts = [whole.take(whole.at_us < NOW_US + HOUR_US), whole.take(whole.at_us >= NOW_US + HOUR_US)]
+    # a later slice may name things in another order
+    later = parts[1]
+    turned = replace(later, labels=later.labels[::-1], mix=later.mix[:, ::-1], gateways=later.gateways[::-1])
+    turned = replace(turned, gateway=len(later.gateways) - 1 - later.gateway)
+
+    found = joined([parts[0], turned])
+
+    assert found.gateways == whole.gateways
+    for name in ("gateway", "at_us", "mix", "bins", "detections"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    assert slices(0, 4 * 3_600_000_000) == 2
