@@ -5,10 +5,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 
+from cloud.lake.health_windows import COLUMNS, health_windows
 from cloud.lake.place import Where, open_place
 from cloud.lake.schema import FRAMES, HEALTH, TABLES, TableSpec
 from cloud.lake.table import dataset_of, is_table, lake_errors
 from cloud.lake.tables import GatewayHealth, health_rows
+from cloud.rollout.windows import Windows
 from models.errors import LakeError
 
 # Times come out as UTC without a zone. DuckDB's zones are an extension that is not shipped with it, and without it
@@ -75,6 +77,17 @@ class Lake:
             dataset = dataset_of(self._place / HEALTH.name)
             table = dataset.to_table(filter=wanted)
         return health_rows(table.sort_by([("reported_at", "ascending"), ("gateway", "ascending")]))
+
+    def windows(self, model: str, since_us: int = 0) -> Windows:
+        """What `health` says, as the columns that a roll-out of `model` is judged by: days of a large fleet at once."""
+        since = pc.scalar(pa.scalar(since_us, HEALTH.schema.field("reported_at").type))
+        with lake_errors(self._place / HEALTH.name, "be read"):
+            dataset = dataset_of(self._place / HEALTH.name)
+            known = [name for name in COLUMNS if name in dataset.schema.names]
+            table = dataset.to_table(columns=known, filter=pc.field("reported_at") >= since)
+        for name in set(COLUMNS).difference(known):  # of a lake that is older than the column
+            table = table.append_column(name, pa.nulls(len(table), HEALTH.schema.field(name).type))
+        return health_windows(table, model=model)
 
     def _dataset(self, spec: TableSpec) -> pa_dataset.Dataset:
         if spec.name in self._missing:

@@ -143,7 +143,9 @@ def _faults(book: Book, mine: Int64, hardware: Sequence[str], promise: Promise, 
     burdens: dict[int, str] = {}
     if not suspects.any():
         return faults
-    elsewhere = _elsewhere(book, int(book.rings[mine[0]]))
+    ratios = _elsewhere(book, int(book.rings[mine[0]]))
+    elsewhere = float(np.median(ratios)) if len(ratios) else 1.0
+    slow_anyway = float((ratios > limits.slow_ratio * max(1.0, elsewhere)).sum() + 0.5) / (len(ratios) + 1)
     for place in np.flatnonzero(suspects).tolist():
         number = int(mine[place])
         frames_was = int(book.frames[INCUMBENT, number])
@@ -174,10 +176,16 @@ def _faults(book: Book, mine: Int64, hardware: Sequence[str], promise: Promise, 
             burdens[place] = burden
     kinds = [hardware[number] for number in mine.tolist()]
     reporting = book.account.totals[CANDIDATE, mine, account.WINDOWS] >= limits.windows
+    slow = sum(text.startswith("is slow") for text in burdens.values())
+    # machines have bad minutes of their own: as many slow ones must be unlikely, or all there are
+    chance = silent_by_chance(slow, int(reporting.sum()), max(slow_anyway, limits.usual_slowness)) if slow else 1.0
     for place, burden in burdens.items():
         alike = [other for other, kind in enumerate(kinds) if kind == kinds[place] and reporting[other]]
-        if sum(other in burdens for other in alike) >= limits.alike * len(alike):
-            faults[place] = burden
+        if sum(other in burdens for other in alike) < limits.alike * len(alike):
+            continue
+        if burden.startswith("is slow") and chance > limits.slow_odds and slow < reporting.sum():
+            continue
+        faults[place] = burden
     return faults
 
 
@@ -201,15 +209,15 @@ def _grows(growth: Float64, least: float) -> Bool:
     return np.asarray(late - early > least * (count - part))
 
 
-def _elsewhere(book: Book, ring: int) -> float:
-    """How many times slower inference got meanwhile on gateways that run what they ran."""
+def _elsewhere(book: Book, ring: int) -> Float64:
+    """How many times slower inference got meanwhile on each gateway that runs what it ran."""
     others = np.flatnonzero(~book.touched)
     now = newest_median(book.newest[INCUMBENT], columns.P50_MS, least=2)[others]
     kept = book.account.hours[: ring + 1, INCUMBENT, :, :, [account.TIMED, account.P50]]
     timed, log = kept[:, :, others].sum(axis=(1, 3))
     was = np.exp(log / np.where(timed > 0, timed, np.inf) * account.LOG_UNIT)
     known = (now > 0) & (timed > 0)
-    return float(np.median(now[known] / was[known])) if known.any() else 1.0
+    return np.asarray(now[known] / was[known])
 
 
 def _failure(book: Book, number: int, progress: Mapping[str, Progress]) -> str:

@@ -51,6 +51,8 @@ class Limits:
     blind_windows: int = 2880  # windows' time in which a gateway that reports may see nothing
     # at once
     slow_ratio: float = 1.7  # the median inference of the newest windows, two of them at least
+    usual_slowness: float = 0.005  # of gateways are as slow for minutes anyway, at least
+    slow_odds: float = 0.001  # that so many are by chance
     crash_share: float = 0.001  # of the frames on which the model raised an error, and `errors` of them
     leak_windows: int = 120  # windows for which memory has grown steadily
     leak_gained_bytes: int = 20_000_000  # and so much at least

@@ -148,7 +148,7 @@ def windows_of_reports(reports: Iterable[Report], *, model: str) -> Windows:
             "window_s": health.window_s,
             "release": health.release if ours else OTHER_MODEL,
             "digest": digests[health.digest],
-            "stream": _stream_number(report.stream),
+            "stream": stream_number(report.stream),
             "seq": report.seq,
             "looking": health.camera_state == "ok",
             "frames": health.frames_inferred,
@@ -195,7 +195,7 @@ def renumbered(index: Int64, names: Sequence[str], known: Mapping[str, int]) -> 
     return table[index] if len(table) else np.zeros(0, np.int64)
 
 
-def _stream_number(stream: str) -> int:
+def stream_number(stream: str) -> int:
     """The same number for the same id in every batch of windows."""
     try:
         return int(stream, 16) >> 1
