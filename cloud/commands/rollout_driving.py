@@ -32,7 +32,7 @@ def drive(args: argparse.Namespace, world: World, console: Console, *, follow: b
             except LeaseHeldError as exc:
                 if not follow:
                     raise
-                console.print(f"{exc}; it was asked, and this goes on should it stop", highlight=False)
+                console.print(f"{exc.holder}; it was asked, and this goes on should it stop", highlight=False)
                 show_events(console, rollout, events_of(world.store, world.place, poll_s=args.poll_s, while_held=True))
     except KeyboardInterrupt:
         rollout = read(world.store, world.place).record.rollout

@@ -19,7 +19,11 @@ LEASE_S = 120.0  # longer than any call that a holder makes between two writes
 
 
 class LeaseHeldError(RolloutError):
-    """Another process acts on this roll-out."""
+    """Another process acts on this roll-out: `holder`, in a clause."""
+
+    def __init__(self, message: str, holder: str = "another process acts on it") -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class LeaseLostError(RolloutError):

@@ -5,11 +5,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from cloud.rollout.events import Row
-from cloud.rollout.evidence import weigh
-from cloud.rollout.fixed_limits import standings
 from cloud.rollout.fleet import Fleet, Progress
 from cloud.rollout.judged import judged
-from cloud.rollout.rows import rows_of
 from cloud.rollout.standings import Standings
 from cloud.rollout.state import Heard, Rollout
 from cloud.rollout.windows import Report
@@ -57,47 +54,25 @@ def look(rollout: Rollout, fleet: Fleet, reports: Reports, now_us: int) -> Look:
     newest = newest_of(seen, since={})
     heard = listen(rollout.heard, newest_times(seen), now_us, expected=plan.names(len(rollout.touched)))
     progress = _progress_of_silent(fleet, rollout, newest)
-    told, rows = _judge(rollout, seen, heard, progress, now_us)
-    told = replace(
-        told,
-        shadow_since_us=rollout.beside.since_us if rollout.beside is not None else 0,
-        approved=rollout.approved,
-        paused=rollout.paused,
-    )
-    return Look(now_us, told, heard, newest, rollout.silence_s, rows)
-
-
-def _judge(
-    rollout: Rollout, seen: Sequence[Report], heard: Heard, progress: Mapping[str, Progress], now_us: int
-) -> tuple[Standings, Callable[[], tuple[Row, ...]]]:
-    """How the rings stand by fixed limits; in shadow, by the odds of the ledger."""
-    plan, limits = rollout.plan, rollout.limits
-    evidence = weigh(
+    found = judged(
         plan,
         rollout.touched,
         seen,
+        now_us=now_us,
+        limits=rollout.limits,
         window_s=rollout.window_s,
         since_us=rollout.started_us,
         heard_us=heard.at_us,
         progress=progress,
+        promise=rollout.said.promise(),
     )
-    told = standings(plan, evidence, now_us, limits)
-    if rollout.beside is not None and not rollout.touched:
-        odds = judged(
-            plan,
-            (),
-            seen,
-            now_us=now_us,
-            limits=limits,
-            window_s=rollout.window_s,
-            since_us=rollout.started_us,
-            heard_us=heard.at_us,
-            progress=progress,
-            promise=rollout.said.promise(),
-        ).standings.rings[0]
-        first = replace(told.rings[0], shadow=odds.shadow, shadow_because=odds.shadow_because)
-        told = replace(told, rings=(first, *told.rings[1:]))
-    return told, lambda: rows_of(plan, evidence, now_us, limits)
+    told = replace(
+        found.standings,
+        shadow_since_us=rollout.beside.since_us if rollout.beside is not None else 0,
+        approved=rollout.approved,
+        paused=rollout.paused,
+    )
+    return Look(now_us, told, heard, newest, rollout.silence_s, found.rows)
 
 
 def usual_window_s(reports: Iterable[Report]) -> float | None:

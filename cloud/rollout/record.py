@@ -207,7 +207,8 @@ def _taken(
     if found is not None and found.held:
         raise LeaseHeldError(
             f"{place.model} in {place.fleet}: {found.held}; look on with `tidegate rollout watch {place.model} --fleet "
-            f"{place.fleet}`"
+            f"{place.fleet}`",
+            found.held,
         )
     record = replace(record, lease=new_lease(who, for_s), writes=record.writes + 1)
     try:

@@ -56,7 +56,8 @@ def _page(place: Place, story: Story, rings: Sequence[Sequence[str]], log: Log, 
         "## What happened",
         _events(story.events, zone),
     ]
-    decided = next((event for event in reversed(story.events) if event.rows), None)
+    told = (event for event in reversed(story.events) if any(row.verdict != "untouched" for row in event.rows))
+    decided = next(told, None)
     if decided is not None:
         parts += [f"## The figures behind the last decision ({decided.kind})", _figures(decided.rows)]
     return "\n\n".join(parts) + "\n"

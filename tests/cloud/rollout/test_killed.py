@@ -20,7 +20,7 @@ BROKEN = worse(GOOD, refused="golden frames disagree")
 def test_killed_at_any_moment_it_ends_the_same_and_deploys_nothing_twice(
     tmp_path: Path, candidate: Behaviour, by_ticks: bool
 ) -> None:
-    before = fleet_running(candidate=candidate, gateways=6, rings=RINGS, windows=5)
+    before = fleet_running(candidate=candidate, gateways=6, rings=RINGS, windows=12)
     undisturbed, moments, _ = _roll_out(tmp_path / "undisturbed", before, by_ticks=by_ticks)
     assert moments > 20
 
@@ -32,7 +32,7 @@ def test_killed_at_any_moment_it_ends_the_same_and_deploys_nothing_twice(
 
 
 def test_killed_again_and_again_it_still_arrives(tmp_path: Path) -> None:
-    before = fleet_running(gateways=6, rings=RINGS, windows=5)
+    before = fleet_running(gateways=6, rings=RINGS, windows=12)
     undisturbed, _, _ = _roll_out(tmp_path / "undisturbed", before, by_ticks=False)
 
     # each time a little later than the time before
