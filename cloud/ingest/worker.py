@@ -43,8 +43,7 @@ class Link(Protocol):
 
 @dataclass(slots=True)
 class Ingest:
-    """One worker. `commit_s`: how long messages are gathered into one commit. `refused`: messages in the quarantine;
-    `worked_s`: how long all rounds took so far, from any thread."""
+    """One worker. `commit_s`: how long messages are gathered into one commit. `refused`: messages in the quarantine."""
 
     link: Link
     sink: Sink
@@ -53,19 +52,27 @@ class Ingest:
     commit_s: float
     commits: int = 0
     refused: int = 0
-    worked_s: float = 0.0
     _streams: StreamAllowance = field(default_factory=StreamAllowance)
     _complaints: "Complaints" = field(default_factory=lambda: Complaints())
     _failing: bool = False
+    _worked_s: float = 0.0
+    _round_began_s: float | None = None
+
+    @property
+    def worked_s(self) -> float:
+        """How long rounds took so far, with the one under way; for other threads, which may see it a little late."""
+        began_s = self._round_began_s
+        return self._worked_s + (time.monotonic() - began_s if began_s is not None else 0.0)
 
     def run(self, stop: threading.Event) -> None:
         """Take in messages until asked to stop; what was gathered by then is committed and acknowledged."""
         while not stop.is_set():
             messages = self._gather(stop)
             if messages:
-                began_s = time.monotonic()
+                self._round_began_s = began_s = time.monotonic()
                 self._try(messages, stop)
-                self.worked_s += time.monotonic() - began_s
+                self._round_began_s = None
+                self._worked_s += time.monotonic() - began_s
 
     def take_in(self, messages: Sequence[Message]) -> None:
         """One round: commit what these messages bring, then acknowledge. LakeError when nothing can be said to be

@@ -125,7 +125,6 @@ def health_rows(table: pa.Table) -> list[GatewayHealth]:
 
 def _detections(parts: Sequence[FrameColumns]) -> pa.ListArray:
     found = [part.found for part in parts]
-    boxes = np.concatenate([rows.xyxy for rows in found])
     label = _strings(
         [label for part in parts for label in part.labels],
         _shifted([part.label for part in parts], [len(part.labels) for part in parts]),
@@ -135,7 +134,7 @@ def _detections(parts: Sequence[FrameColumns]) -> pa.ListArray:
             label,
             np.concatenate([rows.class_ids for rows in found]),
             np.concatenate([rows.scores for rows in found]),
-            *(np.ascontiguousarray(boxes[:, corner]) for corner in range(4)),
+            *(np.concatenate([rows.xyxy[:, corner] for rows in found]) for corner in range(4)),
             np.concatenate([rows.tracks for rows in found]),
         ],
         names=DETECTION.names,

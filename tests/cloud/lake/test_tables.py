@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.lake.runs import Run, StoredPicture, StreamKey, newer
@@ -55,6 +55,7 @@ def test_a_frame_without_detections_is_a_row_too() -> None:
     assert row["detections"] == []
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 4), st.sampled_from("abc")), min_size=1, max_size=6),
