@@ -36,7 +36,15 @@ BARS = (
     "process_gateways",
     "light_gateways",
 )
-LONG = ("fashion_mnist", "trashnet", "detector_learned", "recovery_storm", "rollout_odds", "rollout_real")
+LONG = (
+    "fashion_mnist",
+    "trashnet",
+    "detector_learned",
+    "recovery_storm",
+    "rollout_odds",
+    "rollout_real",
+    "rollout_kills",
+)
 
 
 def main() -> int:
