@@ -132,7 +132,11 @@ class Ledger:
         if not len(got):
             return RingVerdict("unknown", "has not got it yet", **told)  # type: ignore[arg-type]
         look = self._look(got, now_us, progress)
-        limit = float(-np.log10(limits.alpha * (0.5 if ring == 0 and rings > 1 else 0.5 / max(rings - 1, 1))))
+        # a quarter of alpha is the shadow's, half of it ring 0's, and the rest shared by the others
+        part = (
+            1 - limits.shadow_alpha if rings == 1 else 0.5 if ring == 0 else (0.5 - limits.shadow_alpha) / (rings - 1)
+        )
+        limit = float(-np.log10(limits.alpha * part))
         odds = None
         if not self._first:
             odds = self._odds.get(ring)

@@ -83,7 +83,9 @@ def usual(
     by_hour = _ratio(part + pull[:, None] * smooth, whole + pull[:, None])
     by_hour = np.where(whole > 0, by_hour, smooth)
     # what an hour had of its own on the only day seen is noise too, so it is its neighbours that are taken off
-    left_over = slot_part - smooth[:, slots // per_hour % 24].transpose(1, 0, 2) * slot_whole
+    labelled = np.array([bool(figure.label) for figure in figures])
+    taken_off = np.where(labelled, rate[:, None], smooth)  # what comes up now and then has no hours
+    left_over = slot_part - taken_off[:, slots // per_hour % 24].transpose(1, 0, 2) * slot_whole
     hour, where = np.unique(slots // per_hour, return_inverse=True)
     by_clock_hour = np.zeros((len(hour), *left_over.shape[1:]))
     np.add.at(by_clock_hour, where, left_over)
