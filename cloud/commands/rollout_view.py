@@ -11,7 +11,10 @@ from rich.text import Text
 from cloud.rollout.events import Event, Kind, Row
 from cloud.rollout.limits import Limits
 from cloud.rollout.plan import Plan, waves_of
+from cloud.rollout.run import utc_us
 from cloud.rollout.state import Rollout
+from cloud.rollout.timetable import timetable
+from cloud.rollout.words import duration
 
 _STATES = ("wait", "hold")  # which are told below the table, as long as they last
 MAX_ROWS = 30  # a terminal's height; the touched rings come first
@@ -59,10 +62,11 @@ def show_plan(console: Console, plan: Plan, limits: Limits, window_s: float) -> 
         for wave in ring.waves:
             table.add_row(str(index), wave.group, ", ".join(wave.names))
     console.print(table)
-    windows = limits.windows if plan.incumbent is not None else limits.first_windows
-    least_s = len(plan.rings) * windows * window_s
+    now_us = utc_us()
+    takes_s = (timetable(plan, now_us, window_s=window_s, limits=limits)[-1].ends_us - now_us) / 1e6
     console.print(
-        f"at least {least_s:g} s, and a deployment's time for each ring; nothing was changed", highlight=False
+        f"{duration(takes_s)} if all goes well; `tidegate rollout plan` tells more; nothing was changed",
+        highlight=False,
     )
 
 

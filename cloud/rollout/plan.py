@@ -5,7 +5,6 @@ deployment at once, for a wave is a thing group. Rings are about trust: the next
 be well. Waves are about pace: hours, links, sites.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.errors import UsageError
@@ -131,8 +130,3 @@ def waves_of(plan: Plan, ring: int) -> range:
     """The numbers of a ring's waves, counted as `Plan.waves` are."""
     start = sum(len(before.waves) for before in plan.rings[:ring])
     return range(start, start + len(plan.rings[ring].waves))
-
-
-def gateways_named(names: Iterable[str]) -> tuple[Gateway, ...]:
-    """Gateways of which nothing but the name is known, in name order."""
-    return tuple(Gateway(name) for name in sorted(names))

@@ -140,7 +140,7 @@ class AnyRollOut(RuleBasedStateMachine):
 
 
 class TestTheLaws(AnyRollOut.TestCase):  # type: ignore[misc, valid-type]
-    settings = settings(max_examples=8, stateful_step_count=15, deadline=None)
+    settings = settings(max_examples=5, stateful_step_count=15, deadline=None)
 
 
 @pytest.mark.soak

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from cloud.rollout.begin import make_plan
 from cloud.rollout.groups import wave_group
-from cloud.rollout.plan import Gateway, gateways_named
+from cloud.rollout.plan import Gateway
 from cloud.rollout.rings import DEFAULT_RINGS, Preference, fill_rings, parse_preference, ring_sizes, uncovered
 from models.errors import RolloutError, UsageError
+from tests.cloud.rollout.named import gateways_named
 
 Rings = tuple[tuple[str, ...], ...]
 names = st.sets(st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True), min_size=1, max_size=60)

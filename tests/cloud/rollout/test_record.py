@@ -14,11 +14,12 @@ from cloud.rollout.events import Event, Row
 from cloud.rollout.lease import LeaseHeldError, LeaseLostError, is_free, new_lease
 from cloud.rollout.limits import Limits
 from cloud.rollout.place import Place, places
-from cloud.rollout.plan import Plan, Ring, Wave, Wishes, gateways_named
+from cloud.rollout.plan import Plan, Ring, Wave, Wishes
 from cloud.rollout.record import Found, find, hold, put_new
 from cloud.rollout.state import Beside, Heard, Order, Rollout, Said, Touched, Undo
 from greengrass.objects import DiskStore, ObjectStore
 from models.errors import RolloutError, StoreError
+from tests.cloud.rollout.named import gateways_named
 
 PLACE = Place("shop", "flange")
 ROLLOUT = Rollout(
