@@ -150,7 +150,7 @@ def test_the_release_before_is_rehearsed_and_is_not_undone() -> None:
     assert trials == rehearsed(plan, windows), "the same seed, the same rehearsals"
 
 
-def test_a_fleet_that_cannot_keep_still_undoes_good_releases() -> None:
+def test_a_fleet_that_cannot_keep_still_lets_no_release_through() -> None:
     """All gateways get slower every hour, by turns: no release could be told from that."""
     windows = history(4)
     hour = (windows.at_us - NOW_US) // HOUR_US
@@ -158,8 +158,7 @@ def test_a_fleet_that_cannot_keep_still_undoes_good_releases() -> None:
 
     odds = odds_of(rehearsed(plan_of(soak_s=(3600.0, 600.0)), restless))
 
-    assert odds.undone == 2
-    assert "ring 0" in odds.examples[0]
+    assert odds.undone + odds.stuck == 2
 
 
 def test_too_little_history_is_said() -> None:
