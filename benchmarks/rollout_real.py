@@ -184,9 +184,9 @@ def stories(folder: Path, runs: Path) -> Iterator[Story]:
     naive = runs / "naive" if "naive" in made else naive_run(runs)
     fastest = runs / "FastestDet" if "FastestDet" in made else fastest_run(runs)
     gated = runs / "gated" if "gated" in made else gated_run(runs, fp32)
-    pictures = ("--reference", str(real_data("coco128") / "images"))
     with RealFleet(folder) as world:
-        world.settle(fp32)
+        incumbent = world.settle(fp32).partition("@")[2]
+        pictures = ("--reference", str(real_data("coco128") / "images"), "--against", incumbent)
         for name, run, words in (
             ("naive int8, unreported", naive, ()),
             ("naive int8, reported", naive, pictures),

@@ -61,6 +61,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "before (default: the run's golden frames, which are few)",
     )
     parser.add_argument(
+        "--against",
+        metavar="N",
+        type=int,
+        help="the release that it is to take the place of (default: the newest; name it where that was taken back)",
+    )
+    parser.add_argument(
         "--expires-days",
         metavar="N",
         type=int,
@@ -110,13 +116,14 @@ def _release(store: ObjectStore, args: argparse.Namespace) -> int:
         raise UsageError(
             f"--floor must be at least {lowest}, as in {name}@{published[-1]}, got {floor}: it never falls"
         )
+    before = _before(name, published, args.against)
     keys = _keys(args.keys, name, first=not published)
     number = next_release(store, name)
     expires = datetime.now(UTC) + timedelta(days=args.expires_days)
     with tempfile.TemporaryDirectory() as temporary:
         package, run = Path(temporary) / "package", Path(temporary) / "run"
         shutil.copytree(args.run, run)
-        _enter_evidence(store, run, _before(name, published), args.reference)
+        _enter_evidence(store, run, before, args.reference)
         sign_release(run, keys, release=number, floor=floor, expires=expires, out=package)
         shutil.copyfile(package / CARD, run / CARD)
         release = publish(store, package, run)
@@ -137,8 +144,10 @@ def _release(store: ObjectStore, args: argparse.Namespace) -> int:
     return 0
 
 
-def _before(name: str, published: list[int]) -> ReleaseId | None:
-    return ReleaseId(name, published[-1]) if published else None
+def _before(name: str, published: list[int], against: int | None) -> ReleaseId | None:
+    if against is not None and against not in published:
+        raise UsageError(f"--against {against}: {name} has the releases {', '.join(map(str, published)) or 'none'}")
+    return ReleaseId(name, against or published[-1]) if published else None
 
 
 def _enter_evidence(store: ObjectStore, run: Path, before: ReleaseId | None, reference: Path | None) -> None:

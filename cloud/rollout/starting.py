@@ -44,10 +44,12 @@ def read_said(registry: ObjectStore, model: str, release: int, incumbent: int | 
     for manifest, number in ((before, incumbent), (candidate, release)):
         if manifest is not None and number is not None:
             digests |= {variant.sha256: (*digests.get(variant.sha256, ()), number) for variant in manifest.variants}
+    shift = candidate.predicted_shift
     return Said(
         digests,
         tuple(releases(registry, model)),
-        shift=candidate.predicted_shift,
+        # of a release that was taken back, the next one's report tells nothing about what runs
+        shift=shift if shift.get("against") == f"{model}@{incumbent}" else {},
         latency_ms=_latency(candidate),
         latency_before_ms=_latency(before) if before is not None else {},
         misgivings=misgivings(candidate, before) if before is not None else "",

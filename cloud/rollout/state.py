@@ -63,9 +63,9 @@ class Said:
     """What the registry says of a release and of the one before, signed.
 
     `digests`: of which of the two a file is, by its digest (of both, where the same was released again). `released`:
-    all numbers there are. `shift` is the predicted shift, the latencies are medians of one inference by hardware class.
-    `misgivings`: what the release's own report has against it, for which ring 0 waits. All empty where nobody said
-    which registry.
+    all numbers there are. `shift` is what is predicted against the release before, empty where the report is about
+    another; the latencies are medians of one inference by hardware class. `misgivings`: what the release's own report
+    has against it, for which ring 0 waits. All empty where nobody said which registry.
     """
 
     digests: dict[str, tuple[int, ...]] = field(default_factory=dict)

@@ -9,6 +9,8 @@ import pytest
 import tidegate
 from cloud.model_diff import diff_models
 from cloud.model_record import ModelRecord, read_record
+from cloud.rollout.starting import read_said
+from greengrass.objects import open_store
 from models.manifest import InputSpec, Manifest
 
 
@@ -27,6 +29,22 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     capsys.readouterr()
     assert tidegate.main([*words, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def test_a_report_counts_for_the_release_that_it_is_about(
+    colour_run: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tidegate.main(["release", str(colour_run)]) == 0
+    assert tidegate.main(["release", str(colour_run)]) == 0  # and was taken back
+    about_2 = printed(capsys, "release", str(colour_run))
+    about_1 = printed(capsys, "release", str(colour_run), "--against", "1")
+    assert [one["predicted_shift"]["against"] for one in (about_2, about_1)] == ["colour@2", "colour@1"]
+
+    said = [read_said(open_store(str(registry)), "colour", release, 1, root=None) for release in (3, 4)]
+
+    assert [bool(one.shift) for one in said] == [False, True]
+    assert tidegate.main(["release", str(colour_run), "--against", "9"]) == 2
+    assert "--against 9: colour has the releases 1, 2, 3, 4" in capsys.readouterr().err
 
 
 def test_a_second_release_tells_what_changed_since_the_first(
