@@ -34,6 +34,7 @@ from models.manifest import read_manifest, write_manifest
 from models.runner import Runner, open_runner
 from simulator.rollout_world.accuracy import accuracy
 from simulator.rollout_world.album import Album, Labelled, day_and_night
+from simulator.rollout_world.light import MOUNTS, seen_from
 from simulator.rollout_world.losses import with_loss
 from simulator.rollout_world.timings import slower
 
@@ -42,6 +43,7 @@ RELEASES = ("incumbent", *GOOD)
 HARDWARE = {"camera-a53": 9.0, "gateway-a72": 4.0, "box-x86": 1.0}  # classes, and how many times slower than here
 _LOSS = 0.01  # of its own accuracy that a quantised release may have lost: the gate's margin
 _CALIBRATION = 64
+_FEW = 300  # reference pictures
 _TRAINED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "garments": {
         "incumbent": ("--width", "16", "--stages", "3", "--reduce", "2", "--epochs", "3", "--batch", "64"),
@@ -83,9 +85,14 @@ def write_pictures(labelled: Labelled, labels: tuple[str, ...], into: Path, *, s
 
 
 def write_reference(album: Album, into: Path) -> None:
-    """The pictures of the signed report, by day and at night, as into/<number>.png."""
+    """The pictures of the signed report, by day and at night, as into/<number>.png: from every mount that gateways
+    have, in turns where there are many."""
     into.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(day_and_night(album.reference, seed=1 << 20)):
+    if len(album.reference) < _FEW:
+        shown = [seen_from(picture, mount) for mount in MOUNTS for picture in album.reference]
+    else:
+        shown = [seen_from(picture, MOUNTS[k % len(MOUNTS)]) for k, picture in enumerate(album.reference)]
+    for number, picture in enumerate(day_and_night(shown, seed=1 << 20)):
         cv2.imwrite(str(into / f"{number:05d}.png"), picture)
 
 
