@@ -17,6 +17,7 @@ import pytest
 import tidegate
 from cloud.lake.delta import DeltaSink, create_lake
 from cloud.lake.lake import Lake
+from cloud.rollout import aws_lambda
 from cloud.rollout.greengrass_fleet import GreengrassFleet
 from cloud.rollout.place import Place
 from cloud.rollout.record import find
@@ -211,6 +212,39 @@ def test_one_that_was_killed_is_gone_on_with(shop: Shop, capsys: pytest.CaptureF
     with shop.at_work():
         assert tidegate_rollout("start", "flange@1", "--fleet", FLEET, "--poll-s", "0.1") == 0
     assert "going on with the unfinished roll-out of flange@1" in capsys.readouterr().out
+
+
+def test_what_was_done_is_told_and_a_log_that_was_changed_is_noticed(
+    shop: Shop, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with shop.at_work():
+        assert tidegate_rollout("start", "flange@1", "--fleet", FLEET, "--first", *START) == 0
+    assert tidegate_rollout("tick") == 0
+    assert aws_lambda.tick({}, None) == {
+        "rollouts": [{"model": MODEL, "fleet": FLEET, "well": True, "note": "", "events": []}]
+    }
+    assert tidegate_rollout("watch", "--json") == 0
+    for ask, message in (
+        ("pause", "has ended (done)"),
+        ("approve", "has ended (done)"),
+        ("abort", "can only be undone"),
+    ):
+        assert tidegate_rollout(ask) == 1
+        assert message in capsys.readouterr().err
+    store, place = DiskStore(shop.state), Place(FLEET, MODEL)
+    assert list(store.list("requests/")) == []
+
+    assert tidegate_rollout("history", "--out", str(tmp_path / "report"), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["release"], one["how"]) for one in told["rollouts"]] == [("flange@1", "done")]
+    assert Path(told["pages"][0]).read_text().startswith("# flange@1 on shop")
+
+    store.put(place.audit(2), store.get(place.audit(2)).replace(b"rings", b"kings"))
+    for verb in ("history", "status"):
+        assert tidegate_rollout(verb) == 1
+        said = "".join(capsys.readouterr())
+        assert "the audit log is damaged" in said
+        assert "00000003.json does not follow from the entry before it" in said
 
 
 def test_a_dry_run_changes_nothing(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
