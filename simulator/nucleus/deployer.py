@@ -1,5 +1,6 @@
 """Carrying out what the cloud asks of a device: fetch, compare, change, report."""
 
+import json
 import logging
 import random
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from greengrass.recipe import value_count
 from models.errors import DeployError, StoreError
 from simulator.nucleus import artifacts
 from simulator.nucleus.cloud import AwayError, Cloud
@@ -14,6 +16,7 @@ from simulator.nucleus.configuration import updated
 from simulator.nucleus.deployment import Deployment, Wanted, parse_deployment, resolve, roots
 from simulator.nucleus.device import Device, Outcome
 from simulator.nucleus.device_state import DeviceState, Installed
+from simulator.nucleus.personality import Personality
 from simulator.nucleus.recipe import Recipe
 from simulator.nucleus.users import find_user
 
@@ -44,10 +47,22 @@ def carry_out(
         found = _patiently(deployment, thing, device, cloud, off)
         ask(deployment)
         after = _after(deployment, device, found)
+        _check_sizes(after, device.personality)
         check(deployment, after)
         return device.change_to(after, rollback=deployment.rollback)
     except (DeployError, StoreError, OSError) as exc:  # OSError: a full disk, for one
         return Outcome("FAILED_NO_STATE_CHANGE", str(exc))
+
+
+def _check_sizes(after: DeviceState, personality: Personality) -> None:
+    """DeployError for a configuration that is too large for this nucleus to hand on."""
+    for name, item in after.components.items():
+        size, values = len(json.dumps(item.configuration, separators=(",", ":"))), value_count(item.configuration)
+        if 0 < personality.configuration_bytes < size or 0 < personality.configuration_values < values:
+            raise DeployError(
+                f"the configuration of {name} has {size} bytes and {values} values; this nucleus hands on at most "
+                f"{personality.configuration_bytes} and {personality.configuration_values}"
+            )
 
 
 def remove_old_files(device: Device) -> None:

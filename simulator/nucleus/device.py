@@ -50,11 +50,10 @@ class Device:
         the user (`name:group`) of components for which no deployment names one; empty is this very user.
         `credentials`: more of it, by token, for components that depend on the token exchange. `configured` is told
         which values of a component's configuration a deployment has changed."""
-        self.root = root
+        self.root, self.personality = root, personality
         self._maker = Maker(
             thing, root, personality, environment=environment, run_as=run_as, adjust=adjust, credentials=credentials
         )
-        self._personality = personality
         self._configured = configured
         self._state_file = root / "config" / "state.json"
         self._lock = threading.RLock()
@@ -109,7 +108,7 @@ class Device:
         components = {name: self._make_one(item, self._state) for name, item in self._state.components.items()}
         for name in start_order(component.recipe for component in components.values()):
             # documented: the Java nucleus runs install again each time that it starts
-            self._start(components[name], install=not self._personality.installs_beside)
+            self._start(components[name], install=not self.personality.installs_beside)
 
     def change_to(self, after: DeviceState, *, rollback: bool = True) -> Outcome:
         """Bring the device to this state, whose files must be there, and leave alone what need not change. OSError, and
@@ -117,12 +116,12 @@ class Device:
 
         Where the nucleus can and `rollback` asks for it, what went wrong is undone; nucleus lite undoes nothing.
         """
-        if self._personality.installs_beside:
+        if self.personality.installs_beside:
             return self._change_beside(after)
         before = self._state
         excused = {component.name for component in self.components() if component.state is State.BROKEN}
         outcome = self._change_in_turn(after)
-        if outcome.succeeded or self._down or not (self._personality.rolls_back and rollback):
+        if outcome.succeeded or self._down or not (self.personality.rolls_back and rollback):
             return outcome
         try:
             undone = self._change_in_turn(before, excused=excused)
@@ -198,7 +197,7 @@ class Device:
 
     def _plan(self, before: DeviceState, after: DeviceState) -> Change:
         differs: Callable[[Installed, Installed], bool] = differs_at_all
-        if not self._personality.restarts_for_configuration:
+        if not self.personality.restarts_for_configuration:
             differs = functools.partial(differs_in_life, steps=self._maker.steps)
         running = {component.name for component in self.components() if component.state is not State.BROKEN}
         down = before.components.keys() - running
@@ -267,7 +266,7 @@ class Device:
 
     def _wait_for(self, components: Iterable[Component]) -> Outcome:
         problems = []
-        deadline = time.monotonic() + self._personality.deployment_timeout_s
+        deadline = time.monotonic() + self.personality.deployment_timeout_s
         for component in components:
             state = component.wait_settled(max(0.0, deadline - time.monotonic()))
             if state not in _STARTED:

@@ -88,6 +88,7 @@ class Maker:
         credentials = self._credentials(token) if SERVICE in recipe.dependencies else {}
         steps = Steps(
             recipe,
+            personality=self._personality,
             variables=variables,
             environment={**self._environment, **credentials, "HOME": str(variables.work), "SVCUID": token},
             log_file=logs / f"{recipe.name}.log",

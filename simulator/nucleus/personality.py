@@ -38,6 +38,13 @@ class Personality:
     knows_dependencies: bool  # {other.component:artifacts:path} and the like; elsewhere it makes a component BROKEN
     full_lifecycle: bool  # shutdown, recover and Skipif
     artifact_mode: int  # permission bits of an artifact whose recipe says nothing
+    every_brace_counts: (
+        bool  # as the beginning of a variable, the shell's own too: one that it does not know is an error
+    )
+    quotes_environment: bool  # elsewhere Setenv is written into the script as it is, and a shell reads it
+    install_timeout_s: float | None  # None: as the recipe says
+    configuration_bytes: int  # of one component, as JSON; 0: no limit
+    configuration_values: int
 
     # updates
     installs_beside: bool  # while the old version runs; elsewhere that is stopped first
@@ -90,6 +97,11 @@ LITE = Personality(
     knows_dependencies=False,
     full_lifecycle=False,
     artifact_mode=0o755,
+    every_brace_counts=True,
+    quotes_environment=False,
+    install_timeout_s=300.0,
+    configuration_bytes=10_000,  # between its daemons; what is around a configuration is not counted here
+    configuration_values=200,
     installs_beside=True,
     restarts_for_configuration=True,
     rolls_back=False,
@@ -143,6 +155,11 @@ JAVA = Personality(
     knows_dependencies=True,
     full_lifecycle=True,
     artifact_mode=0o440,
+    every_brace_counts=False,
+    quotes_environment=True,
+    install_timeout_s=None,
+    configuration_bytes=0,
+    configuration_values=0,
     installs_beside=False,
     restarts_for_configuration=False,
     rolls_back=True,

@@ -21,6 +21,7 @@ TIMEOUTS_S: Mapping[str, float | None] = {"bootstrap": 120.0, "install": 120.0, 
 JAVA_TIMEOUTS_S: Mapping[str, float | None] = {"shutdown": 15.0, "recover": 60.0}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "aarch64", "arm64": "aarch64", "armv7l": "arm"}
 _MODES = {"NONE": 0, "OWNER": 0o100, "ALL": 0o111}
+_STRAY = re.compile(r"\{[^}\n]{0,40}\}?")
 _VARIABLE = re.compile(r"\{([\w.-]+):([^{}\s]*)\}")
 
 
@@ -109,15 +110,19 @@ def read_recipe(document: Any, attributes: Mapping[str, str], personality: Perso
         defaults=defaults,
         dependencies=_dependencies(_object(document, "ComponentDependencies", where), where),
         artifacts=tuple(_artifact(item, personality.artifact_mode, where) for item in manifest.get("Artifacts", [])),
-        steps=_steps(_object(manifest, "Lifecycle", where), timeouts_s, where),
+        steps=_steps(_object(manifest, "Lifecycle", where), timeouts_s, personality, where),
     )
 
 
-def interpolate(text: str, variables: Variables) -> str:
+def interpolate(text: str, variables: Variables, *, every_brace_counts: bool = False) -> str:
     """The text with its recipe variables replaced. Configuration goes in as it is, not escaped for a shell.
 
-    DeployError for a variable that this nucleus does not know, `{DEPENDENCY:...}` among them.
+    DeployError for a variable that this nucleus does not know, `{DEPENDENCY:...}` among them, and where
+    `every_brace_counts` for any other brace.
     """
+    stray = _STRAY.search(_VARIABLE.sub("", text)) if every_brace_counts else None
+    if stray is not None:
+        raise DeployError(f"recipe variable {stray[0]} is not known to this nucleus, which takes every brace for one")
 
     def value(match: re.Match[str]) -> str:
         kind, key = match[1], match[2]
@@ -204,15 +209,18 @@ def _mode(item: Mapping[str, Any], default: int, where: str) -> int:
     return 0o400 | (_MODES[read] << 2) | _MODES[execute]
 
 
-def _steps(lifecycle: Mapping[str, Any], timeouts_s: Mapping[str, float | None], where: str) -> dict[str, Step]:
+def _steps(
+    lifecycle: Mapping[str, Any], timeouts_s: Mapping[str, float | None], personality: Personality, where: str
+) -> dict[str, Step]:
     shared = _environment(lifecycle, where)
     steps = {}
     for name, timeout_s in timeouts_s.items():
         if name not in lifecycle:
             continue
         step = lifecycle[name]
+        fixed_s = personality.install_timeout_s if name == "install" else None
         if isinstance(step, str):
-            steps[name] = Step(step, shared, timeout_s)
+            steps[name] = Step(step, shared, fixed_s or timeout_s)
             continue
         _check(
             isinstance(step, dict) and isinstance(step.get("Script"), str), f"{where}: Lifecycle.{name} needs a Script"
@@ -225,7 +233,7 @@ def _steps(lifecycle: Mapping[str, Any], timeouts_s: Mapping[str, float | None],
         steps[name] = Step(
             step["Script"],
             {**shared, **_environment(step, where)},
-            own_timeout,
+            fixed_s or own_timeout,
             privileged=_truth(step.get("RequiresPrivilege", False)),
             skip_if=str(step.get("Skipif", "")) if "shutdown" in timeouts_s else "",
         )

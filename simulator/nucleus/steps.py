@@ -1,15 +1,18 @@
 """A component's steps as scripts that run: with its variables, its environment, its user and its log."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from simulator.nucleus.personality import Personality
 from simulator.nucleus.recipe import Recipe, Step, Variables, interpolate
 from simulator.nucleus.script import Script
 from simulator.nucleus.users import User
 
 LOG_LIMIT_BYTES = 10_000_000
+_READ_BY_A_SHELL = re.compile(r"[^\w@%+=:,./{}-]")
 
 
 class Steps:
@@ -19,6 +22,7 @@ class Steps:
         self,
         recipe: Recipe,
         *,
+        personality: Personality,
         variables: Variables,
         environment: Mapping[str, str],
         log_file: Path,
@@ -28,6 +32,7 @@ class Steps:
         """`user`: who runs the steps that require no privilege, if not this very user. `adjust` has the last word on
         a step's environment."""
         self.recipe = recipe
+        self._personality = personality
         self._variables = variables
         self._environment = environment
         self._log_file = log_file
@@ -46,8 +51,12 @@ class Steps:
 
     def run(self, step: Step) -> Script:
         """The step's script, running. DeployError or OSError when it cannot be run."""
-        text = interpolate(step.script, self._variables)
-        own = {name: interpolate(value, self._variables) for name, value in step.environment.items()}
+        text = self._filled(step.script)
+        own = {name: self._filled(value) for name, value in step.environment.items()}
+        if not self._personality.quotes_environment:
+            # of what the recipe itself holds: folders at a desk may have blanks in their names, a device's have none
+            read = [name for name, value in step.environment.items() if _READ_BY_A_SHELL.search(value)]
+            text = "".join(f"export {name}={own.pop(name)}\n" for name in read) + text
         if self._log_file.exists() and self._log_file.stat().st_size > LOG_LIMIT_BYTES:
             self._log_file.replace(self._log_file.with_suffix(".log.1"))
         return Script(
@@ -57,3 +66,6 @@ class Steps:
             log=self._log_file,
             user=None if step.privileged else self._user,
         )
+
+    def _filled(self, text: str) -> str:
+        return interpolate(text, self._variables, every_brace_counts=self._personality.every_brace_counts)

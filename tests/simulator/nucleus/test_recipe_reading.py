@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from models.errors import DeployError
+from simulator.nucleus.personality import JAVA
 from simulator.nucleus.recipe import Variables, interpolate, read_recipe
 
 LITE = {"os": "linux", "architecture": "amd64", "runtime": "aws_nucleus_lite"}
@@ -64,12 +65,12 @@ def test_steps_have_their_timeouts_and_the_environment_of_all() -> None:
     lifecycle = {
         "Setenv": {"A": "1", "B": "1"},
         "install": {"Script": "pip", "Timeout": 900},
-        "startup": "up",
+        "startup": {"Script": "up", "Timeout": 60},
         "run": {"Script": "go", "Setenv": {"B": "2"}},
         "shutdown": "lite knows no shutdown",
     }
     read = read_recipe(recipe({"Platform": {"runtime": "*"}, "Lifecycle": lifecycle}), LITE)
-    assert {name: step.timeout_s for name, step in read.steps.items()} == {"install": 900, "startup": 120, "run": None}
+    assert {name: step.timeout_s for name, step in read.steps.items()} == {"install": 300, "startup": 60, "run": None}
     assert read.steps["run"].environment == {"A": "1", "B": "2"}
 
 
@@ -121,6 +122,19 @@ def test_a_bad_recipe_is_refused_in_one_line(document: object, message: str) -> 
 )
 def test_variables_are_replaced(text: str, expected: str) -> None:
     assert interpolate(text, VARIABLES) == expected
+
+
+@pytest.mark.parametrize("text", ["echo ${HOME}", "case {} in", '{"a": 1}', "{work:path} {"])
+def test_every_brace_is_a_variable_to_lite(text: str) -> None:
+    with pytest.raises(DeployError, match="takes every brace for one"):
+        interpolate(text, VARIABLES, every_brace_counts=True)
+
+
+def test_lite_gives_an_install_the_same_time_whatever_the_recipe_says() -> None:
+    lifecycle = {"run": {"Script": "exec true"}, "install": {"Script": "x", "Timeout": 1800}}
+    document = recipe({"Platform": {"runtime": "*"}, "Lifecycle": lifecycle})
+    assert read_recipe(document, LITE).steps["install"].timeout_s == 300
+    assert read_recipe(document, LITE, JAVA).steps["install"].timeout_s == 1800
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,45 @@ def test_what_becomes_of_a_version_that_fails(
     assert kept[name]["configuration"]["a"] == (1 if undone else 2)
 
 
+@BOTH
+def test_lite_reads_braces_and_the_environment_as_a_shell_does_not(
+    desk: Desk, unique: str, nucleus: Personality
+) -> None:
+    device = desk.device(unique, unique, nucleus=nucleus)
+    name, braced = f"{unique}.Blank", f"{unique}.Braced"
+    desk.register(
+        recipe(name, f'echo "$A" > story; {STAY}', Setenv={"A": "one two"}),
+        recipe(braced, f'A=one; echo "${{A}}" > story; {STAY}'),
+    )
+    assert desk.report(unique, desk.deploy(unique, {name: "1.0.0"})) == SUCCEEDED
+    eventually_told(device, name, ["one"] if nucleus is LITE else ["one two"])
+    report = desk.report(unique, desk.deploy(unique, {name: "1.0.0", braced: "1.0.0"}))
+    if nucleus is LITE:
+        assert "takes every brace for one" in report.cause
+        assert device.state(braced) is State.BROKEN
+    else:
+        assert report == SUCCEEDED
+        eventually_told(device, braced, ["one"])
+
+
+@BOTH
+def test_lite_hands_on_no_configuration_that_is_too_large(desk: Desk, unique: str, nucleus: Personality) -> None:
+    device = desk.device(unique, unique, nucleus=nucleus)
+    many, long = f"{unique}.Many", f"{unique}.Long"
+    desk.register(
+        recipe(many, STAY, configuration={f"k{number}": number for number in range(120)}),
+        recipe(long, STAY, configuration={"a": "x" * 10_001}),
+    )
+    for name in (many, long):
+        report = desk.report(unique, desk.deploy(unique, {name: "1.0.0"}))
+        if nucleus is LITE:
+            assert report.detail == "FAILED_NO_STATE_CHANGE"
+            assert "hands on at most 10000 and 200" in report.cause
+            assert device.state(name) is None
+        else:
+            assert report == SUCCEEDED
+
+
 def test_what_was_broken_before_does_not_keep_java_from_rolling_back(desk: Desk, unique: str) -> None:
     device = desk.device(unique, unique, nucleus=JAVA)
     sick, name = f"{unique}.Sick", f"{unique}.Fine"
