@@ -78,6 +78,7 @@ def _timeline(findings: Findings) -> Figure:
     latency.plot(times, series[:, 4], color=_RED, linewidth=1.2, label="longest")
     latency.plot(times, series[:, 3], color=_BLUE, linewidth=1.2, label="mean")
     latency.set_yscale("log")
+    latency.set_ylim(top=2 * latency.get_ylim()[1])  # with room for the legend
     _plain(latency.yaxis)
     latency.set_ylabel("from capture to\nacknowledgement, s")
     latency.legend(frameon=False, loc="upper right", ncols=2)
@@ -164,7 +165,7 @@ def _machine(findings: Findings) -> Figure:
     ]
     busy.stackplot(times, shares, labels=names, colors=[_GREEN, _BLUE, _ORANGE, _GREY][: len(names)], alpha=0.8)
     busy.set_ylabel("cores busy")
-    busy.set_ylim(bottom=0)
+    busy.set_ylim(0, 1.15 * busy.get_ylim()[1])
     busy.set_xlabel(f"{_time(findings)}, {unit}")
     busy.legend(frameon=False, loc="upper right", ncols=4)
     over_all = "" if _is_real(findings) else f": {findings.factor:.1f} x time over all"

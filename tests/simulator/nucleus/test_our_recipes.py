@@ -34,6 +34,6 @@ def test_a_recipe_is_taken_and_every_script_can_be_run(path: Path, architecture:
     assert {artifact.mode for artifact in recipe.artifacts} == {0o444}
     for step in recipe.steps.values():
         for text in (step.script, *step.environment.values()):
-            done = interpolate(text, VARIABLES)
+            done = interpolate(text, VARIABLES, every_brace_counts=personality.every_brace_counts)
             assert "{" not in done
             assert "/root/" in done or text == done
