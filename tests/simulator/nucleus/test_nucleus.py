@@ -330,18 +330,19 @@ def test_a_startup_component_runs_in_the_background_until_it_is_stopped(desk: De
 
 
 @pytest.mark.parametrize(
-    ("more", "cause"),
+    ("script", "limits", "cause"),
     [
-        ({"install": {"Script": "exit 7"}}, "install ended with status 7"),
-        ({"install": {"Script": "sleep 1000", "Timeout": 0.1}}, "install took too long"),
+        ("exit 7", {}, "install ended with status 7"),
+        ("sleep 1000", {"install_timeout_s": 0.1}, "install took too long"),  # lite's own time, and not the recipe's
     ],
 )
 def test_an_install_that_fails_leaves_the_old_version_running(
-    desk: Desk, unique: str, more: dict[str, Any], cause: str
+    desk: Desk, unique: str, script: str, limits: dict[str, Any], cause: str
 ) -> None:
-    device = desk.device(unique, unique)
+    device = desk.device(unique, unique, **limits)
     name = f"{unique}.Installed"
-    desk.register(recipe(name, STAY), recipe(name, STAY, version="2.0.0", **more))
+    install = {"Script": script, "Timeout": 1800}
+    desk.register(recipe(name, STAY), recipe(name, STAY, version="2.0.0", install=install))
     assert desk.report(unique, desk.deploy(unique, {name: "1.0.0"})) == SUCCEEDED
     pid = device.pid(name)
     report = desk.report(unique, desk.deploy(unique, {name: "2.0.0"}))
