@@ -55,17 +55,30 @@ def test_the_readme_names_commands_that_there_are() -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(
-    command: list[str], code: int, said: str, tmp_path: Path
+    command: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "README.md").write_text("not a model\n")
-    ran = subprocess.run(
-        [sys.executable, str(ROOT / "tidegate.py"), *command], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert ran.returncode == code, ran.stderr
-    assert said in ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert len(ran.stderr.strip().splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    assert tidegate.main(command) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_a_process_ends_with_the_same_line_and_code(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "tidegate.py"), "gateway", "run", "--config", "nowhere.toml"]
+    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2, ran.stderr
+    assert "nowhere.toml" in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_takes_no_more_is_one_line_and_publishes_nothing(colour_run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,32 +58,31 @@ class TwoNodes:
 @pytest.fixture
 def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
     pytest.importorskip("ray", reason="the extra [scale] is not installed")
-    environment = {
-        **os.environ,
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_TMPDIR": str(tmp_path_factory.mktemp("r")),
-        "TMPDIR": str(tmp_path_factory.mktemp("t")),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("two_nodes.py"))],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    address = process.stdout.readline().strip()
-    assert address, "the cluster did not start"
-    yield TwoNodes(address, environment, process)
-    try:
-        process.communicate(timeout=60)  # its input ends, and so does it
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # whatever of it is left
+    # Ray's sockets have long names, and all of one may have 107 bytes
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as short:
+        environment = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_TMPDIR": short,
+            "TMPDIR": str(tmp_path_factory.mktemp("t")),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "PYTHONPATH": str(REPOSITORY),
+        }
+        command = [sys.executable, str(Path(__file__).with_name("two_nodes.py"))]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, env=environment, stdin=pipe, stdout=pipe, text=True, start_new_session=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                address = process.stdout.readline().strip()
+                assert address, "the cluster did not start"
+                yield TwoNodes(address, environment, process)
+                process.communicate(timeout=60)  # its input ends, and so does it
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # whatever of it is left
 
 
 @pytest.mark.soak
