@@ -83,7 +83,7 @@ class Expected:
 # where a report does not say: the variance of a scene of one thing, and of a shift nobody predicted
 _UNSAID_SCENE = {"things a frame": 0.5, "mean score": 0.02, "scores of 0.7 and more": 0.3, "scores below 0.4": 0.3}
 _UNSAID_SHIFT = {"things a frame": 0.15, "mean score": 0.04, "scores of 0.7 and more": 0.1, "scores below 0.4": 0.1}
-_UNSAID_CLASS, _UNSAID_LOST = 0.1, 0.3
+_UNSAID_CLASS, _UNSAID_LOST, _UNSEEN_LOST = 0.1, 0.3, 30.0
 _BY_NAME = {
     "things a frame": "per_frame",
     "mean score": "score",
@@ -118,7 +118,9 @@ def promised(promise: Promise, figures: Sequence[Figure], expected: Float64, har
         if figure.lost:
             place = of_label[figure.label]
             shift[..., k] = np.log(np.where(told[..., 0], ratios[place] / np.where(told, sums, 1.0)[..., 0], 1.0))
-            shared[k] = _UNSAID_LOST**2
+            # of a label that the reference hardly shows no report can say that the new model has it
+            before = said.classes.get(figure.label, (0.0,))[0] if said else 0.0
+            shared[k] = _UNSAID_LOST**2 + (_UNSEEN_LOST * said.disagreement / (before + 1) if said else 0.0)
             continue
         shared[k] = (_UNSAID_CLASS if figure.label else _UNSAID_SHIFT[figure.name]) ** 2
         if said:
