@@ -56,7 +56,7 @@ def make_release(colour_run: Path, keys: Keys, tmp_path: Path) -> MakeRelease:
     return make
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Return once it holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
