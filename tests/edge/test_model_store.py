@@ -50,7 +50,7 @@ def test_the_running_release_and_the_one_before_are_kept(
 def test_going_back_takes_the_copy_even_after_the_signature_expired(
     store: ModelStore, make_release: MakeRelease, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=2)
+    soon = datetime.now(UTC) + timedelta(seconds=5)
     first = make_release(1, expires=soon)
     store.take(first)
     store.now_runs(1)

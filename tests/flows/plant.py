@@ -177,7 +177,7 @@ def finish(process: subprocess.Popen[bytes], timeout_s: float = 60) -> tuple[int
     return process.returncode, out.decode(), err.decode()
 
 
-def wait_for(condition: Callable[[], bool], *, timeout_s: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
     """Until it holds; a timeout is a failure of the test."""
     deadline = time.monotonic() + timeout_s
     while not condition():
