@@ -21,6 +21,7 @@ from models.health import SCORE_BINS
 NEVER = np.iinfo(np.int64).max
 _FARTHEST_US = 40 * 86_400_000_000  # a clock that is farther off is taken to say the farthest
 _MERGE = 1 << 16
+_AT_ONCE = 1 << 13  # rows that are added up together: what fits into a processor's cache
 
 # columns of the newest windows; in those of any release the second is the release
 SEQ, P50_MS, FRAMES, ERRORS, MEMORY, PER_S, P95_MS = range(7)
@@ -106,7 +107,10 @@ class Book:
         epoch = (at_us > self.ring_marks[:, gateway]).sum(axis=0)
         counted = (candidate | incumbent) & whole & windows.looking
         rows = windows.take(counted)
-        self.account.add(rows, at_us[counted], gateway[counted], epoch[counted], candidate[counted].astype(np.int64))
+        when, who, age, new = at_us[counted], gateway[counted], epoch[counted], candidate[counted].astype(np.int64)
+        for start in range(0, len(rows), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            self.account.add(rows.take(part), when[part], who[part], age[part], new[part])
         for role, mine in ((INCUMBENT, incumbent), (CANDIDATE, candidate)):
             self._count(role, windows, at_us, gateway, mine, whole)
         ours = (windows.release != OTHER_MODEL) & (windows.digest > 0)
