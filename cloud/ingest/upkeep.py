@@ -54,10 +54,10 @@ def keep_up(
             failing = False
 
 
-def compact_where_due(lake: Place, *, at_files: int = COMPACT_AT_FILES) -> None:
-    """One look at every table; those with so many small files are compacted."""
+def compact_where_due(lake: Place, *, at_files: int | None = None) -> None:
+    """One look at every table; those with so many small files (COMPACT_AT_FILES, if not said) are compacted."""
     for spec in TABLES:
-        if small_files(lake / spec.name) >= at_files:
+        if small_files(lake / spec.name) >= (at_files or COMPACT_AT_FILES):
             compact(lake / spec.name)
 
 

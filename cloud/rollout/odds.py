@@ -309,10 +309,13 @@ def _lacking(
 ) -> str:
     """Why the ring cannot be called well yet: a figure whose interval does not lie within what is good enough."""
     expected = float(np.nansum(np.where(told[:, None], found.expected[:, 0, :1], np.nan)))
-    if not told.any() or expected <= 0:
+    if not told.any():
+        return "has reported too few windows yet to be judged by"
+    if expected <= 0:
         return f"has seen nothing yet in {several(int(told.sum()), 'gateway')} to be judged by"
     for figure, centre, width, most in zip(figures, estimate, widths, margin, strict=True):
-        if figure.lost or not math.isfinite(centre):
+        # a tail of a few frames is never known so well; the median is, and odds watch the tail
+        if figure.lost or figure.column == account.P95 or not math.isfinite(centre):
             continue
         off = abs(centre) if not figure.harm else centre * figure.harm
         if off + width > most:

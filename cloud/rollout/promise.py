@@ -76,8 +76,11 @@ class Said:
 
 
 def read_shift(shift: Mapping[str, Any]) -> "Said | None":
-    """The figures of a signed report, those of earlier releases of tidegate too; None where nothing was predicted."""
-    if not shift or "unknown" in shift or not shift.get("pictures"):
+    """The figures of a signed report, those of earlier releases of tidegate too; None where nothing was predicted.
+
+    Golden frames predict nothing: they are few, and were chosen for being clear.
+    """
+    if not shift or "unknown" in shift or not shift.get("pictures") or shift.get("reference") == "golden frames":
         return None
     was, now = shift["parent"], shift["this"]
     before, after = (np.array(side["score_histogram"], np.float64) for side in (was, now))

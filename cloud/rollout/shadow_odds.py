@@ -44,8 +44,8 @@ class _Paired:
 
 
 _FIGURES = (
-    _Paired("kept", "detections of the incumbent that it has too", 0.01, 0.15, 0.05, 0.15, 0.15, 0.15, 0.3, 0.3, -1),
-    _Paired("confirmed", "detections that the incumbent has too", 0.01, 0.15, 0.05, 0.15, 0.15, 0.15, 0.3, 0.3, -1),
+    _Paired("kept", "detections of the incumbent that it has too", 0.01, 0.15, 0.05, 0.15, 0.15, 0.10, 0.3, 0.3, -1),
+    _Paired("confirmed", "detections that the incumbent has too", 0.01, 0.15, 0.05, 0.15, 0.15, 0.10, 0.3, 0.3, -1),
     _Paired("score", "the mean score", 0.01, 0.15, 0.03, 0.1, 0.02, 0.04, 0.2, 0.12),
     _Paired("high", "scores of 0.7 and more", 0.02, 0.15, 0.06, 0.2, 0.2, 0.1, 0.1, 0.3),
     _Paired("per_frame", "the number of detections", 0.03, 0.15, 0.1, 0.4, 0.3, 0.15, 0.1, 0.6),
@@ -80,13 +80,17 @@ def shadow_verdict(book: Book, mine: Int64, promise: Promise, limits: Limits) ->
     limit = -math.log10(limits.alpha * limits.shadow_alpha)
     worst = int(np.argmax((logs + np.log(weight)).max(axis=0)))
     centre, sampling = middle.estimate[0, 0], middle.sampling[0, 0]
-    told = f"{_FIGURES[worst].told}: {centre[worst]:+.1%} off what was promised"
+    held_to = "was promised" if promise.said else "could be expected"
+    told = f"{_FIGURES[worst].told}: {centre[worst]:+.1%} off what {held_to}"
     if log10 >= limit:
         return "bad", f"{told}, odds of 1 to {10 ** min(log10, 9):,.0f} (limit {10**limit:,.0f}); {seen}"
     if frames < limits.shadow_frames or not np.isfinite(centre[:2]).all():
         return "unknown", f"{seen}, {limits.shadow_frames} frames and detections of both are needed"
     margin = np.array([figure.margin for figure in _FIGURES])
-    slack = 2 * np.sqrt(np.maximum(middle.variance[0, 0] - sampling, 0.0))
+    spread = np.where(np.isfinite(sampling), middle.variance[0, 0], 0.0) - np.where(
+        np.isfinite(sampling), sampling, 0.0
+    )
+    slack = 2 * np.sqrt(np.maximum(spread, 0.0))
     off_by = np.where(harm == 0, np.abs(centre), centre * harm)
     wide = off_by + half_width(sampling, alpha=0.1, size=size) > margin + slack + tolerance
     if log10 >= limit - limits.doubt or wide[np.isfinite(centre)].any():
