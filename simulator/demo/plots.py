@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from simulator.demo.findings import Findings
 
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#a0aec0"
+_READABLE_S = 3.0
 _BY_RELEASE = (_GREY, _BLUE, _RED, _GREEN, _ORANGE)
 
 
@@ -114,7 +115,13 @@ def _rollouts(findings: Findings) -> Figure:
         )
     for release in releases:
         axis.barh(0, 0, color=_BY_RELEASE[release % len(_BY_RELEASE)], label=f"release {release}")
-    marked = [(story, moment) for story in findings.rollouts for moment in story.moments]
+    marked = [
+        (story, moment)
+        for story in findings.rollouts
+        for before, moment in zip((None, *story.moments), story.moments, strict=False)
+        # two names at one place cannot be read
+        if before is None or moment.at_s - before.at_s >= _READABLE_S
+    ]
     for story, moment in marked:
         axis.axvline(moment.at_s, color=_RED if moment.action == "revert" else "#4a5568", linewidth=0.9, linestyle=":")
         text = f"{moment.action} {story.release}" + (f", ring {moment.ring}" if moment.ring >= 0 else "")
