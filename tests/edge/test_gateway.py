@@ -341,7 +341,10 @@ def test_a_release_that_cannot_look_on_says_why(
     with site.looking_on(broken):
         eventually(lambda: any(told.failed_release.startswith("colour@2: ") for told in site.cloud.reports()))
     eventually(lambda: site.cloud.reports()[-1].failed_release == "")
-    assert {told.release for told in site.cloud.reports()} == {1}
+    releases = [told.release for told in site.cloud.reports()]
+    # a window may end before the first model is in
+    assert set(releases[releases.index(1) :]) == {1}
+    assert set(releases[: releases.index(1)]) <= {0}
 
 
 class Flat:
