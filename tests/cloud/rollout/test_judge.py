@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cloud.rollout.judge import Ledger
 from cloud.rollout.limits import Limits
-from cloud.rollout.promise import Promise
+from cloud.rollout.promise import NO_PROMISE, Promise
 from cloud.rollout.verdicts import RingVerdict
 from cloud.rollout.windows import Windows
 from models.health import SCORE_BINS
@@ -276,6 +276,17 @@ def test_in_shadow_the_two_are_compared_frame_by_frame() -> None:
     assert shadowed(0.9, promise=promise_of(1.0), frames=1).shadow == "well"
     untouched = ledger_of(Fleet(4), [0, 1, 1, 1]).judge(now(0))[0]
     assert (untouched.shadow, untouched.shadow_because) == ("absent", "")
+
+
+def test_what_no_report_promises_is_held_to_the_incumbents_answers() -> None:
+    worse = shadowed(0.4, promise=NO_PROMISE)
+    assert worse.shadow == "bad"
+    assert "off what could be expected" in worse.shadow_because
+    assert shadowed(0.95, promise=NO_PROMISE).shadow == "well"
+    # golden frames are few, and were chosen for being clear
+    golden = Promise({**promise_of(0.5).shift, "reference": "golden frames"})
+    assert golden.said is None
+    assert promise_of(0.5).said is not None
 
 
 # whatever the order
